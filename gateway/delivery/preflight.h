@@ -1,0 +1,43 @@
+/*
+ * preflight - the top header block made fit for SES, as edits of a splice.
+ *
+ * SES refuses a message with doubled singleton headers, an unverified From, or none at all; and
+ * a client could steer it by X-SES-* headers of its own. Pure: reads the block, edits the splice;
+ * the header fields that it does not name stay byte-identical and in order. Never edits
+ * Content-*, MIME-Version or Lines where they stand once (those are mime/'s).
+ */
+#ifndef GATEWAY_DELIVERY_PREFLIGHT_H
+#define GATEWAY_DELIVERY_PREFLIGHT_H
+
+#include "conf/conf.h"
+#include "mime/splice.h"
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct preflight {
+	const struct conf_sender *sender;
+	const char *configuration_set; /* NULL: no header */
+	const char *hostname;          /* for a made Message-ID */
+	const char *id;                /* the gateway's */
+	const char *reverse_path;      /* the client's, for a missing From */
+	int64_t received_s;            /* for a missing Date */
+	bool body_changed;             /* attachments were taken out: DKIM cannot hold */
+};
+
+/*
+ * header: the message's first header_bytes octets, at least its whole top header block (or all
+ * of a message without an empty line). Removes X-SES-*, Return-Path, Bcc; DKIM-Signature when
+ * body or From change; doubles of RFC 5322's singleton fields after the first (and of
+ * Content-* singletons when identical). Replaces a From that is not verified: "Name via HOST"
+ * <sender.from>, Reply-To the old one unless there is one, X-Original-From; Sender likewise
+ * removed. Adds X-SES-CONFIGURATION-SET, and what is missing of Date, From, Message-ID.
+ * False with error GATEWAY_ERROR_REJECT when it cannot be made fit.
+ */
+bool preflight_edit(const struct preflight *preflight, const char *header, size_t header_bytes,
+	struct splice *splice, GError **error);
+
+/* The reverse-path to use at the relay (see conf_sender.envelope); g_free(). */
+char *preflight_reverse_path(const struct conf_sender *sender, const char *reverse_path);
+
+#endif

@@ -1,0 +1,130 @@
+/* The writer behind log.h: JSON lines through jansson, or prose for a terminal. Knows nothing
+ * of what the events mean. */
+#include "gateway/log.h"
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* As in openlog(3): standard error is the process's, and so is how it is written to. */
+static struct {
+	bool human;
+	enum log_level least;
+} settings = { false, LOG_LEVEL_INFO };
+
+static const struct {
+	const char *name, *colour;
+} levels[] = {
+	[LOG_LEVEL_DEBUG] = { "debug", "\033[2m" },
+	[LOG_LEVEL_INFO] = { "info", "\033[32m" },
+	[LOG_LEVEL_WARNING] = { "warning", "\033[33m" },
+	[LOG_LEVEL_ERROR] = { "error", "\033[31m" },
+};
+
+static void write_line(GString *line)
+{
+	g_string_append_c(line, '\n');
+	for (size_t done = 0; done < line->len;) {
+		ssize_t n = write(STDERR_FILENO, line->str + done, line->len - done);
+		if (n <= 0)
+			return; /* nobody is left to be told */
+		done += (size_t)n;
+	}
+}
+
+static int append_json(const char *data, size_t size, void *line)
+{
+	g_string_append_len(line, data, (gssize)size);
+	return 0;
+}
+
+static void format_json(GString *line, const char *now, enum log_level level, const char *event,
+	const struct log_field *fields)
+{
+	json_t *object = json_object();
+	json_object_set_new(object, "time", json_string(now));
+	json_object_set_new(object, "level", json_string(levels[level].name));
+	json_object_set_new(object, "event", json_string(event));
+	for (const struct log_field *f = fields; f->key; f++) {
+		if (f->is_number) {
+			json_object_set_new(object, f->key, json_integer(f->number));
+		} else if (f->text) {
+			g_autofree char *valid = g_utf8_make_valid(f->text, -1);
+			json_object_set_new(object, f->key, json_string(valid));
+		}
+	}
+	json_dump_callback(object, append_json, line, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	json_decref(object);
+}
+
+/* Text that a peer sent must not move the cursor of the one who reads it. */
+static void append_visible(GString *line, const char *text)
+{
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+	for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+		gunichar c = g_utf8_get_char(p);
+		if (g_unichar_isprint(c))
+			g_string_append_unichar(line, c);
+		else
+			g_string_append_printf(line, "\\u%04x", c);
+	}
+}
+
+static void format_human(GString *line, const char *now, enum log_level level, const char *event,
+	const struct log_field *fields)
+{
+	bool colour = isatty(STDERR_FILENO);
+	g_string_append_printf(line, "%.8s %s%s%s", strchr(now, 'T') + 1,
+		colour ? levels[level].colour : "", event, colour ? "\033[0m" : "");
+	for (const struct log_field *f = fields; f->key; f++) {
+		if (f->is_number) {
+			g_string_append_printf(
+				line, "  %s=%" G_GINT64_FORMAT, f->key, (gint64)f->number);
+		} else if (f->text) {
+			g_string_append_printf(line, "  %s=", f->key);
+			append_visible(line, f->text);
+		}
+	}
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields)
+{
+	if (level < settings.least)
+		return;
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+	g_autofree char *seconds = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
+	g_autofree char *stamp =
+		g_strdup_printf("%s.%03dZ", seconds, g_date_time_get_microsecond(now) / 1000);
+	g_autoptr(GString) line = g_string_sized_new(256);
+	if (settings.human)
+		format_human(line, stamp, level, event, fields);
+	else
+		format_json(line, stamp, level, event, fields);
+	write_line(line);
+}
+
+static GLogWriterOutput write_glib(
+	GLogLevelFlags flags, const GLogField *fields, gsize n_fields, void *unused)
+{
+	(void)unused;
+	const char *message = NULL, *domain = NULL;
+	for (gsize i = 0; i < n_fields; i++) {
+		if (!strcmp(fields[i].key, "MESSAGE"))
+			message = fields[i].value;
+		else if (!strcmp(fields[i].key, "GLIB_DOMAIN"))
+			domain = fields[i].value;
+	}
+	bool bad = flags & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING);
+	log_event(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "library.message",
+		LOG_TEXT("library", domain), LOG_TEXT("reason", message));
+	return G_LOG_WRITER_HANDLED;
+}
+
+void log_init(bool human, enum log_level least)
+{
+	settings.human = human;
+	settings.least = least;
+	g_log_set_writer_func(write_glib, NULL, NULL);
+}

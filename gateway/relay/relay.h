@@ -1,0 +1,72 @@
+/*
+ * relay - hands a message to the next hop: SES's SMTP interface, or a Maildir.
+ *
+ * Keeps a pool of connections (libetpan over an own OpenSSL mailstream_low driver). Owner:
+ * reference-counted. Threads: any; relay_send() blocks its caller, within the time limits.
+ */
+#ifndef GATEWAY_RELAY_RELAY_H
+#define GATEWAY_RELAY_RELAY_H
+
+#include "conf/conf.h"
+#include "gateway/admin/metrics.h"
+#include "mime/splice.h"
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct relay;
+
+/* settings and hostname (the EHLO name) are borrowed and must outlive it. GATEWAY_ERROR_MEND:
+ * secrets not readable, CA file not usable, Maildir not writable. Opens no connection. */
+struct relay *relay_new(const struct conf_relay *settings, const char *hostname,
+	struct metrics *metrics, GError **error);
+struct relay *relay_ref(struct relay *relay);
+void relay_unref(struct relay **relay); /* closes idle connections with QUIT when the last goes */
+
+enum relay_verdict {
+	RELAY_SENT,
+	RELAY_DEFERRED,  /* 4xx, network, TLS, credentials: try again */
+	RELAY_REFUSED,   /* 5xx about this message or recipient */
+	RELAY_UNCERTAIN, /* the final dot may have been taken: no reply came */
+};
+
+struct relay_recipient {
+	const char *forward_path; /* in: no angle brackets */
+	enum relay_verdict verdict; /* out */
+	int reply_code;             /* out: 0 when the peer did not answer */
+	char *reply;                /* out: text with enhanced code, one line; relay_message_deinit */
+};
+
+struct relay_message {
+	const char *id;           /* the gateway's, for names and log */
+	const char *reverse_path; /* "" is the null one */
+	bool body_8bit;           /* the content has octets above 127 */
+	const struct splice *content;
+	int fd; /* of the splice's original */
+	struct relay_recipient *recipients; /* caller's array */
+	size_t n_recipients;
+	/* Called right before a final dot is sent (again for each transaction when recipients are
+	 * split); false with error: the transaction is given up, its recipients DEFERRED. */
+	bool (*before_final_dot)(void *context, GError **error);
+	void *context;
+	char *relay_id; /* out: id from the last 250, NULL if none is recognised */
+};
+
+/*
+ * Sends it, splitting over settings->max_recipients, recipients that are not yet RELAY_SENT on
+ * entry only (set verdicts to DEFERRED first). Every outcome stands in the recipients; there is
+ * no other error. Adds dot-stuffing, nothing else. A content over max_message_size, or lines over
+ * 998 octets where the peer would refuse them, is REFUSED with a reason before any connection.
+ */
+void relay_send(struct relay *relay, struct relay_message *message);
+
+/* Frees the out strings. */
+void relay_message_deinit(struct relay_message *message);
+
+/* SES's SMTP password of an IAM secret access key for a region; g_free() after wiping. */
+char *ses_smtp_password(const char *secret_access_key, const char *region);
+
+/* "email-smtp.eu-west-1.amazonaws.com" gives "eu-west-1" (g_free), other hosts NULL. */
+char *ses_region_of_host(const char *host);
+
+#endif
