@@ -7,8 +7,8 @@
 #include <glib.h>
 
 /*
- * RETRY: passes by itself (disk, network, 4xx). REJECT: will not work with this message (5xx).
- * MEND: works after a person acted (credentials, settings).
+ * RETRY: passes by itself (disk, network, 4xx). REJECT: will not work with this message
+ * (5xx). MEND: works after a person acted (credentials, settings).
  */
 enum gateway_error { GATEWAY_ERROR_RETRY, GATEWAY_ERROR_REJECT, GATEWAY_ERROR_MEND };
 #define GATEWAY_ERROR (gateway_error_quark())

@@ -1,5 +1,5 @@
-/* The writer behind log.h: JSON lines through jansson, or prose for a terminal. Knows nothing
- * of what the events mean. */
+/* The writer behind log.h: JSON lines through jansson, or prose for a terminal. Knows
+ * nothing of what the events mean. */
 #include "gateway/log.h"
 
 #include <glib.h>
@@ -8,11 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* As in openlog(3): standard error is the process's, and so is how it is written to. */
-static struct {
-	bool human;
-	enum log_level least;
-} settings = { false, LOG_LEVEL_INFO };
+/* As in openlog(3): standard error is the process's, and so is how it is written to. Atomic: a
+ * reload changes them while threads log. */
+static gint log_is_human;
+static gint log_least = LOG_LEVEL_INFO;
 
 static const struct {
 	const char *name, *colour;
@@ -40,8 +39,8 @@ static int append_json(const char *data, size_t size, void *line)
 	return 0;
 }
 
-static void format_json(GString *line, const char *now, enum log_level level, const char *event,
-	const struct log_field *fields)
+static void format_json(GString *line, const char *now, enum log_level level,
+	const char *event, const struct log_field *fields)
 {
 	json_t *object = json_object();
 	json_object_set_new(object, "time", json_string(now));
@@ -72,16 +71,16 @@ static void append_visible(GString *line, const char *text)
 	}
 }
 
-static void format_human(GString *line, const char *now, enum log_level level, const char *event,
-	const struct log_field *fields)
+static void format_human(GString *line, const char *now, enum log_level level,
+	const char *event, const struct log_field *fields)
 {
 	bool colour = isatty(STDERR_FILENO);
 	g_string_append_printf(line, "%.8s %s%s%s", strchr(now, 'T') + 1,
 		colour ? levels[level].colour : "", event, colour ? "\033[0m" : "");
 	for (const struct log_field *f = fields; f->key; f++) {
 		if (f->is_number) {
-			g_string_append_printf(
-				line, "  %s=%" G_GINT64_FORMAT, f->key, (gint64)f->number);
+			g_string_append_printf(line, "  %s=%" G_GINT64_FORMAT, f->key,
+				(gint64)f->number);
 		} else if (f->text) {
 			g_string_append_printf(line, "  %s=", f->key);
 			append_visible(line, f->text);
@@ -91,14 +90,14 @@ static void format_human(GString *line, const char *now, enum log_level level, c
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
-	if (level < settings.least)
+	if ((gint)level < g_atomic_int_get(&log_least))
 		return;
 	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
 	g_autofree char *seconds = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
-	g_autofree char *stamp =
-		g_strdup_printf("%s.%03dZ", seconds, g_date_time_get_microsecond(now) / 1000);
+	g_autofree char *stamp = g_strdup_printf(
+		"%s.%03dZ", seconds, g_date_time_get_microsecond(now) / 1000);
 	g_autoptr(GString) line = g_string_sized_new(256);
-	if (settings.human)
+	if (g_atomic_int_get(&log_is_human))
 		format_human(line, stamp, level, event, fields);
 	else
 		format_json(line, stamp, level, event, fields);
@@ -116,7 +115,8 @@ static GLogWriterOutput write_glib(
 		else if (!strcmp(fields[i].key, "GLIB_DOMAIN"))
 			domain = fields[i].value;
 	}
-	bool bad = flags & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING);
+	bool bad =
+		flags & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING);
 	log_event(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "library.message",
 		LOG_TEXT("library", domain), LOG_TEXT("reason", message));
 	return G_LOG_WRITER_HANDLED;
@@ -124,7 +124,11 @@ static GLogWriterOutput write_glib(
 
 void log_init(bool human, enum log_level least)
 {
-	settings.human = human;
-	settings.least = least;
-	g_log_set_writer_func(write_glib, NULL, NULL);
+	g_atomic_int_set(&log_is_human, human);
+	g_atomic_int_set(&log_least, (gint)least);
+	static gsize handed_to_glib; /* GLib takes a writer only once */
+	if (g_once_init_enter(&handed_to_glib)) {
+		g_log_set_writer_func(write_glib, NULL, NULL);
+		g_once_init_leave(&handed_to_glib, 1);
+	}
 }

@@ -1,9 +1,9 @@
 /*
  * s3 - where attachments are stowed: an S3 bucket, or a directory served by the gateway.
  *
- * Owner: s3_store_new() gives a reference-counted store. Threads: every call here may be made
- * from any thread; s3_store_put() blocks its caller, all network traffic runs on the store's
- * own loop and thread (libuv, curl_multi_socket_action).
+ * Owner: s3_store_new() gives a reference-counted store. Threads: every call here may be
+ * made from any thread; s3_store_put() blocks its caller, all network traffic runs on the
+ * store's own loop and thread (libuv, curl_multi_socket_action).
  */
 #ifndef S3_S3_H
 #define S3_S3_H
@@ -13,16 +13,16 @@
 #include <stdint.h>
 
 /*
- * S3_ERROR_RETRY: network, 5xx, SlowDown: may work by itself later. S3_ERROR_MEND: key, bucket,
- * region, clock or policy: works after a person acted; the text says which. S3_ERROR_CONFIG:
- * from s3_store_new().
+ * S3_ERROR_RETRY: network, 5xx, SlowDown: may work by itself later. S3_ERROR_MEND: key,
+ * bucket, region, clock or policy: works after a person acted; the text says which.
+ * S3_ERROR_CONFIG: from s3_store_new().
  */
 enum s3_error { S3_ERROR_RETRY, S3_ERROR_MEND, S3_ERROR_CONFIG };
 #define S3_ERROR (s3_error_quark())
 GQuark s3_error_quark(void);
 
-/* Filled by conf/; strings belong to the settings' owner and must outlive the store. NULL or 0
- * where not given. */
+/* Filled by conf/; strings belong to the settings' owner and must outlive the store. NULL
+ * or 0 where not given. */
 struct s3_settings {
 	const char *bucket;
 	const char *region;   /* "eu-west-1" */
@@ -30,12 +30,14 @@ struct s3_settings {
 	const char *prefix;   /* of keys, without slashes at the ends; may be NULL */
 	bool path_style;      /* /bucket/key instead of bucket.host/key */
 	const char *ca_file;  /* PEM; NULL: the distribution's bundle */
-	/* Static credentials; each *_file is read when NULL stands in the value. With none of
-	 * them: AWS_* environment, then the profile of the shared credentials file. */
+	/* Static credentials; each *_file is read when NULL stands in the value. With
+	 * none of them: AWS_* environment, then the profile of the shared credentials
+	 * file. */
 	const char *access_key_id, *access_key_id_file;
 	const char *secret_access_key, *secret_access_key_file;
 	const char *session_token, *session_token_file;
-	const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE, ~/.aws/credentials */
+	const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE,
+					 ~/.aws/credentials */
 	const char *profile;          /* NULL: AWS_PROFILE, "default" */
 	unsigned connections;         /* at most, 1..256 */
 	unsigned connect_timeout_ms;
@@ -43,10 +45,15 @@ struct s3_settings {
 	unsigned attempts;         /* per object within one s3_store_put(), 1..10 */
 	/* The store without S3: objects are files under directory, their links point to
 	 * directory_url (where the gateway's object listener answers). Bucket, region and
-	 * credentials are then local: the key pair is made once and kept in the directory. */
+	 * credentials are then local: the key pair is made once and kept in the
+	 * directory. */
 	const char *directory;
 	const char *directory_url; /* "http://127.0.0.1:8025" */
 };
+
+/* Of a directory store, where the settings name none: needed to check its links. */
+#define S3_DIRECTORY_BUCKET "stowage"
+#define S3_DIRECTORY_REGION "local"
 
 struct s3_object {
 	const char *key; /* characters [A-Za-z0-9._/-] only, with the prefix */
@@ -66,25 +73,38 @@ struct s3_store *s3_store_ref(struct s3_store *store);
 void s3_store_unref(struct s3_store **store);
 
 /*
- * Stores all objects, several at a time; true when each is stored whole. Putting the same key
- * with the same content again is no error. On false some may be stored.
+ * Stores all objects, several at a time; true when each is stored whole. Putting the same
+ * key with the same content again is no error. On false some may be stored.
  */
-bool s3_store_put(struct s3_store *store, const struct s3_object *objects, size_t n_objects,
-	GError **error);
+bool s3_store_put(struct s3_store *store, const struct s3_object *objects,
+	size_t n_objects, GError **error);
 
 /*
- * A link to key, valid from now_s (Unix time) for expiry_s seconds or less: *expires_at_s gets
- * the true end = min(asked, 7 days, life of the credentials). The download is named file_name
- * (always an attachment; ASCII filename and UTF-8 filename*), its type is media_type unless
- * that is active content (HTML, SVG, XML, scripts), then application/octet-stream.
- * g_free() the result. NULL with error: no usable credentials.
+ * A link to key, valid from now_s (Unix time) for expiry_s seconds or less: *expires_at_s
+ * gets the true end = min(asked, 7 days, life of the credentials). The download is named
+ * file_name (always an attachment; ASCII filename and UTF-8 filename*), its type is
+ * media_type unless that is active content (HTML, SVG, XML, scripts), then
+ * application/octet-stream. g_free() the result. NULL with error: no usable credentials.
  */
 char *s3_store_presign(struct s3_store *store, const char *key, const char *file_name,
 	const char *media_type, int64_t now_s, unsigned expiry_s, int64_t *expires_at_s,
 	GError **error);
 
-/* For a message's n-th attachment: PREFIX/YYYY/MM/DD/MESSAGE_ID/N-RANDOM[.ext], the random part
- * derived from seed, so that a retry names it alike and nobody can guess it. g_free(). */
+/* What the store works with, defaults included; valid as long as the store. */
+const char *s3_store_bucket(const struct s3_store *store);
+const char *s3_store_region(const struct s3_store *store);
+
+/*
+ * The key pair of a directory store, made at its first use and kept in DIR/credentials
+ * (mode 0600, AWS's shared credentials format): what signs its links is what checks them.
+ * g_free() both, the secret wiped. S3_ERROR_CONFIG.
+ */
+bool s3_directory_credentials(const char *directory, char **access_key_id,
+	char **secret_access_key, GError **error);
+
+/* For a message's n-th attachment: PREFIX/YYYY/MM/DD/MESSAGE_ID/N-RANDOM[.ext], the
+ * random part derived from seed, so that a retry names it alike and nobody can guess it.
+ * g_free(). */
 char *s3_object_key(const char *prefix, const char *message_id, const uint8_t seed[16],
 	int64_t received_s, size_t number, const char *file_name);
 

@@ -1,8 +1,8 @@
 /*
  * metrics - counters and gauges in Prometheus' text format (0.0.4).
  *
- * Every metric has at most one label; its values come from the settings or from a fixed set,
- * never from a peer, so that their number is bounded. Threads: any.
+ * Every metric has at most one label; its values come from the settings or from a fixed
+ * set, never from a peer, so that their number is bounded. Threads: any.
  */
 #ifndef GATEWAY_ADMIN_METRICS_H
 #define GATEWAY_ADMIN_METRICS_H
@@ -10,25 +10,28 @@
 #include <glib.h>
 
 enum metric {
-	METRIC_SESSIONS_TOTAL,           /* {listener} connections accepted */
-	METRIC_SESSIONS,                 /* {listener} gauge: open now */
-	METRIC_TLS_TOTAL,                /* {version} handshakes done, "TLSv1.3" */
-	METRIC_TLS_FAILURES_TOTAL,       /* {listener} */
-	METRIC_AUTH_TOTAL,               /* {result} "ok", "failed" */
-	METRIC_REPLIES_TOTAL,            /* {code} replies of 400 and above, "550" */
-	METRIC_MESSAGES_RECEIVED_TOTAL,  /* {listener} answered 250 after DATA */
-	METRIC_BYTES_RECEIVED_TOTAL,     /* {listener} octets of those messages */
-	METRIC_MESSAGES_FINISHED_TOTAL,  /* {state} "sent", "dead" */
-	METRIC_DELIVERY_ATTEMPTS_TOTAL,  /* {result} "sent", "deferred", "dead", "uncertain" */
-	METRIC_DELIVERY_SECONDS_TOTAL,   /* {step} "rewrite", "upload", "links", "relay" */
-	METRIC_ATTACHMENTS_TOTAL,        /* no label: stored */
-	METRIC_ATTACHMENT_BYTES_TOTAL,   /* no label */
-	METRIC_MESSAGES_UNTOUCHED_TOTAL, /* no label: sent whole, because signed or broken */
+	METRIC_SESSIONS_TOTAL,          /* {listener} connections accepted */
+	METRIC_SESSIONS,                /* {listener} gauge: open now */
+	METRIC_TLS_TOTAL,               /* {version} handshakes done, "TLSv1.3" */
+	METRIC_TLS_FAILURES_TOTAL,      /* {listener} */
+	METRIC_AUTH_TOTAL,              /* {result} "ok", "failed" */
+	METRIC_REPLIES_TOTAL,           /* {code} replies of 400 and above, "550" */
+	METRIC_MESSAGES_RECEIVED_TOTAL, /* {listener} answered 250 after DATA */
+	METRIC_BYTES_RECEIVED_TOTAL,    /* {listener} octets of those messages */
+	METRIC_MESSAGES_FINISHED_TOTAL, /* {state} "sent", "dead" */
+	METRIC_DELIVERY_ATTEMPTS_TOTAL, /* {result} "sent", "deferred", "dead",
+					   "uncertain" */
+	METRIC_DELIVERY_SECONDS_TOTAL,  /* {step} "rewrite", "upload", "links", "relay" */
+	METRIC_ATTACHMENTS_TOTAL,       /* no label: stored */
+	METRIC_ATTACHMENT_BYTES_TOTAL,  /* no label */
+	METRIC_MESSAGES_UNTOUCHED_TOTAL, /* no label: sent whole, because signed or broken
+					  */
 	METRIC_S3_REQUESTS_TOTAL,        /* {result} "ok", "failed" puts */
 	METRIC_RELAY_REPLIES_TOTAL,      /* {class} "2xx", "4xx", "5xx", "none" */
 	METRIC_QUEUE_MESSAGES,           /* {state} gauge */
 	METRIC_QUEUE_OLDEST_SECONDS,     /* gauge: age of the oldest unfinished message */
-	METRIC_CERTIFICATE_EXPIRY_SECONDS, /* gauge: Unix time of the listener certificate's end */
+	METRIC_CERTIFICATE_EXPIRY_SECONDS, /* gauge: Unix time of the listener
+					      certificate's end */
 	METRIC_COUNT,
 };
 
@@ -38,9 +41,11 @@ struct metrics *metrics_new(void);
 void metrics_free(struct metrics **metrics);
 
 /* Adds to a counter (value >= 0) or gauge; label NULL where the metric has none. */
-void metrics_add(struct metrics *metrics, enum metric metric, const char *label, double value);
+void metrics_add(
+	struct metrics *metrics, enum metric metric, const char *label, double value);
 /* Sets a gauge. */
-void metrics_set(struct metrics *metrics, enum metric metric, const char *label, double value);
+void metrics_set(
+	struct metrics *metrics, enum metric metric, const char *label, double value);
 /* A counter's or gauge's value, 0 where it was never touched (for tests). */
 double metrics_get(struct metrics *metrics, enum metric metric, const char *label);
 /* The whole exposition, with HELP and TYPE lines; also process_resident_memory_bytes,

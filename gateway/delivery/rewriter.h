@@ -14,20 +14,20 @@
 
 struct rewriter;
 
-/* Reads and extracts: size octets at fd (borrowed). Temporary files go to directory. NULL with
- * error: try again later. */
+/* Reads and extracts: size octets at fd (borrowed). Temporary files go to directory. NULL
+ * with error: try again later. */
 struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings *settings,
 	const char *directory, GError **error);
 
 const struct mime_message *rewriter_message(const struct rewriter *rewriter);
-size_t rewriter_attachments(const struct rewriter *rewriter,
-	const struct mime_attachment **attachments);
+size_t rewriter_attachments(
+	const struct rewriter *rewriter, const struct mime_attachment **attachments);
 /* The descriptor with the decoded octets of attachment index; owned by the rewriter. */
 int rewriter_fd(const struct rewriter *rewriter, size_t index);
 
 /* See mime_message_link(). */
-bool rewriter_link(struct rewriter *rewriter, const struct mime_link *links, size_t n_links,
-	struct splice *splice, GError **error);
+bool rewriter_link(struct rewriter *rewriter, const struct mime_link *links,
+	size_t n_links, struct splice *splice, GError **error);
 
 void rewriter_free(struct rewriter **rewriter);
 

@@ -1,11 +1,12 @@
 /*
- * queue - every accepted message, from 250 until it is sent, bounced or dead, and the record
- * of it afterwards: spool files and one SQLite database (WAL, synchronous=FULL).
+ * queue - every accepted message, from 250 until it is sent, bounced or dead, and the
+ * record of it afterwards: spool files and one SQLite database (WAL, synchronous=FULL).
  *
  * One writer thread commits; what arrives together shares the syncs (group commit).
  * Threads: every call may be made from any thread unless said otherwise.
- * A second process cannot open the same queue with queue_new() (flock); the command line reads
- * and retries through queue_reader beside a running gateway, which notices within a second.
+ * A second process cannot open the same queue with queue_new() (flock); the command line
+ * reads and retries through queue_reader beside a running gateway, which notices within a
+ * second.
  */
 #ifndef GATEWAY_QUEUE_QUEUE_H
 #define GATEWAY_QUEUE_QUEUE_H
@@ -17,7 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A ULID in lower case: 48 bits of Unix time in ms, 80 random bits, Crockford's base32. */
+/* A ULID in lower case: 48 bits of Unix time in ms, 80 random bits, Crockford's base32.
+ */
 #define MESSAGE_ID_BYTES 27 /* with the NUL */
 void message_id_new(char id[MESSAGE_ID_BYTES]);
 /* Whether text has the form of an ID (what may become a file name). */
@@ -28,7 +30,8 @@ enum queue_state {
 	QUEUE_RECEIVED,  /* accepted, not tried yet */
 	QUEUE_DEFERRED,  /* tried, to be tried again at next_attempt_ms */
 	QUEUE_RELAYING,  /* journalled before the final dot went to the relay */
-	QUEUE_UNCERTAIN, /* final dot sent, no reply seen: may be relayed twice when retried */
+	QUEUE_UNCERTAIN, /* final dot sent, no reply seen: may be relayed twice when
+			    retried */
 	QUEUE_HELD,      /* waits for a person (reserved) */
 	QUEUE_SENT,      /* the relay took it for every recipient */
 	QUEUE_BOUNCED,   /* a bounce was sent (reserved) */
@@ -42,8 +45,8 @@ struct queue_recipient {
 	char *original;     /* as given in RCPT */
 	char *forward_path; /* where it goes after the listener's map */
 	enum queue_state state;
-	int reply_code;     /* the relay's last, 0: none */
-	char *reply;        /* text; may be NULL */
+	int reply_code; /* the relay's last, 0: none */
+	char *reply;    /* text; may be NULL */
 };
 
 struct queue_attachment {
@@ -69,73 +72,81 @@ struct queue_message {
 	bool body_8bit;      /* BODY=8BITMIME was given */
 	bool uncertain;      /* was uncertain at least once: possibly sent twice */
 	char *listener;
-	char *client;       /* numeric address */
-	char *helo;         /* may be NULL */
-	char *user;         /* authenticated as; may be NULL */
-	char *reverse_path; /* "" is the null reverse-path */
-	char *reason;       /* of the last change, for people; may be NULL */
-	char *relay_id;     /* the relay's id of it, from its 250; may be NULL */
+	char *client;           /* numeric address */
+	char *helo;             /* may be NULL */
+	char *user;             /* authenticated as; may be NULL */
+	char *reverse_path;     /* "" is the null reverse-path */
+	char *reason;           /* of the last change, for people; may be NULL */
+	char *relay_id;         /* the relay's id of it, from its 250; may be NULL */
 	GPtrArray *recipients;  /* of struct queue_recipient */
 	GPtrArray *attachments; /* of struct queue_attachment; empty until uploaded */
 };
 
-/* A message with random id and seed, received now, and empty arrays that own their elements. */
+/* A message with random id and seed, received now, and empty arrays that own their
+ * elements. */
 struct queue_message *queue_message_new(void);
 void queue_message_free(struct queue_message *message); /* NULL is taken */
-struct queue_recipient *queue_message_add_recipient(struct queue_message *message,
-	const char *original, const char *forward_path);
+struct queue_recipient *queue_message_add_recipient(
+	struct queue_message *message, const char *original, const char *forward_path);
 struct queue_attachment *queue_message_add_attachment(struct queue_message *message);
 
 struct queue;
 
 /*
  * Opens or makes the queue in settings->directory (mode 0700), takes its lock, checks the
- * database, removes orphans (spool files without a row), turns what was RELAYING at a crash
- * into UNCERTAIN, due for retry. GATEWAY_ERROR_MEND: another gateway runs on it, not readable,
- * not writable, corrupt, of a newer version. settings is copied.
+ * database, removes orphans (spool files without a row), turns what was RELAYING at a
+ * crash into UNCERTAIN, due for retry. GATEWAY_ERROR_MEND: another gateway runs on it,
+ * not readable, not writable, corrupt, of a newer version. settings is copied.
  */
-struct queue *queue_new(const struct conf_queue *settings, struct metrics *metrics,
-	GError **error);
+struct queue *queue_new(
+	const struct conf_queue *settings, struct metrics *metrics, GError **error);
 
 /* The directory for spool_new(). */
 const char *queue_spool_directory(const struct queue *queue);
 
 /*
- * Whether there is room for a message of about size octets: disk and inode floors, ceiling of
- * messages. False with GATEWAY_ERROR_RETRY: answer 452 4.3.1. Cheap: for the front loop.
+ * Whether there is room for a message of about size octets: disk and inode floors,
+ * ceiling of messages. False with GATEWAY_ERROR_RETRY: answer 452 4.3.1. Cheap: for the
+ * front loop.
  */
 bool queue_has_room(struct queue *queue, uint64_t size, GError **error);
 
 /*
- * Makes message durable: spool file, directory, row. Takes both. done is called once, on the
- * writer thread: error NULL means 250 may be said, and the message is due for delivery.
+ * Makes message durable: spool file, directory, row. Takes both. done is called once, on
+ * the writer thread: error NULL means 250 may be said, and the message is due for
+ * delivery.
  */
 typedef void (*queue_submitted)(void *context, const char *id, const GError *error);
 void queue_submit(struct queue *queue, struct queue_message *message, struct spool *spool,
 	queue_submitted done, void *context);
 
-/* The next message that is due, now in flight: the caller owns it until queue_finish(). Blocks.
- * NULL after queue_stop(). Messages are never held in memory beyond a small read-ahead. */
+/* The next message that is due, now in flight: the caller owns it until queue_finish().
+ * Blocks. NULL after queue_stop(). Messages are never held in memory beyond a small
+ * read-ahead. */
 struct queue_message *queue_take(struct queue *queue);
 
 /* A read-only descriptor of the message's spool file, -1 with error. close() it. */
-int queue_open_spool(struct queue *queue, const struct queue_message *message, GError **error);
+int queue_open_spool(
+	struct queue *queue, const struct queue_message *message, GError **error);
 
 /* Records message->attachments with the next commit, without waiting for it. */
 void queue_record_attachments(struct queue *queue, const struct queue_message *message);
 
 /* Journals that the final dot is about to be sent (RELAYING). Blocks until durable. */
-bool queue_mark_relaying(struct queue *queue, const struct queue_message *message, GError **error);
+bool queue_mark_relaying(
+	struct queue *queue, const struct queue_message *message, GError **error);
 
 /*
- * Ends the flight: records state, reason, recipients, relay_id, attempts, next_attempt_ms and
- * uncertain as they stand in message, which it takes. SENT deletes the spool file once that is
- * durable; DEAD keeps it. Does not wait.
+ * Ends the flight: records state, reason, recipients, relay_id, attempts, next_attempt_ms
+ * and uncertain as they stand in message, which it takes. SENT deletes the spool file
+ * once that is durable; DEAD keeps it. Does not wait.
  */
 void queue_finish(struct queue *queue, struct queue_message *message);
 
-/* Counts by state and the oldest unfinished message's received_ms (0: none), for metrics. */
-void queue_statistics(struct queue *queue, size_t counts[QUEUE_STATES], int64_t *oldest_ms);
+/* Counts by state and the oldest unfinished message's received_ms (0: none), for metrics.
+ */
+void queue_statistics(
+	struct queue *queue, size_t counts[QUEUE_STATES], int64_t *oldest_ms);
 
 /* queue_take() returns NULL from now on; submissions and finishes still work. */
 void queue_stop(struct queue *queue);
@@ -146,8 +157,8 @@ void queue_set_settings(struct queue *queue, const struct conf_queue *settings);
 /* Commits what is pending, ends the writer, releases the lock. */
 void queue_free(struct queue **queue);
 
-/* When to try again after the attempts-th failure (1 is the first), in ms from now: a growing
- * wait with jitter between settings->retry_first_s and retry_max_s. */
+/* When to try again after the attempts-th failure (1 is the first), in ms from now: a
+ * growing wait with jitter between settings->retry_first_s and retry_max_s. */
 int64_t queue_retry_delay_ms(const struct conf_queue *settings, unsigned attempts);
 
 #endif

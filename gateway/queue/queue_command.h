@@ -6,8 +6,8 @@
 
 #include "conf/conf.h"
 
-/* argv[0] is "list", "show" or "retry". Prints to standard output (a table for people, JSON
- * lines with --json), mistakes to standard error; a sysexits code. */
+/* argv[0] is "list", "show" or "retry". Prints to standard output (a table for people,
+ * JSON lines with --json), mistakes to standard error; a sysexits code. */
 int queue_command(const struct conf *conf, int argc, char **argv);
 
 #endif

@@ -2,8 +2,8 @@
  * spool - the received message on disk, from DATA until its delivery has ended.
  *
  * Owner:   the session until queue_submit(), then the queue; never both.
- * Memory:  one buffer of SPOOL_BUFFER_BYTES; a small message reaches the disk only at commit.
- * Blocks:  spool_flush() and spool_commit(): call them off the front loop.
+ * Memory:  one buffer of SPOOL_BUFFER_BYTES; a small message reaches the disk only at
+ * commit. Blocks:  spool_flush() and spool_commit(): call them off the front loop.
  * Errors:  GATEWAY_ERROR_RETRY only (disk full, I/O): nothing the sender did wrong.
  */
 #ifndef GATEWAY_QUEUE_SPOOL_H
@@ -20,7 +20,8 @@ struct spool;
 /* A spool for message id, a file of that name in directory, made when first flushed. */
 struct spool *spool_new(const char *directory, const char *id);
 
-/* Takes up to SPOOL_BUFFER_BYTES minus what is buffered; the number taken. Never blocks. */
+/* Takes up to SPOOL_BUFFER_BYTES minus what is buffered; the number taken. Never blocks.
+ */
 size_t spool_append(struct spool *spool, const char *data, size_t data_bytes);
 
 /* Octets taken in all. */
@@ -32,11 +33,14 @@ bool spool_is_full(const struct spool *spool);
 /* Writes the buffer to the file. Blocks. Not at the same time as spool_append(). */
 bool spool_flush(struct spool *spool, GError **error);
 
-/* Flushes, and makes the file survive a crash (its directory is synced by the queue, once for
- * many). Until the queue's row is committed too, no client must see 250. Blocks. */
+/* Flushes, and makes the file survive a crash (its directory is synced by the queue, once
+ * for many). Until the queue's row is committed too, no client must see 250. Blocks. */
 bool spool_commit(struct spool *spool, GError **error);
 
 /* Closes and sets *spool to NULL. A file never committed is deleted. */
 void spool_free(struct spool **spool);
+
+/* The same, and a committed file is deleted too: its row could not be written. */
+void spool_discard(struct spool **spool);
 
 #endif

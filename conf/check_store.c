@@ -1,0 +1,186 @@
+/* Where attachments go, and whether its names and credentials can work. */
+#include "conf/check.h"
+#include "conf/files.h"
+#include "conf/text.h"
+#include <arpa/inet.h>
+#include <string.h>
+
+static void check_bucket_name(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	size_t length = strlen(s3->bucket);
+	bool sound = length >= 3 && length <= 63 && strstr(s3->bucket, "..") == NULL &&
+		     g_ascii_isalnum(s3->bucket[0]) &&
+		     g_ascii_isalnum(s3->bucket[length - 1]);
+	for (const char *c = s3->bucket; *c != '\0' && sound; c++) {
+		/* Other stores are less strict than Amazon. */
+		bool only_others = g_ascii_isupper(*c) || *c == '_';
+		sound = g_ascii_islower(*c) || g_ascii_isdigit(*c) || *c == '-' ||
+			*c == '.' || (only_others && s3->endpoint != NULL);
+	}
+	struct in_addr address;
+	if (!sound || inet_pton(AF_INET, s3->bucket, &address) == 1)
+		conf_source_problem(check->source, "s3.bucket",
+			"\"%.80s\" is no bucket name: it must be 3 to 63 lower-case "
+			"letters, digits, hyphens and dots, with a letter or digit at "
+			"both ends",
+			s3->bucket);
+	else if (strchr(s3->bucket, '.') != NULL && s3->endpoint == NULL &&
+		 !s3->path_style)
+		conf_source_problem(check->source, "s3.path_style",
+			"must be true for a bucket with dots in its name: Amazon's "
+			"certificate does not cover %s.s3.REGION.amazonaws.com",
+			s3->bucket);
+}
+
+static void check_region(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	if (conf_check_any_bad(check, "s3.region", "s3.endpoint", NULL) ||
+		s3->endpoint != NULL)
+		return;
+	if (s3->region == NULL) {
+		conf_source_problem(check->source, "s3.region",
+			"is missing: give the bucket's region, such as eu-west-1, or an "
+			"endpoint");
+		return;
+	}
+	size_t length = strlen(s3->region);
+	size_t hyphens = 0;
+	for (const char *c = s3->region; *c != '\0'; c++)
+		hyphens += *c == '-';
+	if (hyphens < 2 || !g_ascii_isdigit(s3->region[length - 1]) ||
+		s3->region[strspn(s3->region, "abcdefghijklmnopqrstuvwxyz0123456789-")] !=
+			'\0')
+		conf_source_problem(check->source, "s3.region",
+			"\"%s\" is no region of Amazon: write one such as eu-west-1",
+			s3->region);
+}
+
+static void check_prefix(const struct conf_check *check)
+{
+	const char *prefix = check->conf->s3.prefix;
+	if (prefix == NULL || conf_check_any_bad(check, "s3.prefix", NULL))
+		return;
+	bool sound = strlen(prefix) <= 512;
+	g_auto(GStrv) segments = g_strsplit(prefix, "/", -1);
+	for (size_t i = 0; segments[i] != NULL; i++)
+		if (*segments[i] == '\0' || strcmp(segments[i], ".") == 0 ||
+			strcmp(segments[i], "..") == 0)
+			sound = false;
+	for (const char *c = prefix; *c != '\0'; c++)
+		sound = sound && (g_ascii_isalnum(*c) || strchr("._/-", *c) != NULL);
+	if (!sound)
+		conf_source_problem(check->source, "s3.prefix",
+			"\"%.80s\" is no prefix for keys: write letters, digits, dots, "
+			"underscores and hyphens, with single slashes between, such as "
+			"mail/in",
+			prefix);
+}
+
+static void check_plain_http(
+	const struct conf_check *check, const char *key, const char *url)
+{
+	if (url == NULL || conf_text_url_is_https(url) ||
+		conf_check_any_bad(check, key, NULL))
+		return;
+	g_autofree char *host = conf_text_url_host(url);
+	if (!conf_text_host_is_loopback(host))
+		conf_source_problem(check->source, key,
+			"%s is not encrypted: write https, http is for loopback only",
+			url);
+}
+
+/* Of two that belong together, in whichever way they are given. */
+static void check_together(const struct conf_check *check, const char *key, bool given,
+	const char *other, bool other_given)
+{
+	const char *name = strrchr(other, '.') + 1;
+	if (given && !other_given && !conf_check_any_bad(check, key, other, NULL))
+		conf_source_problem(check->source, key, "needs %s (or %s_file) beside it",
+			name, name);
+}
+
+static void check_credentials(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	bool id = s3->access_key_id != NULL || s3->access_key_id_file != NULL;
+	bool secret = s3->secret_access_key != NULL || s3->secret_access_key_file != NULL;
+	bool token = s3->session_token != NULL || s3->session_token_file != NULL;
+	conf_check_secret(
+		check, "s3.access_key_id", s3->access_key_id, s3->access_key_id_file);
+	conf_check_secret(check, "s3.secret_access_key", s3->secret_access_key,
+		s3->secret_access_key_file);
+	conf_check_secret(
+		check, "s3.session_token", s3->session_token, s3->session_token_file);
+	check_together(check,
+		s3->access_key_id != NULL ? "s3.access_key_id" : "s3.access_key_id_file",
+		id, "s3.secret_access_key", secret);
+	check_together(check,
+		s3->secret_access_key != NULL ? "s3.secret_access_key"
+					      : "s3.secret_access_key_file",
+		secret, "s3.access_key_id", id);
+	check_together(check,
+		s3->session_token != NULL ? "s3.session_token" : "s3.session_token_file",
+		token, "s3.access_key_id", id);
+	if (id && (s3->profile != NULL || s3->credentials_file != NULL))
+		conf_source_warning(check->source,
+			s3->profile != NULL ? "s3.profile" : "s3.credentials_file",
+			"has no effect beside access_key_id");
+	conf_check_file(
+		check, "s3.credentials_file", s3->credentials_file, conf_file_check);
+}
+
+static void check_bucket(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	if (!conf_check_any_bad(check, "s3.bucket", "s3.endpoint", "s3.path_style", NULL))
+		check_bucket_name(check);
+	check_region(check);
+	check_plain_http(check, "s3.endpoint", s3->endpoint);
+	check_credentials(check);
+	conf_check_file(check, "s3.ca_file", s3->ca_file, conf_file_check_certificates);
+	if (check->conf->s3_listen != NULL || s3->directory_url != NULL)
+		conf_source_warning(check->source,
+			s3->directory_url != NULL ? "s3.directory_url" : "s3.listen",
+			"has no effect without s3.directory");
+}
+
+static void check_directory(const struct conf_check *check)
+{
+	static const char *const unused[] = { "region", "endpoint", "path_style",
+		"ca_file", "access_key_id", "access_key_id_file", "secret_access_key",
+		"secret_access_key_file", "session_token", "session_token_file",
+		"credentials_file", "profile" };
+	const struct s3_settings *s3 = &check->conf->s3;
+	if (s3->bucket != NULL)
+		conf_source_problem(check->source, "s3.directory",
+			"is given beside bucket: attachments go to one of them");
+	if (s3->directory_url == NULL &&
+		!conf_check_any_bad(check, "s3.directory_url", NULL))
+		conf_source_problem(check->source, "s3.directory_url",
+			"is missing: it is what links to the directory begin with, such "
+			"as https://files.example.com");
+	check_plain_http(check, "s3.directory_url", s3->directory_url);
+	conf_check_file(check, "s3.directory", s3->directory, conf_directory_check);
+	for (size_t i = 0; i < G_N_ELEMENTS(unused) && s3->bucket == NULL; i++) {
+		g_autofree char *key = g_strconcat("s3.", unused[i], NULL);
+		if (conf_source_is_given(check->source, key))
+			conf_source_warning(
+				check->source, key, "has no effect with s3.directory");
+	}
+}
+
+void conf_check_store(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	check_prefix(check);
+	if (s3->directory != NULL)
+		check_directory(check);
+	else if (s3->bucket != NULL)
+		check_bucket(check);
+	else if (!conf_check_any_bad(check, "s3", "s3.bucket", "s3.directory", NULL))
+		conf_source_problem(check->source, "s3.bucket",
+			"is missing: attachments go to a bucket (s3.bucket), or to a "
+			"directory (s3.directory)");
+}

@@ -1,0 +1,175 @@
+/* A settings file to a snapshot: read, completed, checked; and questions put to a
+ * snapshot. */
+#include "conf/conf.h"
+
+#include "conf/check.h"
+#include "conf/reader.h"
+#include "conf/schema.h"
+#include "conf/snapshot.h"
+#include "conf/source.h"
+#include "conf/yaml.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The profile where none is given: strict for strangers. */
+static void complete_listener(
+	struct conf_listener *listener, const struct conf_source *source, size_t index)
+{
+	g_autofree char *profile = g_strdup_printf("listeners[%zu].profile", index);
+	if (!conf_source_is_given(source, profile)) {
+		bool strangers =
+			listener->auth == CONF_AUTH_NONE && listener->n_networks == 0;
+		listener->profile =
+			strangers ? CONF_PROFILE_STRICT : CONF_PROFILE_STANDARD;
+	}
+	if (listener->address != NULL)
+		conf_address_parse(listener->address, &listener->socket_address, NULL);
+}
+
+/* "mail/" and "/mail" are what people write who know other tools. */
+static const char *trim_slashes(struct conf_snapshot *snapshot, const char *prefix)
+{
+	prefix += strspn(prefix, "/");
+	size_t length = strlen(prefix);
+	while (length > 0 && prefix[length - 1] == '/')
+		length--;
+	g_autofree char *trimmed = g_strndup(prefix, length);
+	return length > 0 ? conf_snapshot_text(snapshot, trimmed) : NULL;
+}
+
+/* What holds where nothing is given, but depends on what is. */
+static void complete(struct conf_snapshot *snapshot, const struct conf_source *source)
+{
+	struct conf *conf = &snapshot->conf;
+	for (size_t i = 0; i < snapshot->listeners->len; i++)
+		complete_listener(
+			&g_array_index(snapshot->listeners, struct conf_listener, i),
+			source, i);
+	if (conf->relay.tls == CONF_TLS_REQUIRED &&
+		!conf_source_is_given(source, "relay.tls") &&
+		(conf->relay.port == 465 || conf->relay.port == 2465))
+		conf->relay.tls = CONF_TLS_WRAPPER;
+	if (conf->s3.prefix != NULL)
+		conf->s3.prefix = trim_slashes(snapshot, conf->s3.prefix);
+	if (conf->s3.endpoint != NULL && conf->s3.region == NULL)
+		conf->s3.region = "us-east-1"; /* what stores without regions take */
+}
+
+static void check_all(const struct conf_check *check)
+{
+	conf_check_listeners(check);
+	conf_check_loops(check);
+	conf_check_store(check);
+	conf_check_relay(check);
+	conf_check_sender(check);
+	conf_check_queue(check);
+}
+
+struct conf *conf_load_text(const char *name, const char *text, size_t length,
+	bool look_at_files, GPtrArray *problems, GPtrArray *warnings)
+{
+	struct conf_snapshot *snapshot = conf_snapshot_new();
+	struct conf_source *source = conf_source_new(name);
+	if (conf_read(snapshot, source, text, length)) {
+		struct conf_check check = { &snapshot->conf, source, look_at_files };
+		complete(snapshot, source);
+		check_all(&check);
+	}
+	bool sound = !conf_source_has_problems(source);
+	conf_source_report(source, problems, warnings);
+	conf_source_free(&source);
+	if (sound)
+		return &snapshot->conf;
+	conf_unref(&snapshot->conf);
+	return NULL;
+}
+
+/* All of a file, or one octet more than allowed; NULL with errno. Wipe before g_free().
+ */
+static char *read_file(int fd, size_t *length)
+{
+	char *bytes = g_malloc(CONF_YAML_BYTES_MAX + 1);
+	*length = 0;
+	while (*length <= CONF_YAML_BYTES_MAX) {
+		ssize_t n = read(fd, bytes + *length, CONF_YAML_BYTES_MAX + 1 - *length);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			g_free(bytes);
+			return NULL;
+		}
+		if (n == 0)
+			break;
+		*length += (size_t)n;
+	}
+	return bytes;
+}
+
+static bool has_secret(const struct conf *conf)
+{
+	return conf->s3.secret_access_key != NULL || conf->s3.session_token != NULL ||
+	       conf->relay.password != NULL || conf->relay.iam_secret_access_key != NULL;
+}
+
+static void warn_of_readers(
+	int fd, const char *path, const struct conf *conf, GPtrArray *warnings)
+{
+	struct stat status;
+	if (warnings != NULL && has_secret(conf) && fstat(fd, &status) == 0 &&
+		(status.st_mode & S_IROTH) != 0)
+		g_ptr_array_add(warnings,
+			g_strdup_printf("%s: holds a secret and can be read by every "
+					"user of this machine: chmod o-r, or put the "
+					"secret in a file of its own",
+				path));
+}
+
+struct conf *conf_load(const char *path, GPtrArray *problems, GPtrArray *warnings)
+{
+	size_t length;
+	struct conf *conf = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char *bytes = fd >= 0 ? read_file(fd, &length) : NULL;
+	if (bytes == NULL) {
+		int cause = errno;
+		if (problems != NULL)
+			g_ptr_array_add(
+				problems, g_strdup_printf("%s: cannot be read: %s", path,
+						  g_strerror(cause)));
+	} else {
+		conf = conf_load_text(path, bytes, length, true, problems, warnings);
+		OPENSSL_cleanse(bytes, CONF_YAML_BYTES_MAX + 1);
+		g_free(bytes);
+	}
+	if (conf != NULL)
+		warn_of_readers(fd, path, conf, warnings);
+	if (fd >= 0)
+		close(fd);
+	return conf;
+}
+
+bool conf_receives_for(const struct conf *conf, const char *address)
+{
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		if (conf->listeners[i].recipients != NULL &&
+			conf_recipient_map_owns(conf->listeners[i].recipients, address))
+			return true;
+	return false;
+}
+
+bool conf_relay_delivers(const struct conf *conf, const char *address)
+{
+	const char *at = strrchr(address, '@');
+	if (conf->relay.maildir != NULL)
+		return true; /* it goes no further, whatever its domain */
+	if (at == NULL || conf->relay.delivers == NULL)
+		return false;
+	for (const char *const *domain = conf->relay.delivers; *domain != NULL; domain++)
+		if (g_ascii_strcasecmp(at + 1, *domain) == 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,29 @@
+/*
+ * files - whether the files and directories that settings name can be used. Reads them;
+ * makes, changes and keeps nothing. CONF_ERROR_FILE says what is wrong.
+ */
+#ifndef CONF_FILES_H
+#define CONF_FILES_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* A regular file with something in it. */
+bool conf_file_check(const char *path, GError **error);
+
+/* At least one certificate in PEM. */
+bool conf_file_check_certificates(const char *path, GError **error);
+
+/* A PEM key that needs no passphrase. */
+bool conf_file_check_key(const char *path, GError **error);
+
+/* Certificate and key, both good in themselves, belong together. */
+bool conf_file_check_pair(const char *certificate, const char *key, GError **error);
+
+bool conf_file_certificate_has_expired(const char *path);
+bool conf_file_is_world_readable(const char *path);
+
+/* A directory that may be written to, or that may be made. */
+bool conf_directory_check(const char *path, GError **error);
+
+#endif

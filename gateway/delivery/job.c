@@ -1,0 +1,321 @@
+/* The steps of one delivery attempt and the judgement of its outcome. What a step does
+ * lies in rewriter, stowing, preflight, s3/ and relay/; when to try again lies in queue/.
+ */
+#include "gateway/delivery/job.h"
+
+#include "gateway/delivery/outcome.h"
+#include "gateway/delivery/preflight.h"
+#include "gateway/delivery/rewriter.h"
+#include "gateway/delivery/stowing.h"
+#include "gateway/error.h"
+#include "gateway/log.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A message whose headers pass this is not sent: SES would not take it, and what a client
+ * may hide behind it could not be removed. */
+#define HEADER_BYTES_MAX   (1024 * 1024)
+#define HEADER_BYTES_FIRST 16384
+
+struct job {
+	struct queue *queue;
+	struct metrics *metrics;
+	struct route *route;
+	struct queue_message *message;
+	int fd;
+	struct rewriter *rewriter;
+	struct stowing *stowing;
+	struct splice *splice;
+	bool linked; /* attachments were replaced by links */
+};
+
+static bool rewrite(struct job *job, GError **error)
+{
+	struct queue_message *message = job->message;
+	job->fd = queue_open_spool(job->queue, message, error);
+	if (job->fd < 0)
+		return false;
+	job->rewriter = rewriter_new(job->fd, message->size,
+		&job->route->conf->attachments, queue_spool_directory(job->queue), error);
+	if (!job->rewriter)
+		return false;
+	const char *why = mime_message_untouched_reason(rewriter_message(job->rewriter));
+	if (why) {
+		metrics_add(job->metrics, METRIC_MESSAGES_UNTOUCHED_TOTAL, NULL, 1);
+		log_info("message.untouched", LOG_TEXT("id", message->id),
+			LOG_TEXT("reason", why));
+	}
+	job->stowing = stowing_new(job->route->conf, job->rewriter, message->id,
+		message->seed, message->received_ms / 1000);
+	return true;
+}
+
+static void hex_text(char text[65], const uint8_t bytes[32])
+{
+	for (size_t i = 0; i < 32; i++)
+		g_snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* Whether an earlier attempt stored just these objects: recorded in the queue when it
+ * did. */
+static bool stored_before(const struct job *job)
+{
+	const GPtrArray *stored = job->message->attachments;
+	const struct mime_attachment *attachments;
+	size_t n = rewriter_attachments(job->rewriter, &attachments);
+	if (stored->len != n)
+		return false;
+	for (guint i = 0; i < stored->len; i++) {
+		const struct queue_attachment *old = g_ptr_array_index(stored, i);
+		char sha256[65];
+		hex_text(sha256, attachments[i].sha256);
+		if (strcmp(old->sha256, sha256) ||
+			strcmp(old->key, stowing_key(job->stowing, i)))
+			return false;
+	}
+	return true;
+}
+
+static void record_attachment(
+	struct job *job, const struct mime_attachment *attachment, const char *key)
+{
+	struct queue_attachment *record = queue_message_add_attachment(job->message);
+	record->number = attachment->part;
+	record->key = g_strdup(key);
+	record->file_name = g_strdup(attachment->file_name);
+	record->media_type = g_strdup(attachment->media_type);
+	record->size = attachment->size;
+	hex_text(record->sha256, attachment->sha256);
+	log_info("attachment.stored", LOG_TEXT("id", job->message->id),
+		LOG_TEXT("key", key), LOG_TEXT("file_name", attachment->file_name),
+		LOG_TEXT("media_type", attachment->media_type),
+		LOG_NUMBER("size", attachment->size), LOG_TEXT("sha256", record->sha256),
+		LOG_TEXT("why", attachment->reason));
+	metrics_add(job->metrics, METRIC_ATTACHMENTS_TOTAL, NULL, 1);
+	metrics_add(job->metrics, METRIC_ATTACHMENT_BYTES_TOTAL, NULL,
+		(double)attachment->size);
+}
+
+static bool upload(struct job *job, GError **error)
+{
+	size_t n_objects;
+	const struct s3_object *objects = stowing_objects(job->stowing, &n_objects);
+	if (n_objects == 0 || stored_before(job))
+		return true;
+	bool stored = s3_store_put(job->route->store, objects, n_objects, error);
+	metrics_add(job->metrics, METRIC_S3_REQUESTS_TOTAL, stored ? "ok" : "failed",
+		(double)n_objects);
+	if (!stored)
+		return false;
+	const struct mime_attachment *attachments;
+	size_t n = rewriter_attachments(job->rewriter, &attachments);
+	g_ptr_array_set_size(job->message->attachments, 0);
+	for (size_t i = 0; i < n; i++)
+		record_attachment(job, &attachments[i], stowing_key(job->stowing, i));
+	return true;
+}
+
+/* Reads the octets up to and with the empty line that ends the header block. */
+static GByteArray *read_header(int fd, uint64_t message_bytes, GError **error)
+{
+	g_autoptr(GByteArray) header = g_byte_array_new();
+	size_t wanted = HEADER_BYTES_FIRST;
+	for (;;) {
+		wanted = (size_t)MIN((uint64_t)wanted, message_bytes);
+		size_t have = header->len;
+		g_byte_array_set_size(header, (guint)wanted);
+		ssize_t n = pread(fd, header->data + have, wanted - have, (off_t)have);
+		if (n < 0 || (size_t)n < wanted - have) {
+			g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
+				"cannot read the spooled message: %s",
+				n < 0 ? g_strerror(errno) : "it is shorter than it was");
+			return NULL;
+		}
+		if (wanted == message_bytes ||
+			memmem(header->data, wanted, "\r\n\r\n", 4))
+			return g_steal_pointer(&header);
+		if (wanted >= HEADER_BYTES_MAX) {
+			g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_REJECT,
+				"the header block is over %d octets", HEADER_BYTES_MAX);
+			return NULL;
+		}
+		wanted *= 4;
+	}
+}
+
+static bool edit_header(struct job *job, GError **error)
+{
+	const struct conf *conf = job->route->conf;
+	const struct queue_message *message = job->message;
+	const struct preflight preflight = {
+		.sender = &conf->sender,
+		.configuration_set = conf->relay.configuration_set,
+		.hostname = conf->hostname,
+		.id = message->id,
+		.reverse_path = message->reverse_path,
+		.received_s = message->received_ms / 1000,
+		.body_changed = job->linked,
+	};
+	g_autoptr(GByteArray) header = read_header(job->fd, message->size, error);
+	return header && preflight_edit(&preflight, (const char *)header->data,
+				 header->len, job->splice, error);
+}
+
+/* Into the queue's record: what was stored, and until when its links are good. */
+static void record_links(struct job *job)
+{
+	GPtrArray *stored = job->message->attachments;
+	for (guint i = 0; i < stored->len; i++) {
+		struct queue_attachment *attachment = g_ptr_array_index(stored, i);
+		attachment->expires_at_s = stowing_expires_at_s(job->stowing, i);
+	}
+	queue_record_attachments(job->queue, job->message);
+}
+
+static bool links(struct job *job, GError **error)
+{
+	job->splice = splice_new(job->message->size);
+	if (stowing_attachments(job->stowing) > 0) {
+		g_autofree char *why = NULL;
+		if (!stowing_link(job->stowing, job->rewriter, job->route->store,
+			    g_get_real_time() / G_USEC_PER_SEC, job->splice, &job->linked,
+			    &why, error))
+			return false;
+		record_links(job);
+		if (!job->linked) {
+			log_warning("message.untouched", LOG_TEXT("id", job->message->id),
+				LOG_TEXT("reason", why));
+			splice_free(&job->splice);
+			job->splice = splice_new(job->message->size);
+		}
+	}
+	return edit_header(job, error);
+}
+
+static bool before_final_dot(void *context, GError **error)
+{
+	struct job *job = context;
+	return queue_mark_relaying(job->queue, job->message, error);
+}
+
+static bool relay(struct job *job, GError **error)
+{
+	(void)error; /* every outcome is a recipient's */
+	struct queue_message *message = job->message;
+	GPtrArray *recipients = message->recipients;
+	g_autoptr(GPtrArray) open = g_ptr_array_new();
+	for (guint i = 0; i < recipients->len; i++)
+		if (outcome_is_open(g_ptr_array_index(recipients, i)))
+			g_ptr_array_add(open, g_ptr_array_index(recipients, i));
+	g_autofree struct relay_recipient *results =
+		g_new0(struct relay_recipient, open->len);
+	for (guint i = 0; i < open->len; i++) {
+		const struct queue_recipient *recipient = g_ptr_array_index(open, i);
+		results[i].forward_path = recipient->forward_path;
+		results[i].verdict = RELAY_DEFERRED;
+	}
+	g_autofree char *reverse_path =
+		preflight_reverse_path(&job->route->conf->sender, message->reverse_path);
+	struct relay_message outgoing = {
+		.id = message->id,
+		.reverse_path = reverse_path,
+		.body_8bit = message->body_8bit,
+		.content = job->splice,
+		.fd = job->fd,
+		.recipients = results,
+		.n_recipients = open->len,
+		.before_final_dot = before_final_dot,
+		.context = job,
+	};
+	relay_send(job->route->relay, &outgoing);
+	for (guint i = 0; i < open->len; i++)
+		outcome_take_verdict(g_ptr_array_index(open, i), &results[i]);
+	if (outgoing.relay_id) {
+		g_free(message->relay_id);
+		message->relay_id = g_strdup(outgoing.relay_id);
+	}
+	relay_message_deinit(&outgoing);
+	return true;
+}
+
+static const struct step {
+	const char *name; /* also the log field "step" and the metric's label */
+	bool (*run)(struct job *, GError **);
+} steps[] = {
+	{ "rewrite", rewrite },
+	{ "upload", upload },
+	{ "links", links },
+	{ "relay", relay },
+};
+
+/* Runs the steps until one fails: its name, or NULL when all went. */
+static const char *run_steps(struct job *job, GError **error)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(steps); i++) {
+		int64_t began_us = g_get_monotonic_time();
+		bool ok = steps[i].run(job, error);
+		metrics_add(job->metrics, METRIC_DELIVERY_SECONDS_TOTAL, steps[i].name,
+			(double)(g_get_monotonic_time() - began_us) / G_USEC_PER_SEC);
+		if (!ok)
+			return steps[i].name;
+	}
+	return NULL;
+}
+
+static void log_outcome(const struct queue_message *message)
+{
+	static const struct {
+		enum log_level level;
+		const char *event;
+	} outcomes[QUEUE_STATES] = {
+		[QUEUE_SENT] = { LOG_LEVEL_INFO, "message.sent" },
+		[QUEUE_DEFERRED] = { LOG_LEVEL_WARNING, "message.deferred" },
+		[QUEUE_UNCERTAIN] = { LOG_LEVEL_WARNING, "message.uncertain" },
+		[QUEUE_DEAD] = { LOG_LEVEL_WARNING, "message.dead" },
+	};
+	bool waits = message->finished_ms == 0;
+	g_autoptr(GDateTime) next =
+		waits ? g_date_time_new_from_unix_utc(message->next_attempt_ms / 1000)
+		      : NULL;
+	g_autofree char *next_text = next ? g_date_time_format_iso8601(next) : NULL;
+	log_event(outcomes[message->state].level, outcomes[message->state].event,
+		LOG_TEXT("id", message->id), LOG_TEXT("relay_id", message->relay_id),
+		LOG_NUMBER("attempts", message->attempts),
+		LOG_NUMBER("recipients", message->recipients->len),
+		LOG_NUMBER("attachments", message->attachments->len),
+		LOG_NUMBER("age_ms", g_get_real_time() / 1000 - message->received_ms),
+		LOG_TEXT("next_attempt", next_text), LOG_TEXT("reason", message->reason));
+}
+
+void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
+	struct queue_message *message)
+{
+	struct job job = { .queue = queue,
+		.metrics = metrics,
+		.route = route,
+		.message = message,
+		.fd = -1 };
+	g_autoptr(GError) error = NULL;
+	message->attempts++;
+	const char *failed_step = run_steps(&job, &error);
+	if (failed_step)
+		outcome_of_failure(message, failed_step, error);
+	else
+		outcome_of_recipients(message);
+	outcome_schedule(message, &route->conf->queue, g_get_real_time() / 1000);
+
+	splice_free(&job.splice);
+	stowing_free(&job.stowing);
+	rewriter_free(&job.rewriter);
+	if (job.fd >= 0)
+		close(job.fd);
+
+	log_outcome(message);
+	metrics_add(metrics, METRIC_DELIVERY_ATTEMPTS_TOTAL,
+		queue_state_name(message->state), 1);
+	if (message->finished_ms)
+		metrics_add(metrics, METRIC_MESSAGES_FINISHED_TOTAL,
+			queue_state_name(message->state), 1);
+	queue_finish(queue, message);
+}

@@ -1,0 +1,34 @@
+/* Binds one snapshot of the settings to the store and the relay made from it. */
+#include "gateway/delivery/route.h"
+
+struct route *route_new(struct conf *conf, struct metrics *metrics, GError **error)
+{
+	struct route *route = g_new0(struct route, 1);
+	g_atomic_ref_count_init(&route->references);
+	route->conf = conf_ref(conf);
+	route->store = s3_store_new(&conf->s3, error);
+	if (route->store)
+		route->relay = relay_new(&conf->relay, conf->hostname, metrics, error);
+	if (!route->relay)
+		route_unref(&route);
+	return route;
+}
+
+struct route *route_ref(struct route *route)
+{
+	g_atomic_ref_count_inc(&route->references);
+	return route;
+}
+
+void route_unref(struct route **route)
+{
+	struct route *r = g_steal_pointer(route);
+	if (!r || !g_atomic_ref_count_dec(&r->references))
+		return;
+	if (r->relay)
+		relay_unref(&r->relay);
+	if (r->store)
+		s3_store_unref(&r->store);
+	conf_unref(r->conf);
+	g_free(r);
+}

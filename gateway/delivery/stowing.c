@@ -1,0 +1,145 @@
+/* Names objects, presigns their links, hands both to the rewriting. Moves no content
+ * itself. */
+#include "gateway/delivery/stowing.h"
+
+#include <string.h>
+
+struct stowing {
+	unsigned link_expiry_s;
+	char *id;
+	const struct mime_attachment *attachments;
+	size_t n_attachments;
+	GPtrArray *keys;      /* of char *, one per attachment */
+	GArray *objects;      /* of struct s3_object: one per distinct content */
+	GArray *expires_at_s; /* of int64_t, one per attachment */
+};
+
+static bool same_content(const struct mime_attachment *a, const struct mime_attachment *b)
+{
+	return a->size == b->size && !memcmp(a->sha256, b->sha256, sizeof(a->sha256));
+}
+
+/* The index of the first attachment with the content of attachment index. */
+static size_t first_alike(const struct stowing *stowing, size_t index)
+{
+	size_t i = 0;
+	while (!same_content(&stowing->attachments[i], &stowing->attachments[index]))
+		i++;
+	return i;
+}
+
+static void add_object(
+	struct stowing *stowing, const struct rewriter *rewriter, size_t index)
+{
+	const struct mime_attachment *attachment = &stowing->attachments[index];
+	struct s3_object object = {
+		.key = stowing_key(stowing, index),
+		.fd = rewriter_fd(rewriter, index),
+		.size = attachment->size,
+		.media_type = attachment->media_type,
+		.file_name = attachment->file_name,
+		.message_id = stowing->id,
+	};
+	memcpy(object.sha256, attachment->sha256, sizeof(object.sha256));
+	g_array_append_val(stowing->objects, object);
+}
+
+struct stowing *stowing_new(const struct conf *conf, const struct rewriter *rewriter,
+	const char *id, const uint8_t seed[16], int64_t received_s)
+{
+	struct stowing *stowing = g_new0(struct stowing, 1);
+	stowing->link_expiry_s = conf->link_expiry_s;
+	stowing->id = g_strdup(id);
+	stowing->n_attachments = rewriter_attachments(rewriter, &stowing->attachments);
+	stowing->keys = g_ptr_array_new_with_free_func(g_free);
+	stowing->objects = g_array_new(false, false, sizeof(struct s3_object));
+	stowing->expires_at_s = g_array_new(false, true, sizeof(int64_t));
+	for (size_t i = 0; i < stowing->n_attachments; i++) {
+		size_t first = first_alike(stowing, i);
+		if (first < i) {
+			g_ptr_array_add(
+				stowing->keys, g_strdup(stowing_key(stowing, first)));
+			continue;
+		}
+		g_ptr_array_add(
+			stowing->keys, s3_object_key(conf->s3.prefix, id, seed,
+					       received_s, stowing->attachments[i].part,
+					       stowing->attachments[i].file_name));
+		add_object(stowing, rewriter, i);
+	}
+	return stowing;
+}
+
+size_t stowing_attachments(const struct stowing *stowing)
+{
+	return stowing->n_attachments;
+}
+
+const char *stowing_key(const struct stowing *stowing, size_t index)
+{
+	return g_ptr_array_index(stowing->keys, (guint)index);
+}
+
+int64_t stowing_expires_at_s(const struct stowing *stowing, size_t index)
+{
+	return g_array_index(stowing->expires_at_s, int64_t, (guint)index);
+}
+
+const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objects)
+{
+	*n_objects = stowing->objects->len;
+	return (const struct s3_object *)(void *)stowing->objects->data;
+}
+
+static char *expiry_text(int64_t unix_s)
+{
+	g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(unix_s);
+	return g_date_time_format(time, "%Y-%m-%d %H:%M UTC");
+}
+
+static char *presign(struct stowing *stowing, struct s3_store *store, size_t index,
+	int64_t now_s, GError **error)
+{
+	const struct mime_attachment *attachment = &stowing->attachments[index];
+	int64_t expires_at_s = 0;
+	char *url = s3_store_presign(store, stowing_key(stowing, index),
+		attachment->file_name, attachment->media_type, now_s,
+		stowing->link_expiry_s, &expires_at_s, error);
+	g_array_append_val(stowing->expires_at_s, expires_at_s);
+	return url;
+}
+
+bool stowing_link(struct stowing *stowing, struct rewriter *rewriter,
+	struct s3_store *store, int64_t now_s, struct splice *splice, bool *carried,
+	char **reason, GError **error)
+{
+	g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+	g_autofree struct mime_link *links =
+		g_new0(struct mime_link, stowing->n_attachments);
+	g_array_set_size(stowing->expires_at_s, 0);
+	for (size_t i = 0; i < stowing->n_attachments; i++) {
+		char *url = presign(stowing, store, i, now_s, error);
+		if (!url)
+			return false;
+		char *expires = expiry_text(stowing_expires_at_s(stowing, i));
+		links[i] = (struct mime_link){ url, expires };
+		g_ptr_array_add(texts, url);
+		g_ptr_array_add(texts, expires);
+	}
+	g_autoptr(GError) cannot = NULL;
+	*carried =
+		rewriter_link(rewriter, links, stowing->n_attachments, splice, &cannot);
+	*reason = cannot ? g_strdup(cannot->message) : NULL;
+	return true;
+}
+
+void stowing_free(struct stowing **stowing)
+{
+	if (!*stowing)
+		return;
+	g_free((*stowing)->id);
+	g_ptr_array_unref((*stowing)->keys);
+	g_array_unref((*stowing)->objects);
+	g_array_unref((*stowing)->expires_at_s);
+	g_clear_pointer(stowing, g_free);
+}

@@ -1,0 +1,45 @@
+/*
+ * stowing - names and links for the attachments of one message.
+ *
+ * Objects are named before they are uploaded, so a retry names them alike; identical
+ * contents in one message share an object. Used by deliveries and by stowage rewrite
+ * alike. Thread: any; one struct belongs to one thread.
+ */
+#ifndef GATEWAY_DELIVERY_STOWING_H
+#define GATEWAY_DELIVERY_STOWING_H
+
+#include "conf/conf.h"
+#include "gateway/delivery/rewriter.h"
+#include "s3/s3.h"
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stowing;
+
+/* The attachments of rewriter (borrowed, must outlive it), named for message id and seed.
+ */
+struct stowing *stowing_new(const struct conf *conf, const struct rewriter *rewriter,
+	const char *id, const uint8_t seed[16], int64_t received_s);
+
+size_t stowing_attachments(const struct stowing *stowing);
+const char *stowing_key(const struct stowing *stowing, size_t index);
+/* Unix time at which the link of attachment index ends; after stowing_link(). */
+int64_t stowing_expires_at_s(const struct stowing *stowing, size_t index);
+
+/* The distinct objects to store: an array of *n_objects, owned by the stowing. */
+const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objects);
+
+/*
+ * Presigns a link for each attachment and writes them into the bodies. *carried tells
+ * whether the message could carry them; when not, the splice is as it was, *reason
+ * (g_free) says why and the message must go whole. False with error only where no link
+ * could be made.
+ */
+bool stowing_link(struct stowing *stowing, struct rewriter *rewriter,
+	struct s3_store *store, int64_t now_s, struct splice *splice, bool *carried,
+	char **reason, GError **error);
+
+void stowing_free(struct stowing **stowing);
+
+#endif

@@ -1,0 +1,275 @@
+/* The command line: finds the command, reads its options, leaves the work to others. */
+#include "conf/conf.h"
+#include "gateway/error.h"
+#include "gateway/offline.h"
+#include "gateway/policy/users.h"
+#include "gateway/problems.h"
+#include "gateway/queue/queue_command.h"
+#include "gateway/relay/relay.h"
+#include "gateway/sandbox.h"
+#include "gateway/serve.h"
+#include <glib.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define CONF_PATH "/etc/stowage/stowage.yaml"
+
+static const char usage_text[] =
+	"usage: stowage COMMAND [OPTIONS]\n"
+	"\n"
+	"  serve [-c FILE]            run the gateway\n"
+	"  serve --sandbox DIR        run it without any account, everything under DIR, "
+	"on\n"
+	"                             loopback; --smtp, --http, --admin HOST:PORT choose "
+	"addresses\n"
+	"  check [-c FILE]            say what is wrong with the settings, all of it\n"
+	"  sample-config              print a settings file with every option explained\n"
+	"  queue list [--state STATE] [--json] [-c FILE]\n"
+	"  queue show ID [--json] [-c FILE]\n"
+	"  queue retry ID...|--all [-c FILE]\n"
+	"  user add|remove|list|verify USERSFILE [NAME]\n"
+	"                             who may authenticate; passwords from standard "
+	"input\n"
+	"  rewrite [-c FILE] --objects DIR [--manifest FILE] <IN >OUT\n"
+	"                             rewrite one message, its attachments into DIR\n"
+	"  ses-password --region REGION\n"
+	"                             SES's SMTP password of the IAM secret access key "
+	"on\n"
+	"                             standard input\n"
+	"  help, version\n"
+	"\n"
+	"FILE is " CONF_PATH " unless given.\n"
+	"Exit codes are those of sysexits(3): 64 usage, 69 address or queue not to be "
+	"had,\n"
+	"78 settings.\n";
+
+static int usage_error(const char *command, const char *why)
+{
+	fprintf(stderr, "stowage %s: %s\nTry: stowage help\n", command, why);
+	return EX_USAGE;
+}
+
+/* Reads the options, leaves the rest in argv; false after having said what is wrong. */
+static bool read_options(const GOptionEntry *entries, int *argc, char ***argv)
+{
+	g_autoptr(GError) error = NULL;
+	GOptionContext *context = g_option_context_new(NULL);
+	g_option_context_set_help_enabled(context, false);
+	g_option_context_add_main_entries(context, entries, NULL);
+	bool ok = g_option_context_parse(context, argc, argv, &error);
+	g_option_context_free(context);
+	if (!ok)
+		usage_error((*argv)[0], error->message);
+	return ok;
+}
+
+/* argv of every command below: its own name, then what followed. */
+
+static int run_serve(int argc, char **argv)
+{
+	g_autofree char *path = NULL, *sandbox = NULL;
+	g_autofree char *smtp = NULL, *http = NULL, *admin = NULL;
+	const GOptionEntry entries[] = {
+		{ "config", 'c', 0, G_OPTION_ARG_FILENAME, &path, NULL, NULL },
+		{ "sandbox", 0, 0, G_OPTION_ARG_FILENAME, &sandbox, NULL, NULL },
+		{ "smtp", 0, 0, G_OPTION_ARG_STRING, &smtp, NULL, NULL },
+		{ "http", 0, 0, G_OPTION_ARG_STRING, &http, NULL, NULL },
+		{ "admin", 0, 0, G_OPTION_ARG_STRING, &admin, NULL, NULL },
+		{ 0 },
+	};
+	if (!read_options(entries, &argc, &argv))
+		return EX_USAGE;
+	if (argc > 1)
+		return usage_error("serve", "takes options only");
+	if (!sandbox)
+		return smtp || http || admin
+			       ? usage_error("serve",
+					 "--smtp, --http, --admin go with --sandbox")
+			       : serve(path ? path : CONF_PATH);
+	if (path)
+		return usage_error("serve",
+			"either -c or --sandbox: a sandbox has its settings "
+			"in DIR/stowage.yaml");
+	g_autoptr(GError) error = NULL;
+	const struct sandbox_addresses addresses = { smtp, http, admin };
+	g_autofree char *made = sandbox_prepare(sandbox, &addresses, &error);
+	if (!made) {
+		fprintf(stderr, "stowage serve: %s\n", error->message);
+		return EX_CANTCREAT;
+	}
+	return serve(made);
+}
+
+static int run_check(int argc, char **argv)
+{
+	g_autofree char *path = NULL;
+	const GOptionEntry entries[] = {
+		{ "config", 'c', 0, G_OPTION_ARG_FILENAME, &path, NULL, NULL },
+		{ 0 },
+	};
+	if (!read_options(entries, &argc, &argv))
+		return EX_USAGE;
+	if (argc > 1)
+		return usage_error("check", "takes options only");
+	struct conf *conf = problems_load_conf(path ? path : CONF_PATH, NULL);
+	if (!conf)
+		return EX_CONFIG;
+	printf("%s: good\n", path ? path : CONF_PATH);
+	conf_unref(conf);
+	return EX_OK;
+}
+
+static int run_sample(int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 1)
+		return usage_error("sample-config", "takes nothing");
+	conf_print_sample(stdout);
+	return EX_OK;
+}
+
+/* Takes -c FILE out of argv wherever it stands; the rest is the command's own. */
+static char *take_config(int *argc, char **argv)
+{
+	char *path = g_strdup(CONF_PATH);
+	int kept = 0;
+	for (int i = 0; i < *argc; i++) {
+		bool is_option = !strcmp(argv[i], "-c") || !strcmp(argv[i], "--config");
+		if (is_option && i + 1 < *argc) {
+			g_free(path);
+			path = g_strdup(argv[++i]);
+		} else {
+			argv[kept++] = argv[i];
+		}
+	}
+	*argc = kept;
+	argv[kept] = NULL;
+	return path;
+}
+
+static int run_queue(int argc, char **argv)
+{
+	g_autofree char *path = take_config(&argc, argv);
+	if (argc < 2)
+		return usage_error("queue", "list, show or retry?");
+	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+	struct conf *conf = problems_load_conf(path, warnings);
+	if (!conf)
+		return EX_CONFIG;
+	int code = queue_command(conf, argc - 1, argv + 1);
+	conf_unref(conf);
+	return code;
+}
+
+static int run_user(int argc, char **argv)
+{
+	if (argc < 2)
+		return usage_error("user", "add, remove, list or verify?");
+	return users_command(argc - 1, argv + 1);
+}
+
+static int run_rewrite(int argc, char **argv)
+{
+	g_autofree char *path = NULL, *objects = NULL, *manifest = NULL;
+	const GOptionEntry entries[] = {
+		{ "config", 'c', 0, G_OPTION_ARG_FILENAME, &path, NULL, NULL },
+		{ "objects", 0, 0, G_OPTION_ARG_FILENAME, &objects, NULL, NULL },
+		{ "manifest", 0, 0, G_OPTION_ARG_FILENAME, &manifest, NULL, NULL },
+		{ 0 },
+	};
+	if (!read_options(entries, &argc, &argv))
+		return EX_USAGE;
+	if (argc > 1 || !objects)
+		return usage_error(
+			"rewrite", "needs --objects DIR, a message on standard input");
+	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+	struct conf *conf = problems_load_conf(path ? path : CONF_PATH, warnings);
+	if (!conf)
+		return EX_CONFIG;
+	const struct offline offline = { objects, manifest };
+	int code = offline_rewrite(conf, &offline);
+	conf_unref(conf);
+	return code;
+}
+
+static int run_ses_password(int argc, char **argv)
+{
+	g_autofree char *region = NULL;
+	const GOptionEntry entries[] = {
+		{ "region", 0, 0, G_OPTION_ARG_STRING, &region, NULL, NULL },
+		{ 0 },
+	};
+	char secret[256];
+	if (!read_options(entries, &argc, &argv))
+		return EX_USAGE;
+	if (argc > 1 || !region)
+		return usage_error("ses-password",
+			"needs --region REGION, and the secret access "
+			"key on standard input, never as an argument");
+	if (!fgets(secret, sizeof(secret), stdin))
+		return usage_error(
+			"ses-password", "no secret access key on standard input");
+	g_strstrip(secret);
+	if (!*secret)
+		return usage_error("ses-password", "the secret access key is empty");
+	char *password = ses_smtp_password(secret, region);
+	OPENSSL_cleanse(secret, sizeof(secret));
+	puts(password);
+	OPENSSL_cleanse(password, strlen(password));
+	g_free(password);
+	return EX_OK;
+}
+
+static int run_help(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	fputs(usage_text, stdout);
+	return EX_OK;
+}
+
+static int run_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	puts("stowage " STOWAGE_VERSION);
+	return EX_OK;
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "serve", run_serve },
+	{ "check", run_check },
+	{ "sample-config", run_sample },
+	{ "queue", run_queue },
+	{ "user", run_user },
+	{ "rewrite", run_rewrite },
+	{ "ses-password", run_ses_password },
+	{ "help", run_help },
+	{ "--help", run_help },
+	{ "-h", run_help },
+	{ "version", run_version },
+	{ "--version", run_version },
+};
+
+int main(int argc, char **argv)
+{
+	/* Each thread's own arena would keep what its largest message needed. */
+	mallopt(M_ARENA_MAX, 2);
+	if (argc < 2) {
+		fputs(usage_text, stderr);
+		return EX_USAGE;
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "stowage: there is no command \"%s\"\nTry: stowage help\n",
+		argv[1]);
+	return EX_USAGE;
+}

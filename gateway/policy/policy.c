@@ -1,0 +1,118 @@
+/* Who may send what to whom. Asks the settings and decides; counts nothing, remembers
+ * nothing. */
+#include "gateway/policy/policy.h"
+
+#include <string.h>
+
+#define HOPS_MAX 10 /* maps that an address is led through; more is a loop */
+
+static bool in_networks(
+	const struct conf_listener *listener, const struct sockaddr *address)
+{
+	for (size_t i = 0; i < listener->n_networks; i++) {
+		if (conf_network_contains(&listener->networks[i], address))
+			return true;
+	}
+	return false;
+}
+
+bool policy_client(const struct conf_listener *listener, const struct sockaddr *address)
+{
+	return listener->n_networks == 0 || in_networks(listener, address);
+}
+
+/* RFC 5321, section 4.5.1: postmaster without a domain is this host's. */
+static char *complete_address(const struct conf *conf, const char *address)
+{
+	if (g_ascii_strcasecmp(address, "postmaster") == 0)
+		return g_strconcat(address, "@", conf->hostname, NULL);
+	return g_strdup(address);
+}
+
+/* Whether the client may send to anyone, on a listener without a map. */
+static enum policy_verdict may_relay(const struct conf_listener *listener,
+	const struct sockaddr *client, const char *user)
+{
+	if (user)
+		return POLICY_ACCEPT;
+	if (listener->auth == CONF_AUTH_REQUIRED)
+		return POLICY_AUTH_NEEDED;
+	if (listener->n_networks > 0 && in_networks(listener, client))
+		return POLICY_ACCEPT;
+	return listener->auth == CONF_AUTH_OPTIONAL ? POLICY_AUTH_NEEDED
+						    : POLICY_NO_RELAY;
+}
+
+/* Where the listener itself sends address. */
+static enum policy_verdict first_step(const struct conf_listener *listener,
+	const struct sockaddr *client, const char *user, const char *address, char **next)
+{
+	if (!listener->recipients) {
+		enum policy_verdict verdict = may_relay(listener, client, user);
+		*next = verdict == POLICY_ACCEPT ? g_strdup(address) : NULL;
+		return verdict;
+	}
+	if (listener->auth == CONF_AUTH_REQUIRED && !user)
+		return POLICY_AUTH_NEEDED;
+	*next = conf_recipient_map_resolve(listener->recipients, address);
+	return *next ? POLICY_ACCEPT : POLICY_NO_SUCH;
+}
+
+/* Where the map that receives for address sends it, the listener's own first; NULL: no
+ * map receives for it. */
+static char *step_through_maps(
+	const struct conf *conf, const struct conf_listener *own, const char *address)
+{
+	if (own->recipients && conf_recipient_map_owns(own->recipients, address))
+		return conf_recipient_map_resolve(own->recipients, address);
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_recipient_map *map = conf->listeners[i].recipients;
+		if (map && conf_recipient_map_owns(map, address))
+			return conf_recipient_map_resolve(map, address);
+	}
+	return NULL;
+}
+
+/* Takes start, and leads it on until no map receives for it. Where that never comes
+ * about, it may stay where the relay delivers without asking an MX record, which would
+ * point back here. */
+static enum policy_verdict lead_out(const struct conf *conf,
+	const struct conf_listener *listener, char *start, char **forward_path)
+{
+	g_autofree char *current = g_strdup(start);
+	g_autofree char *first = start;
+	for (unsigned hop = 0; hop < HOPS_MAX; hop++) {
+		char *next = step_through_maps(conf, listener, current);
+		if (!next) {
+			*forward_path = g_steal_pointer(&current);
+			return POLICY_ACCEPT;
+		}
+		bool stays = g_ascii_strcasecmp(next, current) == 0;
+		g_free(current);
+		current = next;
+		if (!stays)
+			continue;
+		if (!conf_relay_delivers(conf, current))
+			return POLICY_LOOP;
+		*forward_path = g_steal_pointer(&current);
+		return POLICY_ACCEPT;
+	}
+	if (!conf_relay_delivers(conf, first))
+		return POLICY_LOOP;
+	*forward_path = g_steal_pointer(&first);
+	return POLICY_ACCEPT;
+}
+
+enum policy_verdict policy_recipient(const struct conf *conf,
+	const struct conf_listener *listener, const struct sockaddr *client,
+	const char *user, const char *address, char **forward_path)
+{
+	char *next = NULL;
+	*forward_path = NULL;
+	if (!policy_client(listener, client))
+		return POLICY_NO_RELAY;
+	g_autofree char *complete = complete_address(conf, address);
+	enum policy_verdict verdict = first_step(listener, client, user, complete, &next);
+	return verdict == POLICY_ACCEPT ? lead_out(conf, listener, next, forward_path)
+					: verdict;
+}

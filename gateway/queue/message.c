@@ -1,0 +1,141 @@
+/* IDs, states and the message struct of queue.h: memory only. Knows neither disk nor
+ * thread. */
+#include "gateway/queue/queue.h"
+
+#include <openssl/rand.h>
+#include <string.h>
+
+static const char crockford[] = "0123456789abcdefghjkmnpqrstvwxyz";
+
+static const char *const state_names[QUEUE_STATES] = {
+	[QUEUE_RECEIVED] = "received",
+	[QUEUE_DEFERRED] = "deferred",
+	[QUEUE_RELAYING] = "relaying",
+	[QUEUE_UNCERTAIN] = "uncertain",
+	[QUEUE_HELD] = "held",
+	[QUEUE_SENT] = "sent",
+	[QUEUE_BOUNCED] = "bounced",
+	[QUEUE_DEAD] = "dead",
+};
+
+static void random_bytes(uint8_t *bytes, size_t n)
+{
+	if (RAND_bytes(bytes, (int)n) != 1)
+		g_error("no random bytes to be had");
+}
+
+static int64_t now_ms(void)
+{
+	return g_get_real_time() / 1000;
+}
+
+/* The low 5 * n bits of value as n digits. */
+static void put_digits(char *to, unsigned n, uint64_t value)
+{
+	for (unsigned i = n; i-- > 0; value >>= 5)
+		to[i] = crockford[value & 31];
+}
+
+static void make_id(char id[MESSAGE_ID_BYTES], int64_t time_ms)
+{
+	uint8_t random[10];
+	random_bytes(random, sizeof random);
+	put_digits(id, 10, (uint64_t)time_ms & 0xffffffffffffU);
+	for (unsigned half = 0; half < 2; half++) {
+		uint64_t value = 0;
+		for (unsigned i = 0; i < 5; i++)
+			value = value << 8 | random[5 * half + i];
+		put_digits(id + 10 + 8 * half, 8, value);
+	}
+	id[MESSAGE_ID_BYTES - 1] = '\0';
+}
+
+void message_id_new(char id[MESSAGE_ID_BYTES])
+{
+	make_id(id, now_ms());
+}
+
+bool message_id_is_valid(const char *text)
+{
+	return strnlen(text, MESSAGE_ID_BYTES) == MESSAGE_ID_BYTES - 1 &&
+	       text[0] <= '7' && strspn(text, crockford) == MESSAGE_ID_BYTES - 1;
+}
+
+const char *queue_state_name(enum queue_state state)
+{
+	return state_names[state];
+}
+
+bool queue_state_parse(const char *name, enum queue_state *state)
+{
+	for (unsigned i = 0; i < QUEUE_STATES; i++) {
+		if (!strcmp(name, state_names[i])) {
+			*state = (enum queue_state)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void recipient_free(void *data)
+{
+	struct queue_recipient *recipient = data;
+	g_free(recipient->original);
+	g_free(recipient->forward_path);
+	g_free(recipient->reply);
+	g_free(recipient);
+}
+
+static void attachment_free(void *data)
+{
+	struct queue_attachment *attachment = data;
+	g_free(attachment->key);
+	g_free(attachment->file_name);
+	g_free(attachment->media_type);
+	g_free(attachment);
+}
+
+struct queue_message *queue_message_new(void)
+{
+	struct queue_message *message = g_new0(struct queue_message, 1);
+	message->received_ms = now_ms();
+	message->next_attempt_ms = message->received_ms;
+	make_id(message->id, message->received_ms);
+	random_bytes(message->seed, sizeof message->seed);
+	message->recipients = g_ptr_array_new_with_free_func(recipient_free);
+	message->attachments = g_ptr_array_new_with_free_func(attachment_free);
+	return message;
+}
+
+void queue_message_free(struct queue_message *message)
+{
+	if (!message)
+		return;
+	g_free(message->listener);
+	g_free(message->client);
+	g_free(message->helo);
+	g_free(message->user);
+	g_free(message->reverse_path);
+	g_free(message->reason);
+	g_free(message->relay_id);
+	g_ptr_array_unref(message->recipients);
+	g_ptr_array_unref(message->attachments);
+	g_free(message);
+}
+
+struct queue_recipient *queue_message_add_recipient(
+	struct queue_message *message, const char *original, const char *forward_path)
+{
+	struct queue_recipient *recipient = g_new0(struct queue_recipient, 1);
+	recipient->original = g_strdup(original);
+	recipient->forward_path = g_strdup(forward_path);
+	g_ptr_array_add(message->recipients, recipient);
+	return recipient;
+}
+
+struct queue_attachment *queue_message_add_attachment(struct queue_message *message)
+{
+	struct queue_attachment *attachment = g_new0(struct queue_attachment, 1);
+	g_ptr_array_add(message->attachments, attachment);
+	return attachment;
+}

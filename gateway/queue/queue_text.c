@@ -1,0 +1,310 @@
+/* Formats messages of the queue: a JSON object, lines, a row of a table. Prints nothing.
+ */
+#include "gateway/queue/queue_text.h"
+
+#include "gateway/queue/store.h"
+#include <string.h>
+
+const char *const queue_text_headings[QUEUE_TEXT_COLUMNS] = {
+	"ID",
+	"STATE",
+	"AGE",
+	"SIZE",
+	"TRIES",
+	"FROM",
+	"TO",
+	"NEXT",
+	"REASON",
+};
+
+/* --- JSON --- */
+
+static json_t *json_text(const char *text)
+{
+	if (!text)
+		return json_null();
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+	return json_string(valid);
+}
+
+static char *iso_time(int64_t unix_s)
+{
+	g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(unix_s);
+	return time ? g_date_time_format_iso8601(time) : NULL;
+}
+
+static json_t *json_time(int64_t unix_ms)
+{
+	if (unix_ms == 0 || unix_ms == STORE_NEVER_MS)
+		return json_null();
+	g_autofree char *text = iso_time(unix_ms / 1000);
+	return json_text(text);
+}
+
+static json_t *json_recipients(const struct queue_message *message)
+{
+	json_t *array = json_array();
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		json_t *object = json_object();
+		json_object_set_new(object, "original", json_text(r->original));
+		json_object_set_new(object, "forward_path", json_text(r->forward_path));
+		json_object_set_new(
+			object, "state", json_string(queue_state_name(r->state)));
+		json_object_set_new(object, "reply_code",
+			r->reply_code ? json_integer(r->reply_code) : json_null());
+		json_object_set_new(object, "reply", json_text(r->reply));
+		json_array_append_new(array, object);
+	}
+	return array;
+}
+
+static json_t *json_attachments(const struct queue_message *message)
+{
+	json_t *array = json_array();
+	for (guint i = 0; i < message->attachments->len; i++) {
+		const struct queue_attachment *a = message->attachments->pdata[i];
+		json_t *object = json_object();
+		json_object_set_new(
+			object, "number", json_integer((json_int_t)a->number));
+		json_object_set_new(object, "key", json_text(a->key));
+		json_object_set_new(object, "file_name", json_text(a->file_name));
+		json_object_set_new(object, "media_type", json_text(a->media_type));
+		json_object_set_new(object, "size", json_integer((json_int_t)a->size));
+		json_object_set_new(object, "sha256", json_text(a->sha256));
+		json_object_set_new(object, "expires_at",
+			json_time(a->expires_at_s > 0 ? a->expires_at_s * 1000 : 0));
+		json_array_append_new(array, object);
+	}
+	return array;
+}
+
+json_t *queue_text_json(const struct queue_message *message)
+{
+	bool waits = message->finished_ms == 0;
+	json_t *object = json_object();
+	json_object_set_new(object, "id", json_string(message->id));
+	json_object_set_new(
+		object, "state", json_string(queue_state_name(message->state)));
+	json_object_set_new(object, "uncertain", json_boolean(message->uncertain));
+	json_object_set_new(object, "received", json_time(message->received_ms));
+	json_object_set_new(object, "finished", json_time(message->finished_ms));
+	json_object_set_new(object, "next_attempt",
+		waits ? json_time(message->next_attempt_ms) : json_null());
+	json_object_set_new(object, "attempts", json_integer(message->attempts));
+	json_object_set_new(object, "size", json_integer((json_int_t)message->size));
+	json_object_set_new(object, "body_8bit", json_boolean(message->body_8bit));
+	json_object_set_new(object, "listener", json_text(message->listener));
+	json_object_set_new(object, "client", json_text(message->client));
+	json_object_set_new(object, "helo", json_text(message->helo));
+	json_object_set_new(object, "user", json_text(message->user));
+	json_object_set_new(object, "reverse_path", json_text(message->reverse_path));
+	json_object_set_new(object, "reason", json_text(message->reason));
+	json_object_set_new(object, "relay_id", json_text(message->relay_id));
+	json_object_set_new(object, "recipients", json_recipients(message));
+	json_object_set_new(object, "attachments", json_attachments(message));
+	return object;
+}
+
+/* --- for people --- */
+
+/* Text of a peer must not move the cursor of the one who reads it. */
+static void append_visible(GString *out, const char *text)
+{
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+	for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+		gunichar c = g_utf8_get_char(p);
+		if (g_unichar_isprint(c))
+			g_string_append_unichar(out, c);
+		else
+			g_string_append_printf(out, "\\u%04x", c);
+	}
+}
+
+static char *visible(const char *text)
+{
+	GString *out = g_string_new(NULL);
+	append_visible(out, text ? text : "");
+	return g_string_free(out, FALSE);
+}
+
+/* "45s", "12m", "3h", "9d" */
+static char *short_duration(int64_t ms)
+{
+	int64_t s = MAX(ms, 0) / 1000;
+	if (s < 60)
+		return g_strdup_printf("%ds", (int)s);
+	if (s < 60 * 60)
+		return g_strdup_printf("%dm", (int)(s / 60));
+	if (s < 48 * 60 * 60)
+		return g_strdup_printf("%dh", (int)(s / 3600));
+	return g_strdup_printf("%" G_GINT64_FORMAT "d", s / 86400);
+}
+
+static char *next_attempt(const struct queue_message *message, int64_t now_ms)
+{
+	if (message->finished_ms != 0 || message->next_attempt_ms == STORE_NEVER_MS)
+		return g_strdup("-");
+	if (message->next_attempt_ms <= now_ms)
+		return g_strdup("now");
+	g_autofree char *wait = short_duration(message->next_attempt_ms - now_ms);
+	return g_strconcat("in ", wait, NULL);
+}
+
+static char *short_size(uint64_t bytes)
+{
+	return g_format_size_full(bytes, G_FORMAT_SIZE_IEC_UNITS);
+}
+
+static char *recipients_cell(const struct queue_message *message)
+{
+	if (message->recipients->len == 0)
+		return g_strdup("-");
+	const struct queue_recipient *first = message->recipients->pdata[0];
+	GString *cell = g_string_new(NULL);
+	append_visible(cell, first->original);
+	if (message->recipients->len > 1)
+		g_string_append_printf(cell, " +%u", message->recipients->len - 1);
+	return g_string_free(cell, FALSE);
+}
+
+char **queue_text_row(const struct queue_message *message, int64_t now_ms)
+{
+	bool null_path = !message->reverse_path || !*message->reverse_path;
+	char **row = g_new0(char *, QUEUE_TEXT_COLUMNS + 1);
+	row[0] = g_strdup(message->id);
+	row[1] = g_strdup(queue_state_name(message->state));
+	row[2] = short_duration(now_ms - message->received_ms);
+	row[3] = short_size(message->size);
+	row[4] = g_strdup_printf("%u", message->attempts);
+	row[5] = null_path ? g_strdup("<>") : visible(message->reverse_path);
+	row[6] = recipients_cell(message);
+	row[7] = next_attempt(message, now_ms);
+	row[8] = visible(message->reason);
+	return row;
+}
+
+static void widen(size_t widths[QUEUE_TEXT_COLUMNS], const char *const *cells)
+{
+	for (size_t i = 0; i < QUEUE_TEXT_COLUMNS; i++)
+		widths[i] = MAX(widths[i], (size_t)g_utf8_strlen(cells[i], -1));
+}
+
+static void append_row(
+	GString *out, const size_t widths[QUEUE_TEXT_COLUMNS], const char *const *cells)
+{
+	for (size_t i = 0; i < QUEUE_TEXT_COLUMNS; i++) {
+		g_string_append(out, cells[i]);
+		size_t width = (size_t)g_utf8_strlen(cells[i], -1);
+		for (; i + 1 < QUEUE_TEXT_COLUMNS && width < widths[i] + 2; width++)
+			g_string_append_c(out, ' ');
+	}
+	while (out->len > 0 && out->str[out->len - 1] == ' ')
+		g_string_truncate(out, out->len - 1);
+	g_string_append_c(out, '\n');
+}
+
+char *queue_text_table(const GPtrArray *rows, bool headings)
+{
+	size_t widths[QUEUE_TEXT_COLUMNS] = { 0 };
+	GString *out = g_string_new(NULL);
+	widen(widths, queue_text_headings);
+	for (guint i = 0; i < rows->len; i++)
+		widen(widths, (const char *const *)rows->pdata[i]);
+	if (headings)
+		append_row(out, widths, queue_text_headings);
+	for (guint i = 0; i < rows->len; i++)
+		append_row(out, widths, (const char *const *)rows->pdata[i]);
+	return g_string_free(out, FALSE);
+}
+
+static void append_line(GString *out, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	g_string_append_printf(out, "%-13s ", name);
+	append_visible(out, text);
+	g_string_append_c(out, '\n');
+}
+
+static void append_time(GString *out, const char *name, int64_t unix_ms, int64_t now_ms)
+{
+	if (unix_ms == 0)
+		return;
+	g_autofree char *iso = iso_time(unix_ms / 1000);
+	g_autofree char *age = short_duration(now_ms - unix_ms);
+	g_autofree char *text = g_strdup_printf("%s (%s ago)", iso ? iso : "?", age);
+	append_line(out, name, text);
+}
+
+static void append_recipients(GString *out, const struct queue_message *message)
+{
+	g_string_append(out, "Recipients\n");
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		g_string_append(out, "  ");
+		append_visible(out, r->original);
+		if (strcmp(r->original, r->forward_path) != 0) {
+			g_string_append(out, " -> ");
+			append_visible(out, r->forward_path);
+		}
+		g_string_append_printf(out, "  %s", queue_state_name(r->state));
+		if (r->reply_code)
+			g_string_append_printf(out, "  %d ", r->reply_code);
+		if (r->reply)
+			append_visible(out, r->reply);
+		g_string_append_c(out, '\n');
+	}
+}
+
+static void append_attachments(GString *out, const struct queue_message *message)
+{
+	if (message->attachments->len > 0)
+		g_string_append(out, "Attachments\n");
+	for (guint i = 0; i < message->attachments->len; i++) {
+		const struct queue_attachment *a = message->attachments->pdata[i];
+		g_autofree char *size = short_size(a->size);
+		g_autofree char *until =
+			a->expires_at_s > 0 ? iso_time(a->expires_at_s) : NULL;
+		g_string_append_printf(out, "  %zu  ", a->number);
+		append_visible(out, a->file_name ? a->file_name : "(no name)");
+		g_string_append(out, "  ");
+		append_visible(out, a->media_type ? a->media_type : "");
+		g_string_append_printf(out,
+			"  %s (%" G_GUINT64_FORMAT " octets)\n     key ", size, a->size);
+		append_visible(out, a->key);
+		g_string_append_printf(out, "\n     sha256 %s\n", a->sha256);
+		if (until)
+			g_string_append_printf(out, "     link valid until %s\n", until);
+	}
+}
+
+char *queue_text_show(const struct queue_message *message, int64_t now_ms)
+{
+	GString *out = g_string_new(NULL);
+	g_autofree char *state = g_strconcat(queue_state_name(message->state),
+		message->uncertain ? " (possibly relayed more than once)" : "", NULL);
+	g_autofree char *size = short_size(message->size);
+	g_autofree char *octets = g_strdup_printf("%s (%" G_GUINT64_FORMAT " octets)%s",
+		size, message->size, message->body_8bit ? ", 8BITMIME" : "");
+	g_autofree char *next = next_attempt(message, now_ms);
+	g_autofree char *attempts =
+		g_strdup_printf("%u, next: %s", message->attempts, next);
+	g_autofree char *from = g_strdup_printf("<%s>", message->reverse_path);
+	append_line(out, "ID", message->id);
+	append_line(out, "State", state);
+	append_line(out, "Reason", message->reason);
+	append_time(out, "Received", message->received_ms, now_ms);
+	append_time(out, "Finished", message->finished_ms, now_ms);
+	append_line(out, "Attempts", attempts);
+	append_line(out, "Size", octets);
+	append_line(out, "Listener", message->listener);
+	append_line(out, "Client", message->client);
+	append_line(out, "HELO", message->helo);
+	append_line(out, "User", message->user);
+	append_line(out, "Reverse-path", from);
+	append_line(out, "Relay's ID", message->relay_id);
+	append_recipients(out, message);
+	append_attachments(out, message);
+	return g_string_free(out, FALSE);
+}

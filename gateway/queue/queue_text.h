@@ -1,0 +1,30 @@
+/*
+ * queue_text - messages of the queue as people and programs read them. Pure.
+ *
+ * Internal to gateway/queue/. What peers sent is made harmless for a terminal. New
+ * strings are the caller's, to g_free().
+ */
+#ifndef GATEWAY_QUEUE_QUEUE_TEXT_H
+#define GATEWAY_QUEUE_QUEUE_TEXT_H
+
+#include "gateway/queue/queue.h"
+#include <jansson.h>
+
+/* Everything that is known of message; a new reference. */
+json_t *queue_text_json(const struct queue_message *message);
+
+/* The same, in lines for people. */
+char *queue_text_show(const struct queue_message *message, int64_t now_ms);
+
+/* The columns of queue_text_row(), and their headings. */
+enum { QUEUE_TEXT_COLUMNS = 9 };
+extern const char *const queue_text_headings[QUEUE_TEXT_COLUMNS];
+
+/* One line of the list, as a NULL-ended array of QUEUE_TEXT_COLUMNS strings;
+ * g_strfreev(). */
+char **queue_text_row(const struct queue_message *message, int64_t now_ms);
+
+/* Rows (of char **) in columns as wide as their widest cell, headings first if wanted. */
+char *queue_text_table(const GPtrArray *rows, bool headings);
+
+#endif

@@ -1,0 +1,157 @@
+/* The spool file of one message: a buffer before it, one fsync after it. Leaves the
+ * directory's sync and the row in the database to the queue. */
+#include "gateway/queue/spool.h"
+
+#include "gateway/error.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_BYTES 8192 /* a small message never makes a larger buffer */
+
+struct spool {
+	char *path;
+	int fd;         /* -1: nothing flushed yet */
+	bool failed;    /* sticky: a failed write or sync is never tried again */
+	bool committed; /* the file stays when the spool goes */
+	uint64_t bytes;
+	size_t used;
+	size_t capacity;
+	char *buffer;
+};
+
+struct spool *spool_new(const char *directory, const char *id)
+{
+	struct spool *spool = g_new0(struct spool, 1);
+	spool->path = g_build_filename(directory, id, NULL);
+	spool->fd = -1;
+	return spool;
+}
+
+static void make_room(struct spool *spool, size_t data_bytes)
+{
+	size_t wanted = spool->used + data_bytes;
+	if (wanted <= spool->capacity)
+		return;
+	size_t capacity = MAX(spool->capacity, FIRST_BYTES);
+	while (capacity < wanted)
+		capacity *= 4;
+	spool->capacity = MIN(capacity, SPOOL_BUFFER_BYTES);
+	spool->buffer = g_realloc(spool->buffer, spool->capacity);
+}
+
+size_t spool_append(struct spool *spool, const char *data, size_t data_bytes)
+{
+	size_t taken = MIN(data_bytes, SPOOL_BUFFER_BYTES - spool->used);
+	if (taken == 0)
+		return 0;
+	make_room(spool, taken);
+	memcpy(spool->buffer + spool->used, data, taken);
+	spool->used += taken;
+	spool->bytes += taken;
+	return taken;
+}
+
+uint64_t spool_bytes(const struct spool *spool)
+{
+	return spool->bytes;
+}
+
+bool spool_is_full(const struct spool *spool)
+{
+	return SPOOL_BUFFER_BYTES - spool->used < SPOOL_BUFFER_BYTES / 4;
+}
+
+static bool fail(struct spool *spool, const char *what, GError **error)
+{
+	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY, "%s: cannot %s: %s",
+		spool->path, what, g_strerror(errno));
+	spool->failed = true;
+	return false;
+}
+
+static bool open_file(struct spool *spool, GError **error)
+{
+	if (spool->fd >= 0)
+		return true;
+	spool->fd = open(
+		spool->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return spool->fd >= 0 || fail(spool, "make the spool file", error);
+}
+
+static bool write_buffer(struct spool *spool, GError **error)
+{
+	size_t done = 0;
+	while (done < spool->used) {
+		ssize_t n = write(spool->fd, spool->buffer + done, spool->used - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(spool, "write", error);
+		if (n == 0) {
+			errno = EIO;
+			return fail(spool, "write", error);
+		}
+		done += (size_t)n;
+	}
+	spool->used = 0;
+	return true;
+}
+
+bool spool_flush(struct spool *spool, GError **error)
+{
+	if (spool->failed) {
+		errno = EIO;
+		return fail(spool, "go on after an earlier error", error);
+	}
+	if (!open_file(spool, error))
+		return false;
+	size_t flushed = spool->used;
+	if (!write_buffer(spool, error))
+		return false;
+	/* The disk begins now, so that the sync at the end does not wait for the whole
+	 * message, and several commits share one transaction of the file system. Only a
+	 * hint. */
+	if (flushed > 0)
+		(void)sync_file_range(spool->fd, (off_t)(spool->bytes - flushed),
+			(off_t)flushed, SYNC_FILE_RANGE_WRITE);
+	return true;
+}
+
+bool spool_commit(struct spool *spool, GError **error)
+{
+	if (spool->failed) {
+		errno = EIO;
+		return fail(spool, "go on after an earlier error", error);
+	}
+	if (!open_file(spool, error) || !write_buffer(spool, error))
+		return false;
+	if (fsync(spool->fd) < 0)
+		return fail(spool, "sync", error);
+	spool->committed = true;
+	return true;
+}
+
+void spool_free(struct spool **spool)
+{
+	struct spool *s = *spool;
+	*spool = NULL;
+	if (!s)
+		return;
+	if (s->fd >= 0) {
+		close(s->fd);
+		if (!s->committed)
+			unlink(s->path);
+	}
+	g_free(s->buffer);
+	g_free(s->path);
+	g_free(s);
+}
+
+void spool_discard(struct spool **spool)
+{
+	if (*spool)
+		(*spool)->committed = false;
+	spool_free(spool);
+}

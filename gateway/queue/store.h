@@ -1,0 +1,90 @@
+/*
+ * store - the queue's database: schema, and one function for each statement's purpose.
+ *
+ * Internal to gateway/queue/. A store is one connection, used by one thread at a time.
+ * The gateway's is the owner's (makes and migrates the schema); the command line's is a
+ * visitor's. Writing calls stand between store_begin() and store_commit(); what goes
+ * wrong there leaves the transaction open until store_rollback(). Errors: at opening
+ * GATEWAY_ERROR_MEND, later GATEWAY_ERROR_RETRY.
+ */
+#ifndef GATEWAY_QUEUE_STORE_H
+#define GATEWAY_QUEUE_STORE_H
+
+#include "gateway/queue/queue.h"
+
+#define STORE_NEVER_MS INT64_MAX /* next attempt of a message that waits for a person */
+
+struct store;
+
+/* Numbers of messages by state, or changes of them. */
+struct store_totals {
+	int64_t messages[QUEUE_STATES];
+};
+
+/* What a scan of the queue sees of a message. Strings are valid during the call. */
+struct store_glance {
+	const char *id;
+	enum queue_state state;
+	int64_t next_attempt_ms;
+};
+/* False ends the scan. */
+typedef bool (*store_glance_function)(void *context, const struct store_glance *glance);
+
+/* Opens or makes the database at path. */
+struct store *store_open_owner(const char *path, GError **error);
+/* Opens an existing one of this version. read_only: nothing is changed, also no file
+ * made. */
+struct store *store_open_visitor(const char *path, bool read_only, GError **error);
+void store_close(struct store **store);
+
+bool store_begin(struct store *store, GError **error);
+bool store_commit(struct store *store, GError **error);
+void store_rollback(struct store *store);
+
+bool store_insert(
+	struct store *store, const struct queue_message *message, GError **error);
+bool store_put_attachments(
+	struct store *store, const struct queue_message *message, GError **error);
+bool store_set_relaying(struct store *store, const char *id, GError **error);
+bool store_finish(
+	struct store *store, const struct queue_message *message, GError **error);
+/* A person's or the recovery's change, of the message alone. UNCERTAIN is remembered.
+ * reason NULL leaves it as it is. finished_ms 0: unfinished. */
+bool store_set_state(struct store *store, const char *id, enum queue_state state,
+	int64_t next_attempt_ms, int64_t finished_ms, const char *reason, GError **error);
+/* Recipients that are not sent are to be tried again: deferred. */
+bool store_reopen_recipients(struct store *store, const char *id, GError **error);
+bool store_add_totals(
+	struct store *store, const struct store_totals *changes, GError **error);
+/* Deletes up to limit messages that were sent or bounced before finished_ms; their number
+ * by state is subtracted from changes. */
+bool store_purge(struct store *store, int64_t finished_ms, size_t limit,
+	struct store_totals *changes, size_t *purged, GError **error);
+
+bool store_totals(struct store *store, struct store_totals *totals, GError **error);
+/* Counts anew what store_totals() reads, and corrects it. Reads every row's index entry.
+ */
+bool store_recount(struct store *store, GError **error);
+/* received_ms of the oldest unfinished message, 0: none. */
+bool store_oldest(struct store *store, int64_t *received_ms, GError **error);
+/* A number that changes when another connection has committed. */
+bool store_version(struct store *store, int64_t *version, GError **error);
+
+/* Unfinished messages by next attempt. state is not filled. */
+bool store_scan_due(
+	struct store *store, store_glance_function see, void *context, GError **error);
+/* Messages in state (QUEUE_STATES: every unfinished one), oldest first. */
+bool store_scan_state(struct store *store, enum queue_state state,
+	store_glance_function see, void *context, GError **error);
+/* IDs that begin with prefix, oldest first. */
+bool store_scan_prefix(struct store *store, const char *prefix, store_glance_function see,
+	void *context, GError **error);
+
+/* Whether there is a message id, and its state. */
+bool store_find(struct store *store, const char *id, bool *found, enum queue_state *state,
+	GError **error);
+/* The whole message; *message stays NULL when there is none. */
+bool store_load(struct store *store, const char *id, struct queue_message **message,
+	GError **error);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * pool - the connections to the relay, kept between messages.
+ *
+ * Grows with demand to settings->connections; each is replaced after
+ * messages_per_connection or connection_lifetime_s and closed when it has been idle for
+ * POOL_IDLE_S. After a failure to connect nobody tries again for a short, growing while;
+ * then one connection tries for all. Threads: any.
+ */
+#ifndef GATEWAY_RELAY_POOL_H
+#define GATEWAY_RELAY_POOL_H
+
+#include "gateway/relay/client.h"
+
+/* Shorter than any server's own patience (RFC 5321 asks for 5 minutes, busy ones give 10
+ * s). */
+#define POOL_IDLE_S 8
+
+struct pool;
+
+/* All borrowed; must outlive it. */
+struct pool *pool_new(const struct conf_relay *settings, const char *hostname,
+	const struct transport_trust *trust);
+
+struct pool_connection {
+	struct client *client;
+	int64_t born_us, idle_since_us;
+	unsigned messages;
+	bool reused; /* it was idle before: its peer may have left unnoticed */
+};
+
+/* A connection for the caller alone; waits for a free one. fresh: not one that was idle.
+ * NULL with failure set: the relay cannot be reached, or all connections are busy for
+ * long. */
+struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure *failure);
+
+/* Gives it back after one transaction; one that is no longer usable is closed. lost: why it ended
+ * before its time, NULL where it did not; counts as a failure to connect unless it was reused. */
+void pool_put(struct pool *pool, struct pool_connection *connection, const struct failure *lost);
+
+/* No connection may be out. Closes the idle ones. */
+void pool_free(struct pool **pool);
+
+#endif

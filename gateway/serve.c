@@ -1,0 +1,380 @@
+/* Owns the loop and the order in which things start, reload and stop. Does no work
+ * itself. */
+#include "gateway/serve.h"
+
+#include "conf/conf.h"
+#include "gateway/admin/admin.h"
+#include "gateway/admin/metrics.h"
+#include "gateway/admin/objects.h"
+#include "gateway/delivery/delivery.h"
+#include "gateway/log.h"
+#include "gateway/problems.h"
+#include "gateway/queue/queue.h"
+#include "gateway/smtp/server.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <uv.h>
+
+struct gateway {
+	const char *path;
+	struct conf *conf;
+	struct metrics *metrics;
+	struct queue *queue;
+	struct route *route;
+	struct delivery *delivery;
+	struct smtp_server *server;
+	struct objects *objects;
+	struct admin *admin;
+	char *not_ready; /* the last answer to /readyz */
+
+	uv_loop_t loop;
+	uv_signal_t hangup, terminate, interrupt;
+	uv_timer_t watchdog, deadline;
+	uv_async_t delivery_over;
+	bool stopping;
+	bool sessions_ended, deliveries_ended;
+};
+
+static const char *not_ready(void *context)
+{
+	struct gateway *gateway = context;
+	g_autoptr(GError) error = NULL;
+	g_clear_pointer(&gateway->not_ready, g_free);
+	if (gateway->stopping)
+		gateway->not_ready = g_strdup("stopping");
+	else if (!queue_has_room(gateway->queue, 0, &error))
+		gateway->not_ready = g_strdup(error->message);
+	return gateway->not_ready;
+}
+
+static void refresh_metrics(void *context)
+{
+	struct gateway *gateway = context;
+	size_t counts[QUEUE_STATES];
+	int64_t oldest_ms;
+	queue_statistics(gateway->queue, counts, &oldest_ms);
+	for (unsigned state = 0; state < QUEUE_STATES; state++)
+		metrics_set(gateway->metrics, METRIC_QUEUE_MESSAGES,
+			queue_state_name((enum queue_state)state), (double)counts[state]);
+	double age_s =
+		oldest_ms ? (double)(g_get_real_time() / 1000 - oldest_ms) / 1000 : 0;
+	metrics_set(gateway->metrics, METRIC_QUEUE_OLDEST_SECONDS, NULL, age_s);
+}
+
+static void close_handles(struct gateway *gateway)
+{
+	uv_handle_t *handles[] = {
+		(uv_handle_t *)&gateway->hangup,
+		(uv_handle_t *)&gateway->terminate,
+		(uv_handle_t *)&gateway->interrupt,
+		(uv_handle_t *)&gateway->watchdog,
+		(uv_handle_t *)&gateway->deadline,
+		(uv_handle_t *)&gateway->delivery_over,
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(handles); i++)
+		uv_close(handles[i], NULL);
+	smtp_server_free(&gateway->server);
+	if (gateway->admin)
+		admin_free(&gateway->admin);
+}
+
+static void end_when_all_ended(struct gateway *gateway)
+{
+	if (gateway->sessions_ended && gateway->deliveries_ended)
+		close_handles(gateway); /* uv_run() returns when the last has closed */
+}
+
+static void on_sessions_ended(void *context)
+{
+	struct gateway *gateway = context;
+	gateway->sessions_ended = true;
+	end_when_all_ended(gateway);
+}
+
+static void on_delivery_over(uv_async_t *handle)
+{
+	struct gateway *gateway = handle->data;
+	gateway->deliveries_ended = true;
+	end_when_all_ended(gateway);
+}
+
+/* Called on a worker's thread. */
+static void tell_delivery_over(void *context)
+{
+	struct gateway *gateway = context;
+	uv_async_send(&gateway->delivery_over);
+}
+
+/* What runs still cannot be ended from here; all that was accepted is durable, so the
+ * process may end beneath it, as it may by a loss of power. */
+static void leave_at_once(struct gateway *gateway, const char *reason)
+{
+	log_warning("gateway.stopped", LOG_TEXT("reason", reason),
+		LOG_NUMBER("sessions", smtp_server_sessions(gateway->server)),
+		LOG_NUMBER("deliveries", delivery_in_flight(gateway->delivery)));
+	_exit(EX_OK);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	leave_at_once(timer->data,
+		"shutdown_timeout passed; what was under way is tried again "
+		"at the next start");
+}
+
+static void on_stop(uv_signal_t *handle, int signal_number)
+{
+	struct gateway *gateway = handle->data;
+	if (gateway->stopping) {
+		leave_at_once(gateway, "told to stop a second time");
+		return;
+	}
+	log_info("gateway.stopping", LOG_TEXT("signal", strsignal(signal_number)),
+		LOG_NUMBER("sessions", smtp_server_sessions(gateway->server)),
+		LOG_NUMBER("deliveries", delivery_in_flight(gateway->delivery)));
+	sd_notify(0, "STOPPING=1");
+	gateway->stopping = true;
+	uv_timer_start(&gateway->deadline, on_deadline,
+		gateway->conf->shutdown_timeout_s * 1000ULL, 0);
+	queue_stop(gateway->queue);
+	smtp_server_drain(gateway->server, on_sessions_ended, gateway);
+}
+
+static void log_problems(
+	const char *event, enum log_level level, const GPtrArray *problems)
+{
+	for (guint i = 0; i < problems->len; i++)
+		log_event(
+			level, event, LOG_TEXT("reason", g_ptr_array_index(problems, i)));
+}
+
+/* What a running gateway cannot change; true with reason when the new settings try to. */
+static bool needs_restart(
+	const struct conf *old, const struct conf *new, const char **reason)
+{
+	*reason = NULL;
+	if (strcmp(old->queue.directory, new->queue.directory))
+		*reason = "queue.directory cannot change while the gateway runs: restart "
+			  "it";
+	else if (old->queue.workers != new->queue.workers)
+		*reason =
+			"queue.workers cannot change while the gateway runs: restart it";
+	else if (g_strcmp0(old->admin_listen, new->admin_listen))
+		*reason = "admin.listen cannot change while the gateway runs: restart it";
+	else if (g_strcmp0(old->s3_listen, new->s3_listen) ||
+		 g_strcmp0(old->s3.directory, new->s3.directory))
+		*reason = "s3.directory and s3.listen cannot change while the gateway "
+			  "runs: "
+			  "restart it";
+	return *reason != NULL;
+}
+
+static void set_log(const struct conf *conf)
+{
+	bool human = conf->log_format == CONF_LOG_HUMAN ||
+		     (conf->log_format == CONF_LOG_AUTO && isatty(STDERR_FILENO));
+	log_init(human, conf->log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+}
+
+static bool put_in_force(struct gateway *gateway, struct conf *conf, GError **error)
+{
+	struct route *route = route_new(conf, gateway->metrics, error);
+	if (!route)
+		return false;
+	if (!smtp_server_reload(gateway->server, conf, error)) {
+		route_unref(&route);
+		return false;
+	}
+	delivery_set_route(gateway->delivery, route);
+	route_unref(&gateway->route);
+	gateway->route = route;
+	queue_set_settings(gateway->queue, &conf->queue);
+	set_log(conf);
+	return true;
+}
+
+static void reload(struct gateway *gateway)
+{
+	g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GError) error = NULL;
+	const char *reason = NULL;
+	struct conf *conf = conf_load(gateway->path, problems, warnings);
+	if (!conf) {
+		log_problems("settings.rejected", LOG_LEVEL_WARNING, problems);
+		return;
+	}
+	log_problems("settings.warning", LOG_LEVEL_WARNING, warnings);
+	if (!needs_restart(gateway->conf, conf, &reason) &&
+		put_in_force(gateway, conf, &error)) {
+		conf_unref(gateway->conf);
+		gateway->conf = conf;
+		log_info("settings.reloaded", LOG_TEXT("file", gateway->path));
+		return;
+	}
+	log_warning("settings.rejected",
+		LOG_TEXT("reason", reason ? reason : error->message));
+	conf_unref(conf);
+}
+
+static void on_hangup(uv_signal_t *handle, int signal_number)
+{
+	struct gateway *gateway = handle->data;
+	(void)signal_number;
+	if (gateway->stopping)
+		return;
+	sd_notify(0, "RELOADING=1");
+	reload(gateway);
+	sd_notify(0, "READY=1");
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+	(void)timer;
+	sd_notify(0, "WATCHDOG=1");
+}
+
+static void init_loop(struct gateway *gateway)
+{
+	static const struct {
+		size_t offset;
+		int number;
+		uv_signal_cb run;
+	} signals[] = {
+		{ offsetof(struct gateway, hangup), SIGHUP, on_hangup },
+		{ offsetof(struct gateway, terminate), SIGTERM, on_stop },
+		{ offsetof(struct gateway, interrupt), SIGINT, on_stop },
+	};
+	uv_loop_init(&gateway->loop);
+	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
+		uv_signal_t *handle =
+			(void *)G_STRUCT_MEMBER_P(gateway, (glong)signals[i].offset);
+		uv_signal_init(&gateway->loop, handle);
+		handle->data = gateway;
+		uv_signal_start(handle, signals[i].run, signals[i].number);
+	}
+	uv_async_init(&gateway->loop, &gateway->delivery_over, on_delivery_over);
+	gateway->delivery_over.data = gateway;
+	uv_timer_init(&gateway->loop, &gateway->deadline);
+	gateway->deadline.data = gateway;
+	uv_timer_init(&gateway->loop, &gateway->watchdog);
+	uint64_t watchdog_us = 0;
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
+		uv_timer_start(&gateway->watchdog, on_watchdog, 0, watchdog_us / 2000);
+}
+
+static bool start_objects(struct gateway *gateway, GError **error)
+{
+	const struct s3_settings *s3 = &gateway->conf->s3;
+	if (!s3->directory || !gateway->conf->s3_listen)
+		return true;
+	g_autofree char *access_key_id = NULL;
+	char *secret_access_key = NULL;
+	if (!s3_directory_credentials(
+		    s3->directory, &access_key_id, &secret_access_key, error))
+		return false;
+	const struct objects_settings settings = {
+		.address = gateway->conf->s3_listen,
+		.directory = s3->directory,
+		.bucket = s3_store_bucket(gateway->route->store),
+		.region = s3_store_region(gateway->route->store),
+		.access_key_id = access_key_id,
+		.secret_access_key = secret_access_key,
+	};
+	gateway->objects = objects_new(&settings, error);
+	explicit_bzero(secret_access_key, strlen(secret_access_key));
+	g_free(secret_access_key);
+	return gateway->objects != NULL;
+}
+
+/* In order: what can be refused comes before what does work. The workers start last, when
+ * a start cannot fail any more. */
+static bool start(struct gateway *gateway, GError **error)
+{
+	struct conf *conf = gateway->conf;
+	gateway->queue = queue_new(&conf->queue, gateway->metrics, error);
+	if (!gateway->queue)
+		return false;
+	gateway->route = route_new(conf, gateway->metrics, error);
+	if (!gateway->route || !start_objects(gateway, error))
+		return false;
+	gateway->server = smtp_server_new(
+		&gateway->loop, conf, gateway->queue, gateway->metrics, error);
+	if (!gateway->server)
+		return false;
+	const struct admin_source source = { gateway->metrics, not_ready, refresh_metrics,
+		gateway };
+	if (conf->admin_listen) {
+		gateway->admin =
+			admin_new(&gateway->loop, conf->admin_listen, &source, error);
+		if (!gateway->admin)
+			return false;
+	}
+	gateway->delivery = delivery_new(gateway->queue, gateway->metrics, gateway->route,
+		tell_delivery_over, gateway);
+	smtp_server_start(gateway->server);
+	return true;
+}
+
+static void log_ready(const struct gateway *gateway)
+{
+	g_autoptr(GString) addresses = g_string_new(NULL);
+	for (size_t i = 0; i < gateway->conf->n_listeners; i++)
+		g_string_append_printf(addresses, "%s%s %s", i ? ", " : "",
+			gateway->conf->listeners[i].name,
+			gateway->conf->listeners[i].address);
+	log_info("gateway.ready", LOG_TEXT("listeners", addresses->str),
+		LOG_TEXT("objects",
+			gateway->objects ? gateway->conf->s3.directory_url : NULL),
+		LOG_TEXT("admin", gateway->conf->admin_listen),
+		LOG_NUMBER("pid", getpid()));
+}
+
+/* Frees in the reverse order of start(), whatever of it was reached. */
+static void deinit(struct gateway *gateway)
+{
+	delivery_free(&gateway->delivery);
+	if (gateway->objects)
+		objects_free(&gateway->objects);
+	route_unref(&gateway->route);
+	if (gateway->queue)
+		queue_free(&gateway->queue);
+	conf_unref(gateway->conf);
+	metrics_free(&gateway->metrics);
+	g_free(gateway->not_ready);
+	uv_loop_close(&gateway->loop);
+}
+
+int serve(const char *path)
+{
+	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+	struct gateway gateway = { .path = path };
+	gateway.conf = problems_load_conf(path, warnings);
+	if (!gateway.conf)
+		return EX_CONFIG;
+	set_log(gateway.conf);
+	log_problems("settings.warning", LOG_LEVEL_WARNING, warnings);
+	signal(SIGPIPE, SIG_IGN);
+	mime_init();
+	gateway.metrics = metrics_new();
+	init_loop(&gateway);
+
+	g_autoptr(GError) error = NULL;
+	bool started = start(&gateway, &error);
+	if (started) {
+		log_ready(&gateway);
+		sd_notify(0, "READY=1");
+	} else {
+		log_error("gateway.failed", LOG_TEXT("reason", error->message));
+		close_handles(&gateway);
+	}
+	uv_run(&gateway.loop, UV_RUN_DEFAULT);
+	deinit(&gateway);
+	if (started)
+		log_info("gateway.stopped", LOG_TEXT("reason", "told to stop"));
+	return started ? EX_OK : EX_UNAVAILABLE;
+}

@@ -1,0 +1,107 @@
+/* The two mechanisms that devices speak. Every copy of a password made here is wiped
+ * here. */
+#include "gateway/smtp/auth.h"
+
+#include <openssl/crypto.h>
+
+bool smtp_auth_begin(struct smtp_auth *auth, struct slice mechanism)
+{
+	smtp_auth_clear(auth);
+	if (slice_is(mechanism, "PLAIN"))
+		auth->mechanism = AUTH_PLAIN;
+	else if (slice_is(mechanism, "LOGIN"))
+		auth->mechanism = AUTH_LOGIN;
+	return auth->mechanism != AUTH_IDLE;
+}
+
+const char *smtp_auth_challenge(const struct smtp_auth *auth)
+{
+	if (auth->mechanism == AUTH_PLAIN)
+		return "";
+	return auth->user ? "UGFzc3dvcmQ6" /* Password: */
+			  : "VXNlcm5hbWU6" /* Username: */;
+}
+
+static bool is_base64(struct slice text)
+{
+	if (text.bytes % 4)
+		return false;
+	size_t padding = 0;
+	while (padding < 2 && padding < text.bytes &&
+		text.start[text.bytes - 1 - padding] == '=')
+		padding++;
+	for (size_t i = 0; i < text.bytes - padding; i++) {
+		char c = text.start[i];
+		if (!g_ascii_isalnum(c) && c != '+' && c != '/')
+			return false;
+	}
+	return true;
+}
+
+/* "=" alone stands for an empty response (RFC 4954, section 4). NULL: not base64. */
+static char *decode(struct slice text, size_t *n_bytes)
+{
+	*n_bytes = 0;
+	if (slice_is(text, "=") || !text.bytes)
+		return g_strdup("");
+	if (!is_base64(text))
+		return NULL;
+	g_autofree char *copy = g_strndup(text.start, text.bytes);
+	guchar *bytes = g_base64_decode(copy, n_bytes);
+	OPENSSL_cleanse(copy, text.bytes);
+	bytes = g_realloc(bytes, *n_bytes + 1);
+	bytes[*n_bytes] = '\0';
+	return (char *)bytes;
+}
+
+/* [authzid] NUL authcid NUL passwd */
+static bool split_plain(struct smtp_auth *auth, const char *bytes, size_t n_bytes)
+{
+	const char *end = bytes + n_bytes;
+	const char *user = memchr(bytes, '\0', n_bytes);
+	if (!user++)
+		return false;
+	const char *password = memchr(user, '\0', (size_t)(end - user));
+	if (!password++ || password == user + 1 ||
+		memchr(password, '\0', (size_t)(end - password)))
+		return false;
+	auth->user = g_strdup(user);
+	auth->password = g_strdup(password);
+	auth->for_another = *bytes && strcmp(bytes, user) != 0;
+	return true;
+}
+
+static bool take_login(struct smtp_auth *auth, const char *bytes, size_t n_bytes)
+{
+	if (memchr(bytes, '\0', n_bytes))
+		return false;
+	if (auth->user)
+		auth->password = g_strdup(bytes);
+	else
+		auth->user = g_strdup(bytes);
+	return true;
+}
+
+enum smtp_auth_step smtp_auth_respond(struct smtp_auth *auth, struct slice base64)
+{
+	size_t n_bytes;
+	char *bytes = decode(base64, &n_bytes);
+	if (!bytes)
+		return AUTH_STEP_MALFORMED;
+	bool good = auth->mechanism == AUTH_PLAIN ? split_plain(auth, bytes, n_bytes)
+						  : take_login(auth, bytes, n_bytes);
+	OPENSSL_cleanse(bytes, n_bytes);
+	g_free(bytes);
+	if (!good)
+		return AUTH_STEP_MALFORMED;
+	return auth->password ? AUTH_STEP_COMPLETE : AUTH_STEP_MORE;
+}
+
+void smtp_auth_clear(struct smtp_auth *auth)
+{
+	if (auth->password)
+		OPENSSL_cleanse(auth->password, strlen(auth->password));
+	g_free(auth->password);
+	g_free(auth->user);
+	*auth = (struct smtp_auth){ 0 };
+}

@@ -1,0 +1,34 @@
+/*
+ * connection - a client's socket: between libuv, TLS and the session.
+ *
+ *   socket > (tls) > session > transaction > spool, queue
+ *   socket < (tls) < replies
+ *
+ * It never blocks: spool files are written and passwords verified on libuv's threads,
+ * messages committed on the queue's; meanwhile the client's input waits. Nor does it hold
+ * much: input is read only when the last was taken, replies are made only when the last
+ * were sent.
+ *
+ * Owner:  itself: it is freed when its last handle has closed and nobody works for it any
+ * more. Thread: the loop's.
+ */
+#ifndef GATEWAY_SMTP_CONNECTION_H
+#define GATEWAY_SMTP_CONNECTION_H
+
+#include "gateway/smtp/front.h"
+
+struct connection;
+
+/* Serves the client at fd, which it takes. ended is called once, when all memory is gone.
+ */
+void connection_open(struct front *front, struct smtp_settings *settings,
+	const struct conf_listener *listener, int fd, const struct sockaddr_storage *peer,
+	void (*ended)(void *owner), void *owner);
+
+/* 421, at once or after the message at hand. */
+void connection_drain(struct connection *connection);
+
+/* Without a word. */
+void connection_close(struct connection *connection);
+
+#endif

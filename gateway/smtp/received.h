@@ -1,0 +1,47 @@
+/*
+ * received - the trace of a message: our own Received field written, others' counted.
+ * Pure. RFC 5321 sections 4.4 and 6.3, RFC 3848.
+ */
+#ifndef GATEWAY_SMTP_RECEIVED_H
+#define GATEWAY_SMTP_RECEIVED_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct smtp_received {
+	const char *helo;   /* as the client gave it; "" or NULL: unknown */
+	const char *client; /* numeric address */
+	const char *hostname;
+	const char *id;
+	bool esmtp;                           /* EHLO, not HELO */
+	const char *tls_version, *tls_cipher; /* NULL without TLS */
+	bool authenticated;
+	const char *recipient; /* NULL unless there is exactly one */
+	int64_t time_s;        /* Unix time */
+};
+
+/* The field, folded, with its final CR LF. What a client chose cannot break out of its
+ * place. */
+GString *smtp_received_print(const struct smtp_received *received);
+
+/* Watches the decoded message for its header section's Received fields. */
+#define TRACE_FIELD_BYTES_MAX 512
+struct smtp_trace {
+	const char *hostname;
+	unsigned received; /* all of them */
+	unsigned own;      /* those that we (hostname) wrote */
+	bool in_header;
+	bool line_started;
+	size_t field_bytes;
+	char field[TRACE_FIELD_BYTES_MAX]; /* the beginning of the field at hand */
+};
+
+void smtp_trace_init(struct smtp_trace *trace, const char *hostname);
+void smtp_trace_feed(struct smtp_trace *trace, const char *bytes, size_t n_bytes);
+
+/* Whether the message goes in circles: over 50 hops, or over 5 times through here. */
+bool smtp_trace_is_loop(const struct smtp_trace *trace);
+
+#endif

@@ -1,0 +1,235 @@
+/* The answers to what a session asks about mail. Bytes and sockets are the connection's.
+ */
+#include "gateway/smtp/transaction.h"
+
+#include "gateway/log.h"
+#include "gateway/policy/policy.h"
+#include "gateway/smtp/received.h"
+
+#define FORWARD_PATHS_LOGGED_BYTES_MAX 4096
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static void log_refused(
+	const struct transaction *t, const struct client *client, const char *reason)
+{
+	log_info("message.refused", LOG_TEXT("id", t->message ? t->message->id : NULL),
+		LOG_TEXT("listener", client->listener->name),
+		LOG_TEXT("client", client->address),
+		LOG_TEXT("helo", smtp_session_helo(client->session)),
+		LOG_TEXT("user", client->user),
+		LOG_TEXT("reverse_path", t->message ? t->message->reverse_path : NULL),
+		LOG_TEXT("reason", reason));
+}
+
+enum smtp_reply_id transaction_mail(
+	struct transaction *t, const struct client *client, const struct smtp_mail *mail)
+{
+	g_autoptr(GError) error = NULL;
+	if (!queue_has_room(client->front->queue, mail->size, &error)) {
+		log_refused(t, client, error->message);
+		return REPLY_NO_ROOM;
+	}
+	t->message = queue_message_new();
+	t->message->reverse_path = g_strdup(mail->reverse_path);
+	t->message->body_8bit = mail->body_8bit;
+	return REPLY_MAIL_OK;
+}
+
+static enum smtp_reply_id reply_of(enum policy_verdict verdict)
+{
+	switch (verdict) {
+	case POLICY_ACCEPT:
+		return REPLY_RCPT_OK;
+	case POLICY_AUTH_NEEDED:
+		return REPLY_AUTH_NEEDED;
+	case POLICY_NO_RELAY:
+		return REPLY_NO_RELAY;
+	case POLICY_NO_SUCH:
+		return REPLY_NO_SUCH_RECIPIENT;
+	case POLICY_LOOP:
+		return REPLY_RECIPIENT_LOOP;
+	}
+	g_assert_not_reached();
+}
+
+/* RCPT for an address given already is fine with RFC 5321 and needs no second copy. */
+static bool has_recipient(const struct queue_message *message, const char *address)
+{
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *known =
+			g_ptr_array_index(message->recipients, i);
+		if (!strcmp(known->original, address))
+			return true;
+	}
+	return false;
+}
+
+enum smtp_reply_id transaction_recipient(
+	struct transaction *t, const struct client *client, const char *address)
+{
+	g_autofree char *forward_path = NULL;
+	enum smtp_reply_id id = reply_of(policy_recipient(client->settings->conf,
+		client->listener, (const struct sockaddr *)&client->peer, client->user,
+		address, &forward_path));
+	if (id != REPLY_RCPT_OK)
+		log_info("recipient.refused",
+			LOG_TEXT("listener", client->listener->name),
+			LOG_TEXT("client", client->address),
+			LOG_TEXT("helo", smtp_session_helo(client->session)),
+			LOG_TEXT("user", client->user),
+			LOG_TEXT("reverse_path", t->message->reverse_path),
+			LOG_TEXT("recipient", address),
+			LOG_TEXT("reason", smtp_reply(id)->text));
+	else if (!has_recipient(t->message, address))
+		queue_message_add_recipient(t->message, address, forward_path);
+	return id;
+}
+
+static GString *print_received(const struct transaction *t, const struct client *client)
+{
+	const GPtrArray *recipients = t->message->recipients;
+	const struct queue_recipient *only =
+		recipients->len == 1 ? g_ptr_array_index(recipients, 0) : NULL;
+	struct smtp_received received = {
+		.helo = smtp_session_helo(client->session),
+		.client = client->address,
+		.hostname = client->settings->conf->hostname,
+		.id = t->message->id,
+		.esmtp = smtp_session_is_esmtp(client->session),
+		.tls_version = client->tls_version,
+		.tls_cipher = client->tls_cipher,
+		.authenticated = client->user,
+		.recipient = only ? only->original : NULL,
+		.time_s = g_get_real_time() / G_USEC_PER_SEC,
+	};
+	return smtp_received_print(&received);
+}
+
+enum smtp_reply_id transaction_begin_data(
+	struct transaction *t, const struct client *client)
+{
+	g_autoptr(GString) received = print_received(t, client);
+	t->spool = spool_new(queue_spool_directory(client->front->queue), t->message->id);
+	t->flushed_bytes = 0;
+	transaction_append(t, received->str, received->len);
+	return REPLY_START_DATA;
+}
+
+size_t transaction_room(const struct transaction *t)
+{
+	return (size_t)(SPOOL_BUFFER_BYTES - (spool_bytes(t->spool) - t->flushed_bytes));
+}
+
+void transaction_append(struct transaction *t, const char *bytes, size_t n_bytes)
+{
+	size_t taken = spool_append(t->spool, bytes, n_bytes);
+	g_assert(taken == n_bytes); /* no more comes than transaction_room() said */
+}
+
+void transaction_flushed(struct transaction *t)
+{
+	t->flushed_bytes = spool_bytes(t->spool);
+}
+
+void transaction_drop(
+	struct transaction *t, const struct client *client, enum smtp_reply_id why)
+{
+	log_refused(t, client, smtp_reply(why)->text);
+	spool_free(&t->spool);
+}
+
+void transaction_reset(struct transaction *t)
+{
+	spool_free(&t->spool);
+	queue_message_free(t->message);
+	*t = (struct transaction){ 0 };
+}
+
+static char *join_forward_paths(const GPtrArray *recipients)
+{
+	GString *text = g_string_new(NULL);
+	for (guint i = 0; i < recipients->len; i++) {
+		const struct queue_recipient *recipient =
+			g_ptr_array_index(recipients, i);
+		if (text->len > FORWARD_PATHS_LOGGED_BYTES_MAX) {
+			g_string_append_printf(
+				text, ", and %u more", recipients->len - i);
+			break;
+		}
+		if (i)
+			g_string_append(text, ", ");
+		g_string_append(text, recipient->forward_path);
+	}
+	return g_string_free(text, FALSE);
+}
+
+static void fill_receipt(struct receipt *receipt, const struct queue_message *message)
+{
+	g_strlcpy(receipt->id, message->id, sizeof(receipt->id));
+	receipt->size = message->size;
+	receipt->recipients = message->recipients->len;
+	receipt->reverse_path = g_strdup(message->reverse_path);
+	receipt->forward_paths = join_forward_paths(message->recipients);
+}
+
+void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,
+	struct receipt *receipt, void (*done)(void *context, const GError *error),
+	void *context)
+{
+	struct queue_message *message = t->message;
+	message->size = spool_bytes(t->spool);
+	message->body_8bit |= has_8bit;
+	message->listener = g_strdup(client->listener->name);
+	message->client = g_strdup(client->address);
+	message->helo = g_strdup(smtp_session_helo(client->session));
+	message->user = g_strdup(client->user);
+	fill_receipt(receipt, message);
+	struct spool *spool = t->spool;
+	*t = (struct transaction){ 0 }; /* both are the queue's from here */
+	commits_submit(client->front->commits, message, spool, done, context);
+}
+
+static void log_accepted(const struct receipt *receipt, const struct client *client)
+{
+	g_autofree char *tls = client->tls_version ? g_strconcat(client->tls_version, " ",
+							     client->tls_cipher, NULL)
+						   : NULL;
+	log_info("message.accepted", LOG_TEXT("id", receipt->id),
+		LOG_TEXT("listener", client->listener->name),
+		LOG_TEXT("client", client->address),
+		LOG_TEXT("helo", smtp_session_helo(client->session)),
+		LOG_TEXT("tls", tls), LOG_TEXT("user", client->user),
+		LOG_TEXT("reverse_path", or_empty(receipt->reverse_path)),
+		LOG_NUMBER("recipients", receipt->recipients),
+		LOG_TEXT("forward_paths", receipt->forward_paths),
+		LOG_NUMBER("size", receipt->size));
+}
+
+enum smtp_reply_id transaction_committed(
+	struct receipt *receipt, const struct client *client, const GError *error)
+{
+	struct front *front = client->front;
+	const char *listener = client->listener->name;
+	enum smtp_reply_id id = REPLY_QUEUED;
+	if (error) {
+		log_error("message.refused", LOG_TEXT("id", receipt->id),
+			LOG_TEXT("listener", listener),
+			LOG_TEXT("client", client->address),
+			LOG_TEXT("reverse_path", receipt->reverse_path),
+			LOG_TEXT("reason", error->message));
+		bool has_room = queue_has_room(front->queue, receipt->size, NULL);
+		id = has_room ? REPLY_LOCAL_ERROR : REPLY_NO_ROOM;
+	} else {
+		log_accepted(receipt, client);
+		metrics_add(front->metrics, METRIC_MESSAGES_RECEIVED_TOTAL, listener, 1);
+		metrics_add(front->metrics, METRIC_BYTES_RECEIVED_TOTAL, listener,
+			(double)receipt->size);
+	}
+	g_clear_pointer(&receipt->reverse_path, g_free);
+	g_clear_pointer(&receipt->forward_paths, g_free);
+	return id;
+}

@@ -1,0 +1,55 @@
+/*
+ * transaction - one message from MAIL to the queue: policy asked, envelope kept, spool
+ * filled, every fate logged.
+ *
+ * Embedded in a connection; all zero between transactions. Thread: the loop's; nothing
+ * blocks.
+ */
+#ifndef GATEWAY_SMTP_TRANSACTION_H
+#define GATEWAY_SMTP_TRANSACTION_H
+
+#include "gateway/queue/queue.h"
+#include "gateway/smtp/front.h"
+
+struct transaction {
+	struct queue_message *message; /* NULL: none open */
+	struct spool *spool;           /* during DATA */
+	uint64_t flushed_bytes;        /* of the spool */
+};
+
+/* What is said of an accepted message, kept while the queue has the message itself. */
+struct receipt {
+	char id[MESSAGE_ID_BYTES];
+	uint64_t size;
+	size_t recipients;
+	char *reverse_path, *forward_paths;
+};
+
+enum smtp_reply_id transaction_mail(
+	struct transaction *t, const struct client *client, const struct smtp_mail *mail);
+enum smtp_reply_id transaction_recipient(
+	struct transaction *t, const struct client *client, const char *address);
+enum smtp_reply_id transaction_begin_data(
+	struct transaction *t, const struct client *client);
+
+/* Room in the spool's buffer. */
+size_t transaction_room(const struct transaction *t);
+void transaction_append(struct transaction *t, const char *bytes, size_t n_bytes);
+/* The spool has written its buffer. */
+void transaction_flushed(struct transaction *t);
+
+/* Refused after its data: logs why, frees the spool. */
+void transaction_drop(
+	struct transaction *t, const struct client *client, enum smtp_reply_id why);
+/* Frees all; takes an empty one. */
+void transaction_reset(struct transaction *t);
+
+/* Completes the message and hands it to the queue with its spool. done gets context. */
+void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,
+	struct receipt *receipt, void (*done)(void *context, const GError *error),
+	void *context);
+/* Logs and counts the outcome and clears the receipt; the reply to give. */
+enum smtp_reply_id transaction_committed(
+	struct receipt *receipt, const struct client *client, const GError *error);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * charset - what body.c needs to know of charsets.
+ * Conversions are GLib's (iconv), whose errors are kept.
+ */
+#include "mime/charset.h"
+
+#include <string.h>
+
+static bool has_prefix(const char *text, const char *lower)
+{
+	return g_ascii_strncasecmp(text, lower, strlen(lower)) == 0;
+}
+
+static bool is_any(const char *text, const char *const *names)
+{
+	for (size_t i = 0; names[i] != NULL; i++)
+		if (has_prefix(text, names[i]))
+			return true;
+	return false;
+}
+
+/* Does iconv see printable ASCII as itself? Asked for names that are in neither list. */
+static bool probe_ascii(const char *charset)
+{
+	static const char sample[] = "\r\n !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRS"
+				     "TUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+	GIConv converter = g_iconv_open("UTF-8", charset);
+	g_autofree char *utf8 = NULL;
+
+	if (converter == (GIConv)-1)
+		return true;
+	utf8 = g_convert_with_iconv(sample, -1, converter, NULL, NULL, NULL);
+	g_iconv_close(converter);
+	return utf8 != NULL && strcmp(utf8, sample) == 0;
+}
+
+bool charset_holds_ascii(const char *charset)
+{
+	static const char *const extensions[] = { "us-ascii", "utf-8", "iso-8859-", "windows-125",
+		"cp125", "koi8-", "gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-",
+		"ks_c_5601", NULL };
+	static const char *const others[] = { "utf-16", "utf-32", "utf-7", "unicode-1-1-utf-7",
+		"ucs-", "iso-10646", "iso-2022-", "csiso2022", "hz", "ebcdic", "ibm037", "cp037",
+		NULL };
+
+	if (charset == NULL || *charset == '\0' || is_any(charset, extensions))
+		return true;
+	if (is_any(charset, others))
+		return false;
+	return probe_ascii(charset);
+}
+
+bool charset_is_utf8(const char *charset)
+{
+	static const char *const names[] = { "us-ascii", "ascii", "utf-8", "utf8", NULL };
+
+	if (charset == NULL || *charset == '\0')
+		return true;
+	for (size_t i = 0; names[i] != NULL; i++)
+		if (g_ascii_strcasecmp(charset, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Names that mail programs use and iconv does not know. */
+static const char *iconv_name(const char *charset)
+{
+	static const struct {
+		const char *name, *known;
+	} aliases[] = {
+		{ "unicode-1-1-utf-7", "UTF-7" },
+		{ "ks_c_5601-1987", "CP949" },
+		{ "gb2312", "GBK" },
+		{ "iso-8859-8-i", "ISO-8859-8" },
+		{ "x-sjis", "SHIFT_JIS" },
+		{ "x-gbk", "GBK" },
+		{ "cp-850", "CP850" },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(aliases); i++)
+		if (g_ascii_strcasecmp(charset, aliases[i].name) == 0)
+			return aliases[i].known;
+	return charset;
+}
+
+static char *convert(const char *text, size_t length, const char *to, const char *from,
+	size_t *bytes_written)
+{
+	gsize read = 0, written = 0;
+	char *result =
+		g_convert(text, (gssize)length, to, from, &read, &written, NULL);
+
+	if (result != NULL && read != length)
+		g_clear_pointer(&result, g_free);
+	if (bytes_written != NULL)
+		*bytes_written = written;
+	return result;
+}
+
+char *charset_to_utf8(const char *charset, const char *text, size_t length, size_t *bytes_written)
+{
+	if (charset == NULL || *charset == '\0')
+		charset = "US-ASCII";
+	return convert(text, length, "UTF-8", iconv_name(charset), bytes_written);
+}
+
+char *charset_from_utf8(
+	const char *charset, const char *text, size_t length, size_t *bytes_written)
+{
+	if (charset == NULL || *charset == '\0')
+		charset = "US-ASCII";
+	return convert(text, length, iconv_name(charset), "UTF-8", bytes_written);
+}

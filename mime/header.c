@@ -1,0 +1,284 @@
+/*
+ * header - reads the values of Content-* fields.
+ * Leaves to outline.c which fields there are, to filename.c how a name is cleaned.
+ */
+#include "mime/header.h"
+
+#include <gmime/gmime.h>
+#include <string.h>
+
+void header_content_init(struct header_content *content, const char *media_type)
+{
+	*content = (struct header_content){ .media_type = g_strdup(media_type) };
+}
+
+void header_content_clear(struct header_content *content)
+{
+	g_free(content->media_type);
+	g_free(content->boundary);
+	g_free(content->charset);
+	g_free(content->name);
+	g_free(content->file_name);
+	g_free(content->smime_type);
+	g_free(content->start);
+	g_free(content->content_id);
+	g_free(content->location);
+	*content = (struct header_content){ 0 };
+}
+
+/* Steps over white space and comments (RFC 5322, section 3.2.2), nested ones too. */
+static const char *skip_cfws(const char *p)
+{
+	size_t depth = 0;
+
+	for (; *p != '\0'; p++) {
+		if (*p == '(')
+			depth++;
+		else if (*p == ')' && depth > 0)
+			depth--;
+		else if (*p == '\\' && depth > 0 && p[1] != '\0')
+			p++;
+		else if (depth == 0 && !g_ascii_isspace(*p))
+			break;
+	}
+	return p;
+}
+
+static bool is_token_char(char c)
+{
+	return (unsigned char)c > ' ' && (unsigned char)c < 127 &&
+	       strchr("()<>@,;:\\\"/[]?=", c) == NULL;
+}
+
+static size_t token_length(const char *p)
+{
+	size_t n = 0;
+
+	while (is_token_char(p[n]))
+		n++;
+	return n;
+}
+
+/* "type/subtype" in lower case from the front of value, or NULL; *rest is behind it. */
+static char *parse_media_type(const char *value, const char **rest)
+{
+	const char *type = skip_cfws(value);
+	size_t type_length = token_length(type), subtype_length;
+	const char *subtype = skip_cfws(type + type_length);
+
+	*rest = value;
+	if (type_length == 0 || type_length > 100 || *subtype != '/')
+		return NULL;
+	subtype = skip_cfws(subtype + 1);
+	subtype_length = token_length(subtype);
+	if (subtype_length == 0 || subtype_length > 150)
+		return NULL;
+	*rest = subtype + subtype_length;
+	g_autofree char *major = g_ascii_strdown(type, (gssize)type_length);
+	g_autofree char *minor = g_ascii_strdown(subtype, (gssize)subtype_length);
+	return g_strconcat(major, "/", minor, NULL);
+}
+
+/*
+ * The parameter's value. Of several the one written as RFC 2231 says, else the first; *conflict
+ * is set when two differ. GMime keeps all of them in its list.
+ */
+static char *parameter(GMimeParamList *list, const char *name, bool *conflict)
+{
+	const char *found = NULL;
+	bool found_encoded = false;
+
+	for (int i = 0; i < g_mime_param_list_length(list); i++) {
+		GMimeParam *param = g_mime_param_list_get_parameter_at(list, i);
+		const char *value = g_mime_param_get_value(param);
+		bool encoded = g_mime_param_get_encoding_method(param) ==
+			       GMIME_PARAM_ENCODING_METHOD_RFC2231;
+
+		if (value == NULL ||
+			g_ascii_strcasecmp(g_mime_param_get_name(param), name) != 0)
+			continue;
+		if (found != NULL && conflict != NULL && strcmp(found, value) != 0)
+			*conflict = true;
+		if (found == NULL || (encoded && !found_encoded && *value != '\0')) {
+			found = value;
+			found_encoded = encoded;
+		}
+	}
+	return g_strdup(found);
+}
+
+static bool parameter_is(GMimeParamList *list, const char *name, const char *want)
+{
+	g_autofree char *value = parameter(list, name, NULL);
+
+	return value != NULL && g_ascii_strcasecmp(value, want) == 0;
+}
+
+/* Opening quotation marks without a closing one: GMime leaves them in the value. */
+static void mend_quotes(char *value)
+{
+	if (value != NULL && value[0] == '"' && strchr(value + 1, '"') == NULL)
+		memmove(value, value + 1, strlen(value));
+}
+
+/* The type, then parameters without a ';' between: "text/plain charset=x" is read by nobody
+ * alike, so only what follows the first ';' counts. */
+static const char *after_semicolon(const char *rest)
+{
+	const char *semicolon = strchr(rest, ';');
+
+	return semicolon != NULL ? semicolon + 1 : "";
+}
+
+/*
+ * GMime takes "C:\temp\x.pdf" for quoted pairs, as RFC 2045 says; those who write it mean a
+ * path. A backslash before a letter or digit within quotes becomes a slash.
+ */
+static GMimeParamList *parse_parameters(const char *text)
+{
+	g_autofree char *copy = g_strdup(text);
+	bool quoted = false;
+
+	for (char *p = copy; *p != '\0'; p++) {
+		if (*p == '"')
+			quoted = !quoted;
+		else if (quoted && *p == '\\' && g_ascii_isalnum(p[1]))
+			*p = '/';
+		else if (quoted && *p == '\\' && p[1] != '\0')
+			p++;
+	}
+	return g_mime_param_list_parse(NULL, copy);
+}
+
+void header_parse_type(struct header_content *content, const char *value)
+{
+	const char *rest;
+	char *media_type = parse_media_type(value, &rest);
+
+	content->type_given = true;
+	if (media_type != NULL) {
+		g_free(content->media_type);
+		content->media_type = media_type;
+	} else if (g_ascii_strncasecmp(skip_cfws(value), "text", 4) != 0 ||
+		   is_token_char(skip_cfws(value)[4])) {
+		/* A bare "text" is older than RFC 2045 and means text/plain. */
+		content->malformed = true;
+		g_free(content->media_type);
+		content->media_type = g_strdup("application/octet-stream");
+	}
+
+	GMimeParamList *list = parse_parameters(after_semicolon(rest));
+
+	if (list == NULL)
+		return;
+	content->boundary = parameter(list, "boundary", &content->boundary_conflict);
+	mend_quotes(content->boundary);
+	if (content->boundary != NULL)
+		g_strchomp(content->boundary);
+	content->charset = parameter(list, "charset", &content->charset_conflict);
+	content->name = parameter(list, "name", NULL);
+	mend_quotes(content->name);
+	content->smime_type = parameter(list, "smime-type", NULL);
+	content->start = parameter(list, "start", NULL);
+	content->flowed = parameter_is(list, "format", "flowed");
+	content->delsp = parameter_is(list, "delsp", "yes");
+	g_object_unref(list);
+}
+
+static const char *skip_quote(const char *p)
+{
+	return *p == '"' ? p + 1 : p;
+}
+
+void header_parse_disposition(struct header_content *content, const char *value)
+{
+	const char *word = skip_quote(skip_cfws(value));
+	size_t length = token_length(word);
+
+	if (length == 0)
+		content->disposition = HEADER_DISPOSITION_NONE;
+	else if (length == 10 && g_ascii_strncasecmp(word, "attachment", length) == 0)
+		content->disposition = HEADER_DISPOSITION_ATTACHMENT;
+	else if (length == 6 && g_ascii_strncasecmp(word, "inline", length) == 0)
+		content->disposition = HEADER_DISPOSITION_INLINE;
+	else
+		content->disposition = HEADER_DISPOSITION_OTHER;
+
+	const char *semicolon = strchr(word, ';');
+	const char *parameters = semicolon != NULL ? semicolon + 1 : word + length;
+	GMimeParamList *list = parse_parameters(parameters);
+
+	if (list == NULL)
+		return;
+	content->file_name = parameter(list, "filename", NULL);
+	mend_quotes(content->file_name);
+	g_object_unref(list);
+}
+
+void header_parse_encoding(struct header_content *content, const char *value)
+{
+	static const struct {
+		const char *name;
+		enum header_encoding encoding;
+	} names[] = {
+		{ "7bit", HEADER_ENCODING_IDENTITY },
+		{ "8bit", HEADER_ENCODING_IDENTITY },
+		{ "binary", HEADER_ENCODING_IDENTITY },
+		{ "7-bit", HEADER_ENCODING_IDENTITY },
+		{ "8-bit", HEADER_ENCODING_IDENTITY },
+		{ "base64", HEADER_ENCODING_BASE64 },
+		{ "quoted-printable", HEADER_ENCODING_QP },
+		{ "x-uuencode", HEADER_ENCODING_UUENCODE },
+		{ "x-uue", HEADER_ENCODING_UUENCODE },
+		{ "uuencode", HEADER_ENCODING_UUENCODE },
+	};
+	const char *word = skip_quote(skip_cfws(value));
+	size_t length = token_length(word);
+
+	content->encoding_given = true;
+	content->encoding = HEADER_ENCODING_UNKNOWN;
+	if (length == 0 && *word == '\0')
+		content->encoding = HEADER_ENCODING_IDENTITY;
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+		if (strlen(names[i].name) == length &&
+			g_ascii_strncasecmp(word, names[i].name, length) == 0)
+			content->encoding = names[i].encoding;
+}
+
+void header_parse_id(struct header_content *content, const char *value)
+{
+	const char *start = skip_cfws(value);
+	size_t length;
+
+	if (*start == '<')
+		start++;
+	length = strcspn(start, ">");
+	while (length > 0 && g_ascii_isspace(start[length - 1]))
+		length--;
+	if (length > 0)
+		content->content_id = g_strndup(start, length);
+}
+
+/* RFC 2557, section 4.4.1: white space in a folded location does not count. */
+void header_parse_location(struct header_content *content, const char *value)
+{
+	GString *location = g_string_new(NULL);
+
+	for (const char *p = skip_cfws(value); *p != '\0'; p++)
+		if (!g_ascii_isspace(*p) && *p != '"')
+			g_string_append_c(location, *p);
+	if (location->len > 0)
+		content->location = g_string_free(location, FALSE);
+	else
+		g_string_free(location, TRUE);
+}
+
+bool header_is(const struct header_content *content, const char *media_type)
+{
+	return strcmp(content->media_type, media_type) == 0;
+}
+
+bool header_starts(const struct header_content *content, const char *prefix)
+{
+	return g_str_has_prefix(content->media_type, prefix);
+}

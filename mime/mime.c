@@ -1,0 +1,204 @@
+/*
+ * mime - one message from its octets to its decoded attachments.
+ * Leaves to link.c how the message looks without them.
+ */
+#include "mime/mime.h"
+
+#include "mime/decode.h"
+#include "mime/filename.h"
+#include "mime/message.h"
+#include <gmime/gmime.h>
+
+G_DEFINE_QUARK(mime-error-quark, mime_error)
+
+void mime_settings_init(struct mime_settings *settings)
+{
+	*settings = (struct mime_settings){
+		.min_size = 0,
+		.inline_images = MIME_INLINE_KEEP,
+		.inline_max = 1024 * 1024,
+		.forwarded = MIME_FORWARDED_KEEP,
+		.block_position = MIME_BLOCK_END,
+		.max_header_bytes = 1024 * 1024,
+		.max_parts = 2000,
+		.max_depth = 64,
+	};
+}
+
+void mime_init(void)
+{
+	g_mime_init();
+}
+
+static bool read_outline(struct mime_message *message, GError **error)
+{
+	struct outline_limits limits = {
+		.header_bytes = message->settings.max_header_bytes,
+		.parts = message->settings.max_parts,
+		.depth = message->settings.max_depth,
+	};
+	uint64_t offset = 0;
+
+	message->outline = outline_new(&limits);
+	while (offset < message->source.bytes) {
+		size_t length;
+		const char *data = source_peek(
+			&message->source, offset, message->source.bytes, &length, error);
+
+		if (data == NULL)
+			return false;
+		offset += length;
+		if (!outline_feed(message->outline, data, length))
+			break;
+	}
+	outline_finish(message->outline);
+	message->untouched = outline_reason(message->outline);
+	return true;
+}
+
+static void add_attachment(struct mime_message *message, size_t entity)
+{
+	struct policy_part *part = &g_array_index(message->parts, struct policy_part, entity);
+	const char *media_type = outline_entity(message->outline, entity)->content.media_type;
+	struct mime_attachment attachment = {
+		.part = part->number,
+		.media_type = media_type,
+		.reason = part->reason,
+	};
+
+	if (part->file_name == NULL)
+		part->file_name = filename_make(media_type, part->number);
+	attachment.file_name = part->file_name;
+	g_array_append_val(message->attachments, attachment);
+	g_array_append_val(message->entities, entity);
+}
+
+static void list_parts(struct mime_message *message)
+{
+	for (size_t i = 0; i < message->parts->len; i++) {
+		const struct policy_part *part =
+			&g_array_index(message->parts, struct policy_part, i);
+		struct mime_decision decision = {
+			.part = part->number,
+			.media_type = outline_entity(message->outline, i)->content.media_type,
+			.linked = part->link,
+			.reason = part->reason,
+		};
+
+		if (!part->leaf)
+			continue;
+		if (part->link)
+			add_attachment(message, i);
+		decision.file_name = part->file_name;
+		g_array_append_val(message->decisions, decision);
+	}
+}
+
+struct mime_message *mime_message_new(
+	int fd, uint64_t original_bytes, const struct mime_settings *settings, GError **error)
+{
+	struct mime_message *message = g_new0(struct mime_message, 1);
+
+	message->settings = *settings;
+	message->attachments = g_array_new(FALSE, FALSE, sizeof(struct mime_attachment));
+	message->entities = g_array_new(FALSE, FALSE, sizeof(size_t));
+	message->decisions = g_array_new(FALSE, FALSE, sizeof(struct mime_decision));
+	if (!source_init(&message->source, fd, original_bytes, error) ||
+		!read_outline(message, error)) {
+		mime_message_free(&message);
+		return NULL;
+	}
+	if (message->untouched != NULL)
+		return message;
+	message->parts = policy_decide(message->outline, &message->source, &message->settings,
+		&message->untouched, error);
+	if (message->parts == NULL)
+		mime_message_free(&message);
+	else
+		list_parts(message);
+	return message;
+}
+
+const char *mime_message_untouched_reason(const struct mime_message *message)
+{
+	return message->untouched;
+}
+
+size_t mime_message_decisions(
+	const struct mime_message *message, const struct mime_decision **decisions)
+{
+	*decisions = (const struct mime_decision *)(const void *)message->decisions->data;
+	return message->decisions->len;
+}
+
+/* The attachment stays in the message after all. */
+static void keep_attachment(struct mime_message *message, size_t index, const char *reason)
+{
+	size_t entity = g_array_index(message->entities, size_t, index);
+	struct policy_part *part = &g_array_index(message->parts, struct policy_part, entity);
+	struct mime_decision *decision =
+		&g_array_index(message->decisions, struct mime_decision, part->number - 1);
+
+	part->link = false;
+	part->reason = reason;
+	decision->linked = false;
+	decision->reason = reason;
+	g_array_remove_index(message->attachments, (guint)index);
+	g_array_remove_index(message->entities, (guint)index);
+}
+
+static bool extract_one(struct mime_message *message, size_t index, int fd,
+	struct decode_result *result, GError **error)
+{
+	size_t i = g_array_index(message->entities, size_t, index);
+	const struct outline_entity *entity = outline_entity(message->outline, i);
+
+	return decode_part(&message->source, entity->body_start, entity->body_end,
+		entity->content.encoding, fd, result, error);
+}
+
+bool mime_message_extract(
+	struct mime_message *message, const struct mime_output *output, GError **error)
+{
+	size_t index = 0;
+
+	while (index < message->attachments->len) {
+		struct mime_attachment *attachment =
+			&g_array_index(message->attachments, struct mime_attachment, index);
+		int fd = output->open_output(output->context, index, error);
+		struct decode_result result;
+
+		if (fd < 0 || !extract_one(message, index, fd, &result, error))
+			return false;
+		if (result.violation != NULL) {
+			output->discard_output(output->context, index);
+			keep_attachment(message, index, result.violation);
+			continue;
+		}
+		attachment->size = result.size;
+		memcpy(attachment->sha256, result.sha256, sizeof(attachment->sha256));
+		index++;
+	}
+	return true;
+}
+
+size_t mime_message_attachments(
+	const struct mime_message *message, const struct mime_attachment **attachments)
+{
+	*attachments = (const struct mime_attachment *)(const void *)message->attachments->data;
+	return message->attachments->len;
+}
+
+void mime_message_free(struct mime_message **message)
+{
+	if (message == NULL || *message == NULL)
+		return;
+	source_deinit(&(*message)->source);
+	outline_free(&(*message)->outline);
+	g_clear_pointer(&(*message)->parts, g_array_unref);
+	g_array_unref((*message)->attachments);
+	g_array_unref((*message)->entities);
+	g_array_unref((*message)->decisions);
+	g_free(*message);
+	*message = NULL;
+}

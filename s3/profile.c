@@ -1,0 +1,111 @@
+/* Reads AWS's INI dialect line by line; a line that is no setting is passed over, as the
+ * SDKs do. What the settings mean is the credentials' business. */
+#include "s3/profile.h"
+#include <openssl/crypto.h>
+#include <string.h>
+
+struct reader {
+	const char *profile;
+	bool config_file;
+	bool inside;   /* the section read last is the profile's */
+	size_t indent; /* of the setting read last; deeper lines belong to it */
+	bool has_setting;
+	GHashTable *settings;
+};
+
+static void wipe_value(gpointer value)
+{
+	OPENSSL_cleanse(value, strlen(value));
+	g_free(value);
+}
+
+/* name of "[profile NAME]" or "[profile 'NAME']": shell quoting, as the AWS CLI writes it
+ */
+static bool names_profile(const char *header, const char *profile)
+{
+	g_auto(GStrv) words = NULL;
+	if (!g_shell_parse_argv(header, NULL, &words, NULL))
+		return false;
+	return g_strv_length(words) == 2 && strcmp(words[0], "profile") == 0 &&
+	       strcmp(words[1], profile) == 0;
+}
+
+static bool section_matches(const struct reader *reader, const char *header)
+{
+	if (!reader->config_file)
+		return strcmp(header, reader->profile) == 0;
+	if (strcmp(header, "default") == 0)
+		return strcmp(reader->profile, "default") == 0;
+	return names_profile(header, reader->profile);
+}
+
+static void read_section(struct reader *reader, char *line)
+{
+	char *end = strchr(line, ']');
+	reader->inside = false;
+	reader->has_setting = false;
+	if (!end)
+		return;
+	*end = '\0';
+	if (!section_matches(reader, g_strstrip(line + 1)))
+		return;
+	reader->inside = true;
+	if (!reader->settings)
+		reader->settings = g_hash_table_new_full(
+			g_str_hash, g_str_equal, g_free, wipe_value);
+}
+
+/* A comment may follow a value after a blank; no credential has a blank in it. */
+static void cut_comment(char *value)
+{
+	for (char *p = value; *p; p++) {
+		if ((p == value || g_ascii_isspace(p[-1])) && (*p == '#' || *p == ';')) {
+			*p = '\0';
+			return;
+		}
+	}
+}
+
+static void read_setting(struct reader *reader, char *line, size_t indent)
+{
+	if (!reader->inside || (reader->has_setting && indent > reader->indent))
+		return;
+	char *equals = strchr(line, '=');
+	if (!equals)
+		return;
+	reader->has_setting = true;
+	reader->indent = indent;
+	*equals = '\0';
+	cut_comment(equals + 1);
+	g_hash_table_replace(reader->settings, g_ascii_strdown(g_strstrip(line), -1),
+		g_strdup(g_strstrip(equals + 1)));
+}
+
+static void read_line(struct reader *reader, char *line)
+{
+	size_t indent = strspn(line, " \t");
+	char *start = line + indent;
+	if (*start == '\0' || *start == '\r' || *start == '#' || *start == ';')
+		return;
+	if (*start == '[' && indent == 0)
+		read_section(reader, start);
+	else
+		read_setting(reader, start, indent);
+}
+
+GHashTable *s3_profile_parse(
+	const char *text, size_t text_bytes, const char *profile, bool config_file)
+{
+	struct reader reader = { .profile = profile, .config_file = config_file };
+	const char *end = text + text_bytes;
+	for (const char *line = text; line < end;) {
+		const char *newline = memchr(line, '\n', (size_t)(end - line));
+		size_t line_bytes = (size_t)((newline ? newline : end) - line);
+		char *copy = g_strndup(line, line_bytes);
+		read_line(&reader, copy);
+		OPENSSL_cleanse(copy, line_bytes);
+		g_free(copy);
+		line += line_bytes + 1;
+	}
+	return reader.settings;
+}

@@ -1,0 +1,119 @@
+"""A scriptable S3 stand-in in memory, path style, for what real servers will not do on request."""
+import hashlib
+import http.server
+import socket
+import threading
+import urllib.parse
+
+from ports import free_port
+
+_ERROR = ("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+          "<Error><Code>%s</Code><Message>scripted</Message></Error>")
+
+
+class FaultS3:
+    """
+    faults: a list used up from its front, one entry for each PUT: None stores, a pair
+    (status, code) answers with that error, "close" cuts the connection. always: the same for
+    every PUT while it is set.
+    """
+
+    def __init__(self, port=None):
+        self.port = port or free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.objects = {}      # key: bytes
+        self.headers = {}      # key: headers of the PUT
+        self.faults = []
+        self.always = None
+        self.puts = 0
+        self.overwritten = []  # keys put twice with different content
+        self._lock = threading.Lock()
+        self._server = None
+
+    def settings(self, **more):
+        return {"bucket": "mail", "region": "us-east-1", "endpoint": self.endpoint,
+                "path_style": True, "access_key_id": "AKIDTEST",
+                "secret_access_key": "secret", **more}
+
+    def start(self):
+        store = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments):
+                pass
+
+            def do_PUT(self):
+                store.put(self)
+
+            def do_GET(self):
+                store.get(self)
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 64
+
+            def handle_error(self, request, client_address):
+                pass
+
+        self._server = Server(("127.0.0.1", self.port), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def stop(self):
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def put(self, request):
+        with self._lock:
+            self.puts += 1
+            fault = self.always or (self.faults.pop(0) if self.faults else None)
+        if fault == "close":
+            request.close_connection = True
+            request.connection.shutdown(socket.SHUT_RDWR)
+            return
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        if fault:
+            self.answer(request, fault[0], (_ERROR % fault[1]).encode(), "application/xml")
+            return
+        _, bucket, key = request.path.partition("?")[0].split("/", 2)
+        claimed = request.headers.get("x-amz-content-sha256")
+        if bucket != "mail" or not request.headers.get("Authorization"):
+            self.answer(request, 403, (_ERROR % "AccessDenied").encode(), "application/xml")
+        elif claimed != "UNSIGNED-PAYLOAD" and claimed != hashlib.sha256(body).hexdigest():
+            self.answer(request, 400, (_ERROR % "XAmzContentSHA256Mismatch").encode(),
+                        "application/xml")
+        else:
+            with self._lock:
+                if self.objects.get(key, body) != body:
+                    self.overwritten.append(key)
+                self.objects[key] = body
+                self.headers[key] = dict(request.headers)
+            self.answer(request, 200, b"")
+
+    def get(self, request):
+        path, _, query = request.path.partition("?")
+        key = path.split("/", 2)[2]
+        signed = dict(urllib.parse.parse_qsl(query))
+        with self._lock:
+            body = self.objects.get(key)
+        if body is None:
+            self.answer(request, 404, (_ERROR % "NoSuchKey").encode(), "application/xml")
+        else:
+            self.answer(request, 200, body, signed.get("response-content-type"),
+                        signed.get("response-content-disposition"))
+
+    @staticmethod
+    def answer(request, status, body, media_type=None, disposition=None):
+        request.send_response(status)
+        if media_type:
+            request.send_header("Content-Type", media_type)
+        if disposition:
+            request.send_header("Content-Disposition", disposition)
+        request.send_header("ETag", '"%s"' % hashlib.md5(body).hexdigest())
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)

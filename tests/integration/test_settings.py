@@ -1,0 +1,294 @@
+"""Settings: every mistake with its place, exit codes of sysexits, and nothing half started."""
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+import yaml
+
+import links
+import mails
+from conftest import PASSWORD, USER
+from dialog import Dialog, send
+from gateway import EX_CONFIG, Gateway, binary, environment, lan, run
+from ports import free_port, is_free
+
+EX_UNAVAILABLE, EX_USAGE = 69, 64
+EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "examples")
+
+
+@pytest.fixture
+def good(make_settings, sink, store):
+    return make_settings(sink.settings(), store.settings())
+
+
+def check(path, settings):
+    """stowage check on settings (a dict, or the text itself)."""
+    path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings))
+    return run("check", "-c", path)
+
+
+def test_check_is_content_with_good_settings(good, tmp_path):
+    done = check(tmp_path / "good.yaml", good)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+BAD = {
+    "an unknown key": ("relay:\n  hots: example.com\n", "hots"),
+    "not a number": ("relay:\n  port: 587x\n", "relay.port"),
+    "out of range": ("relay:\n  port: 70000\n", "relay.port"),
+    "not a duration": ("links:\n  expiry: 36x\n", "links.expiry"),
+    "longer than S3 can sign": ("links:\n  expiry: 30d\n", "links.expiry"),
+    "not a size": ("attachments:\n  min_size: ten\n", "attachments.min_size"),
+    "not one of the words": ("listeners:\n  - name: a\n    address: 127.0.0.1:2525\n    tls: maybe\n",
+                             "tls"),
+    "a mapping where a text belongs": ("hostname: { a: b }\n", "hostname"),
+    "a text where a list belongs": ("listeners: mx\n", "listeners"),
+    "a file that is not there": ("tls:\n  certificate: /nonexistent/cert.pem\n", "tls.certificate"),
+    "a network with host bits": ("listeners:\n  - name: a\n    address: 127.0.0.1:2525\n"
+                                 "    networks: [ 10.1.2.3/8 ]\n", "networks"),
+}
+
+
+@pytest.mark.parametrize("text,key", BAD.values(), ids=BAD.keys())
+def test_check_says_where_and_what(text, key, tmp_path):
+    path = tmp_path / "bad.yaml"
+    done = check(path, text)
+    assert done.returncode == EX_CONFIG
+    lines = [line for line in done.stderr.decode().splitlines() if key in line]
+    assert lines, done.stderr.decode()
+    assert any(re.match(re.escape(str(path)) + r":\d+:\d+: ", line) for line in lines), lines
+
+
+def test_check_gives_line_and_column_of_the_value(tmp_path):
+    path = tmp_path / "bad.yaml"
+    done = check(path, "hostname: gw.test\nrelay:\n  host: a.test\n  port: 587x\n")
+    assert f"{path}:4:9: relay.port: " in done.stderr.decode()
+
+
+def test_check_reports_every_mistake_in_one_run(tmp_path):
+    done = check(tmp_path / "bad.yaml",
+                 "hostnam: a\nlinks:\n  expiry: 1x\nrelay:\n  port: no\nqueue:\n  workers: -1\n")
+    text = done.stderr.decode()
+    for key in ("hostnam", "links.expiry", "relay.port", "queue.workers"):
+        assert key in text, text
+
+
+@pytest.mark.parametrize("text", [
+    "", "a: [\n", "hostname: a\nhostname: b\n", "- a\n- b\n", "a: &x 1\nb: *x\n", "\x00",
+    "--- {}\n--- {}\n", "x: " + "[" * 5000, "# only a comment\n"],
+    ids=["empty", "unclosed", "twice", "a list", "alias", "NUL", "two documents", "deep", "comment"])
+def test_broken_yaml_is_an_error_with_a_place(text, tmp_path):
+    path = tmp_path / "bad.yaml"
+    done = check(path, text)
+    assert done.returncode == EX_CONFIG
+    assert done.stderr.startswith(str(path).encode() + b":"), done.stderr
+
+
+def test_a_missing_settings_file_is_said_plainly(tmp_path):
+    for command in (["check"], ["serve"], ["queue", "list"]):
+        done = run(*command, "-c", tmp_path / "none.yaml")
+        assert done.returncode in (EX_CONFIG, 66), command
+        assert b"none.yaml" in done.stderr and b"No such file" in done.stderr
+
+
+def test_no_plain_relay_or_store_beyond_loopback(good, tmp_path):
+    good["relay"] = {"host": "mail.example.com", "port": 25, "tls": "none"}
+    good["s3"]["endpoint"] = "http://s3.example.com"
+    text = check(tmp_path / "bad.yaml", good)
+    assert text.returncode == EX_CONFIG
+    assert b"relay" in text.stderr and b"s3.endpoint" in text.stderr
+
+
+def test_an_open_relay_is_refused(good, tmp_path):
+    good["listeners"] = [{"name": "open", "address": "0.0.0.0:2525", "tls": "none", "auth": "none"}]
+    done = check(tmp_path / "bad.yaml", good)
+    assert done.returncode == EX_CONFIG and b"listeners" in done.stderr
+
+
+def test_serve_starts_nothing_with_bad_settings(good, tmp_path):
+    port = free_port()
+    good["listeners"][0]["address"] = f"127.0.0.1:{port}"
+    good["relay"]["port"] = "nonsense"
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(good))
+    done = run("serve", "-c", path)
+    assert done.returncode == EX_CONFIG
+    assert f"{path}:".encode() in done.stderr and b"relay.port" in done.stderr
+    assert not os.path.exists(good["queue"]["directory"]) and is_free(port)
+
+
+def failing_start(settings, tmp_path):
+    """Starts, expects that it ends by itself; (exit status, all it said)."""
+    one = Gateway(tmp_path, settings)
+    one.start(wait=False)
+    code = one.wait_exit()
+    return code, one.log_text()
+
+
+def test_a_taken_port_is_said_plainly(good, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        good["listeners"][0]["address"] = address
+        code, text = failing_start(good, tmp_path)
+    assert code == EX_UNAVAILABLE
+    assert address in text and "in use" in text
+
+
+@pytest.mark.parametrize("setting", ["admin", "s3"])
+def test_a_taken_port_of_another_service_is_said_plainly(setting, good, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        if setting == "admin":
+            good["admin"] = {"listen": address}
+        else:
+            good["s3"] = {"directory": str(tmp_path / "store"),
+                          "directory_url": "http://" + address, "listen": address}
+        code, text = failing_start(good, tmp_path)
+    assert code == EX_UNAVAILABLE
+    assert address in text and "in use" in text
+
+
+def test_an_unusable_certificate_is_said_plainly(good, tmp_path, authority):
+    _, other_key = authority.issue("other.test", label="other-key")
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    good["listeners"][0]["tls"] = "starttls"
+    fine = good["tls"]
+    for tls, word in ((dict(fine, certificate=str(broken)), "broken.pem"),
+                      (dict(fine, key=other_key), "key")):
+        good["tls"] = tls
+        code, text = failing_start(good, tmp_path)
+        assert code in (EX_UNAVAILABLE, EX_CONFIG)
+        assert word in text, text
+
+
+def test_a_second_gateway_on_the_same_queue_is_refused(good, gateway, tmp_path):
+    gateway(good)
+    second = dict(good, listeners=[lan("b").settings])
+    (tmp_path / "second").mkdir()
+    code, text = failing_start(second, tmp_path / "second")
+    assert code == EX_UNAVAILABLE and good["queue"]["directory"] in text
+
+
+def test_wrong_usage_has_its_own_exit_code():
+    for arguments in ([], ["nonsense"], ["serve", "--nonsense"], ["check", "extra"],
+                      ["rewrite"], ["ses-password"], ["queue"], ["user"]):
+        done = run(*arguments)
+        assert done.returncode == EX_USAGE, (arguments, done)
+        assert done.stderr
+
+
+def test_help_and_version():
+    assert re.match(r"stowage \d+\.\d+", run("--version").stdout.decode())
+    text = run("--help").stdout.decode()
+    for command in ("serve", "check", "sample-config", "queue", "user", "rewrite", "ses-password"):
+        assert command in text
+
+
+def test_the_sample_with_every_option_in_force_passes_check(tmp_path, certificate, users_file):
+    """sample-config is all comments; taken out of them, it is a file that check reads."""
+    sample = run("sample-config").stdout.decode()
+    assert yaml.safe_load(sample) is None or isinstance(yaml.safe_load(sample), dict)
+    for key in ("hostname", "listeners", "tls", "s3", "links", "attachments", "sender", "relay",
+                "queue", "admin"):
+        assert re.search(rf"(?m)^#? ?{key}:", sample), key
+
+
+def test_secrets_are_not_shown(good, tmp_path):
+    good["relay"].update(user="u", password="SeCrEtWoRd", port="bad")
+    good["s3"]["secret_access_key"] = "SeCrEtWoRd"
+    done = check(tmp_path / "bad.yaml", good)
+    assert b"SeCrEtWoRd" not in done.stderr + done.stdout
+
+
+# ---- the examples ----
+
+def localize(example, certificate, users_file, sink, store, tmp_path):
+    """An example with its paths, addresses and servers changed to what is here."""
+    with open(os.path.join(EXAMPLES, example)) as file:
+        settings = yaml.safe_load(file)
+    ports = {}
+    for listener in settings["listeners"]:
+        ports[listener["name"]] = free_port()
+        listener["address"] = f"127.0.0.1:{ports[listener['name']]}"
+        if "networks" in listener:
+            listener["networks"] = ["127.0.0.0/8"]
+    if "tls" in settings:
+        settings["tls"].update(certificate=certificate[0], key=certificate[1])
+    if "auth" in settings:
+        settings["auth"]["users"] = users_file
+    for name in [name for name in settings["relay"] if re.search("iam|user|password|ca_file", name)]:
+        del settings["relay"][name]
+    settings["relay"].update(sink.settings())
+    for name in [name for name in settings["s3"] if re.search("key|token|credential|profile", name)]:
+        del settings["s3"][name]
+    settings["s3"].update({key: value for key, value in store.settings().items()
+                           if key not in ("bucket", "region")}, bucket="mail")
+    settings.setdefault("queue", {})["directory"] = str(tmp_path / "queue")
+    if "admin" in settings:
+        settings["admin"]["listen"] = f"127.0.0.1:{free_port()}"
+    return settings, ports
+
+
+@pytest.mark.parametrize("example", ["mx.yaml", "iot.yaml", "smarthost.yaml"])
+def test_each_example_starts_and_passes_a_mail(
+        example, gateway, certificate, users_file, sink, store, tmp_path):
+    settings, ports = localize(example, certificate, users_file, sink, store, tmp_path)
+    one = gateway(settings)
+    mail = mails.with_files([mails.File("a.bin", "application/octet-stream", b"abc" * 9999)])
+    expected = 0
+    for listener in settings["listeners"]:
+        address = ("127.0.0.1", ports[listener["name"]])
+        recipients = listener.get("recipients")
+        to = next(iter(recipients), "someone@example.com") if recipients else "someone@example.com"
+        to = ("any" + to) if to.startswith("@") else "any@example.com" if to == "*" else to
+        with Dialog(address, wrapper=listener.get("tls") == "wrapper") as dialog:
+            dialog.ehlo()
+            if listener.get("tls") in ("required", "starttls", "optional"):
+                dialog.starttls()
+            if listener.get("auth") == "required":
+                assert dialog.auth_plain(USER, PASSWORD).code == 235
+            identity = dialog.deliver(mail.raw, recipients=[to])
+            dialog.quit()
+        one.wait_for("message.sent", id=identity)
+        expected += 1
+        assert len(links.in_text(sink.messages[-1].data)) == 1
+    assert len(sink.messages) == len(store.objects) == expected
+
+
+def test_every_example_is_in_the_list_above():
+    assert sorted(os.listdir(EXAMPLES)) == ["iot.yaml", "mx.yaml", "smarthost.yaml"]
+
+
+def test_a_person_at_a_terminal_gets_prose(good, tmp_path):
+    path = tmp_path / "good.yaml"
+    path.write_text(yaml.safe_dump(good))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([binary(), "serve", "-c", str(path)], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=theirs, env=environment())
+    os.close(theirs)
+    try:
+        seen = b""
+        while b"gateway.ready" not in seen:
+            seen += os.read(ours, 4096)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b'{"time"' not in seen
+
+
+def test_send_is_refused_by_nobody(plain_gateway, sink):
+    """The baseline of this file: the settings called good do carry mail."""
+    plain_gateway.wait_for("message.sent", id=send(plain_gateway.address, mails.plain()))
+    assert len(sink.messages) == 1

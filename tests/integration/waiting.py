@@ -1,0 +1,14 @@
+"""Waiting on a condition, never on the clock alone."""
+import time
+
+
+def wait_until(condition, what, timeout=20.0):
+    """What condition() returns once it is true; AssertionError naming what after timeout."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout:g} s: {what}")
+        time.sleep(0.02)

@@ -1,0 +1,118 @@
+#!/bin/sh
+# Every test, on a fresh Debian 12: installs what is missing, builds (with sanitizers in
+# build-test/, plain in build/, for fuzzing in build-fuzz/), runs unit tests, a short fuzz run
+# and the integration tests. The last line is "N passed, N failed"; the exit status says the
+# same. Arguments go to pytest: sh tests/run.sh -k sandbox
+set -eu
+cd "$(dirname "$0")/.."
+root=$PWD
+log=$root/build-test/run
+passed=0 failed=0
+
+count() { # PASSED FAILED
+	passed=$((passed + $1)) failed=$((failed + $2))
+}
+
+step() {
+	printf '\n== %s (%s s)\n' "$*" "$(($(date +%s) - began))"
+}
+
+finish() {
+	printf '\n%d passed, %d failed\n' "$passed" "$failed"
+	[ "$failed" = 0 ] && exit 0
+	exit 1
+}
+
+# build DIRECTORY COMPILER MESON-OPTION... : configured where it is not yet
+build() {
+	dir=$1 compiler=$2
+	shift 2
+	[ -f "$dir/build.ninja" ] || CC=$compiler meson setup "$dir" "$@"
+}
+
+# A build that fails is one failed test, and there is nothing left to run.
+must() {
+	"$@" && return 0
+	echo "failed: $*" >&2
+	count 0 1
+	finish
+}
+
+unit() { # BUILD MESON-TEST-OPTION...
+	dir=$1
+	shift
+	code=0
+	meson test -C "$dir" --no-rebuild --print-errorlogs "$@" >"$log/unit" 2>&1 || code=$?
+	cat "$log/unit"
+	good=$(awk '/^Ok:/ { print $2 }' "$log/unit")
+	bad=$(awk '/^(Fail|Unexpected Pass|Timeout):/ { n += $NF } END { print n + 0 }' "$log/unit")
+	[ "$code" = 0 ] || [ "$bad" -gt 0 ] || bad=1
+	count "${good:-0}" "$bad"
+}
+
+fuzz() { # TARGET: five seconds over its corpus
+	name=$(basename "$1") name=${name#fuzz_}
+	mkdir -p "$log/corpus/$name" "$log/findings"
+	corpus=tests/fuzz/corpus/$name
+	[ -d "$corpus" ] || corpus=
+	if "$1" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 \
+		-artifact_prefix="$log/findings/$name-" "$log/corpus/$name" $corpus \
+		>"$log/fuzz-$name" 2>&1; then
+		echo "fuzz $name: nothing found, $(grep -c . "$log/fuzz-$name") lines of log"
+		count 1 0
+	else
+		echo "fuzz $name: FAILED"
+		tail -n 60 "$log/fuzz-$name"
+		count 0 1
+	fi
+}
+
+integration() { # PYTEST-ARGUMENT...
+	code=0
+	STOWAGE_BUILD=$root/build-test STOWAGE_RELEASE=$root/build PYTHONDONTWRITEBYTECODE=1 \
+		/usr/bin/python3 -m pytest -p no:cacheprovider -q -n 2 --dist loadfile --timeout 180 \
+		--junitxml "$log/integration.xml" tests/integration "$@" || code=$?
+	numbers=$(/usr/bin/python3 - "$log/integration.xml" <<-'PY' || true
+		import sys, xml.etree.ElementTree as xml
+		suites = list(xml.parse(sys.argv[1]).getroot().iter("testsuite"))
+		total, bad, skipped = (sum(int(suite.get(name)) for suite in suites) for name in
+		                       ("tests", "failures", "skipped"))
+		bad += sum(int(suite.get("errors")) for suite in suites)
+		print(total - bad - skipped, bad + skipped)  # nothing may be skipped
+	PY
+	)
+	[ "$numbers" ] || numbers="0 1"
+	[ "$code" = 0 ] || [ "${numbers#* }" -gt 0 ] || numbers="${numbers% *} 1"
+	count $numbers
+}
+
+began=$(date +%s)
+step packages
+sh tests/packages.sh install build demo test radosgw swift postfix
+
+step build
+rm -rf "$log"
+must build build-test gcc -Db_sanitize=address,undefined
+must build build gcc
+must build build-fuzz clang -Db_sanitize=address,undefined -Dfuzz=true
+mkdir -p "$log"
+must ninja -C build-test
+must ninja -C build gateway/stowage
+fuzzers=$(meson introspect build-fuzz --targets | /usr/bin/python3 -c '
+import json, sys
+print(*(t["filename"][0] for t in json.load(sys.stdin) if t["name"].startswith("fuzz_")))')
+must ninja -C build-fuzz $(for target in $fuzzers; do echo "${target#"$root"/build-fuzz/}"; done)
+
+step unit tests
+unit build-test
+
+step fuzzing
+for target in $fuzzers; do
+	fuzz "$target"
+done
+
+step integration tests
+integration "$@"
+
+step end
+finish

@@ -1,0 +1,856 @@
+/* Settings as a whole: mistakes with their places, defaults, the sample, loops. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "conf/conf.h"
+#include "conf/schema.h"
+#include <string.h>
+
+/* What a case does not bring itself, by top-level key. */
+static const struct {
+	const char *key, *text;
+} base[] = {
+	{ "hostname", "hostname: mail.example.com\n" },
+	{ "listeners", "listeners: [ { name: in, address: \"127.0.0.1:2525\", tls: none, "
+		       "networks: [ 127.0.0.0/8 ] } ]\n" },
+	{ "s3", "s3: { bucket: box, region: eu-west-1 }\n" },
+	{ "relay", "relay: { host: localhost, tls: none }\n" },
+};
+
+static bool has_key(const char *text, const char *key)
+{
+	g_autofree char *first = g_strconcat(key, ":", NULL);
+	g_autofree char *later = g_strconcat("\n", first, NULL);
+	return g_str_has_prefix(text, first) || strstr(text, later) != NULL;
+}
+
+/* The text, and behind it what it lacks. */
+static char *completed(const char *text)
+{
+	GString *whole = g_string_new(text);
+	for (size_t i = 0; i < G_N_ELEMENTS(base); i++)
+		if (!has_key(text, base[i].key))
+			g_string_append(whole, base[i].text);
+	return g_string_free(whole, FALSE);
+}
+
+static char *joined(const GPtrArray *lines)
+{
+	GString *text = g_string_new(NULL);
+	for (size_t i = 0; i < lines->len; i++)
+		g_string_append_printf(text, "%s\n", (const char *)lines->pdata[i]);
+	return g_string_free(text, FALSE);
+}
+
+static struct conf *load(const char *text, char **problems, char **warnings)
+{
+	g_autoptr(GPtrArray) problem_lines = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GPtrArray) warning_lines = g_ptr_array_new_with_free_func(g_free);
+	struct conf *conf = conf_load_text(
+		"f", text, strlen(text), false, problem_lines, warning_lines);
+	assert_int_equal(conf == NULL, problem_lines->len > 0);
+	*problems = joined(problem_lines);
+	*warnings = joined(warning_lines);
+	return conf;
+}
+
+/* Whether each line of want begins a line of got, in order, and got has no others. */
+static bool matches(const char *text, const char *got, const char *want)
+{
+	g_autofree char *trimmed = g_strchomp(g_strdup(got));
+	g_auto(GStrv) got_lines = g_strsplit(trimmed, "\n", -1);
+	g_auto(GStrv) want_lines = g_strsplit(want, "\n", -1);
+	bool same = g_strv_length(got_lines) == g_strv_length(want_lines);
+	for (size_t i = 0; same && want_lines[i] != NULL; i++)
+		same = g_str_has_prefix(got_lines[i], want_lines[i]);
+	if (!same)
+		print_error("for\n%s\n  got\n%s  instead of\n%s\n\n", text, got, want);
+	return same;
+}
+
+#define LISTENER(rest)                                                                   \
+	"listeners: [ { name: in, address: \"0.0.0.0:25\", tls: none, " rest " } ]\n"
+#define TLS "tls: { certificate: /c.pem, key: /k.pem }\n"
+
+struct mistake {
+	const char *text, *want; /* lines, each the beginning of a problem */
+};
+
+static const struct mistake syntax_mistakes[] = {
+	{ "a: b: c\n",
+		"f:1:5: not YAML: mapping values are not allowed in this context" },
+	{ "relay:\n\thost: x\n",
+		"f:2:1: not YAML: found character that cannot start any token, "
+		"while scanning for the next token that begins in line 2; a tab "
+		"stands here" },
+	{ "relay: { host: x\n", "f:" },
+	{ "relay: { host: \"x }\n", "f:" },
+	{ "listeners: [ @in.example.com ]\n", "f:1:14: not YAML: found character that "
+					      "cannot start any token, while scanning "
+					      "for the next token that begins in line 1; "
+					      "text that begins with this character "
+					      "needs quotes" },
+	{ "listeners: [ %{local}@x ]\n",
+		"f:1:14: not YAML: found character that cannot" },
+	{ "listeners: [ { networks: [ ::1 ] } ]\n",
+		"f:1:28: not YAML: did not find expected node content, while parsing a "
+		"flow node "
+		"that begins in line 1; text with such colons needs quotes" },
+	{ "relay: &r { host: x }\n", "f:1:8: an anchor (&name) is not taken here" },
+	{ "relay: &r { host: x }\ns3: *r\n", "f:1:8: an anchor (&name) is not taken "
+					     "here\nf:2:5: an alias (*name) is not" },
+	{ "relay: { port: !!int \"5\" }\n", "f:1:16: a tag (!name) is not taken here" },
+	{ "relay: !!map { port: 5 }\n", "f:1:8: a tag (!name) is not taken here" },
+	{ "hostname: a\n---\nhostname: b\n", "f:2:1: a second document begins (---)" },
+	{ "relay: [[[[[[[[ 1 ]]]]]]]]\n", "f:1:15: nested too deep" },
+	{ "log: { \"a\\0b\": 1 }\n", "f:1:8: the text holds a NUL character" },
+	{ "hostname: a\nrelay: \x01\n",
+		"f:2:8: not YAML: control characters are not allowed" },
+	{ "hostname: \"\xc3\xa9\xff\"\n", "f:1:13: not UTF-8 (byte \\xff)" },
+	{ "\xff\xfeh\n", "f:1:1: not UTF-8 (byte \\xff)" },
+};
+
+static const struct mistake reading_mistakes[] = {
+	{ "hots: x\n",
+		"f:1:1: \"hots\": unknown key: here may stand hostname, listeners, tls" },
+	{ "hostnam: x\nhostname: a.example\n",
+		"f:1:1: \"hostnam\": unknown key: did you mean \"hostname\"?" },
+	{ "relay: { host: localhost, tls: none, prot: 25 }\n",
+		"f:1:38: relay.\"prot\": unknown key: did you mean \"port\"?" },
+	{ "relay: { hots: localhost, tls: none }\n",
+		"f:1:10: relay.\"hots\": unknown key: did you mean \"host\"?" },
+	{ "queue: { max-messages: 5 }\n", "f:1:10: queue.\"max-messages\": unknown key: "
+					  "did you mean \"max_messages\"?" },
+	{ "links: { Expiry: 5h }\n",
+		"f:1:10: links.\"Expiry\": unknown key: did you mean \"expiry\"?" },
+	{ "links: { colour: red }\n",
+		"f:1:10: links.\"colour\": unknown key: here may stand expiry" },
+	{ "links: { <<: { expiry: 1h } }\n",
+		"f:1:10: links.\"<<\": merge keys (<<) are not taken" },
+	{ "links: { expiry: 1h, expiry: 2h }\n", "f:1:22: links.expiry: is given twice" },
+	{ "hostname: a.example\nhostname: b.example\n",
+		"f:2:1: hostname: is given twice" },
+	{ "links: { [ a ]: 1 }\n", "f:1:10: links: a key must be text" },
+	{ "links: { expiry: }\n", "f:1:18: links.expiry: has no value" },
+	{ "links: { expiry: ~ }\n", "f:1:18: links.expiry: has no value" },
+	{ "links: { expiry: null }\n", "f:1:18: links.expiry: has no value" },
+	{ "links: { expiry: \"\" }\n", "f:1:18: links.expiry: \"\" is not a duration" },
+	{ "links: 7d\n",
+		"f:1:8: links: is text, but must be a mapping such as { expiry: ... }" },
+	{ "links: [ 7d ]\n", "f:1:8: links: is a list, but must be a mapping" },
+	{ "links: { expiry: [ 7d ] }\n",
+		"f:1:18: links.expiry: is a list, but must be one value" },
+	{ "relay: { host: { a: b } }\n",
+		"f:1:16: relay.host: is a mapping, but must be one value" },
+	{ "hostname: \"\"\n", "f:1:11: hostname: is empty" },
+	{ "hostname: mail example\n",
+		"f:1:11: hostname: \"mail example\" is not a domain name" },
+	{ "hostname: 10.0.0.1\n", "f:1:11: hostname: \"10.0.0.1\" is not a domain name" },
+	{ "listeners: 25\n", "f:1:12: listeners: is text, but must be a list" },
+	{ "listeners: []\n", "f:1:12: listeners: is empty: name at least one" },
+	{ "listeners:\n", "f:1:11: listeners: has no value" },
+	{ "listeners: [ 25 ]\n", "f:1:14: listeners[0]: is text, but must be a mapping" },
+	{ "listeners:\n  - name: in\n",
+		"f:2:5: listeners[0].address: is missing: add address: "
+		"\"[::]:25\"" },
+	{ "listeners: [ { name: in, address: [::]:25 } ]\n", "f:" },
+	{ "listeners: [ { name: in, address: \"localhost:25\", networks: [ 127.0.0.0/8 ] "
+	  "} ]\n",
+		"f:1:35: listeners[0].address: \"localhost:25\" is not a numeric address "
+		"and port" },
+	{ "listeners: [ { name: in, address: \"10.0.0.1:0\" } ]\n",
+		"f:1:35: listeners[0].address: \"10.0.0.1:0\" has a wrong port" },
+	{ "listeners: [ { name: a b, address: \"10.0.0.1:25\", tls: none, networks: [ "
+	  "10.0.0.0/8 ] "
+	  "} ]\n",
+		"f:1:22: listeners[0].name: \"a b\" must be at most 64 letters" },
+	{ LISTENER("networks: 10.0.0.0/8"),
+		"f:1:70: listeners[0].networks: is text, but must be a list such as [" },
+	{ LISTENER("networks: []"), "f:1:70: listeners[0].networks: is an empty list" },
+	{ LISTENER("networks: [ 10.0.0.0/8, 10.1.2.3/8 ]"),
+		"f:1:84: listeners[0].networks[1]: 10.1.2.3/8 has bits set beyond its "
+		"prefix" },
+	{ LISTENER("networks: [ ~ ]"),
+		"f:1:72: listeners[0].networks[0]: is empty, but must be" },
+	{ LISTENER("networks: [ [ a ] ]"),
+		"f:1:72: listeners[0].networks[0]: is a list, but must be text (put" },
+	{ LISTENER("recipients: a@b.example"),
+		"f:1:72: listeners[0].recipients: is text, but must be a list such as" },
+	{ LISTENER("recipients: []"),
+		"f:1:72: listeners[0].recipients: is empty, so that nobody" },
+	{ LISTENER("recipients: [ in.example.org ]"),
+		"f:1:74: listeners[0].recipients[0]: \"in.example.org\" is no pattern" },
+	{ LISTENER("recipients: { \"@a.example\": \"%{user}@b.example\" }"),
+		"f:1:74: listeners[0].recipients.\"@a.example\": \"%{user}\" is "
+		"unknown" },
+	{ LISTENER("recipients: { \"@a.example\": x@b.example, \"@A.example\": "
+		   "x@b.example }"),
+		"f:1:101: listeners[0].recipients.\"@A.example\": \"@A.example\" is "
+		"given twice" },
+	{ LISTENER("recipients: { \"@a.example\": }"),
+		"f:1:88: listeners[0].recipients.\"@a.example\": is empty, but must be "
+		"text" },
+	{ LISTENER("recipients: { [ a ]: b }"),
+		"f:1:74: listeners[0].recipients: a pattern must be text" },
+	{ LISTENER("networks: [ 10.0.0.0/8 ], auth: maybe"),
+		"f:1:92: listeners[0].auth: \"maybe\" is unknown: it must be none, "
+		"optional or "
+		"required" },
+	{ LISTENER("networks: [ 10.0.0.0/8 ], auth_without_tls: maybe"),
+		"f:1:104: listeners[0].auth_without_tls: \"maybe\" is neither true nor "
+		"false" },
+	{ LISTENER("networks: [ 10.0.0.0/8 ], max_message_size: 150"),
+		"f:1:104: listeners[0].max_message_size: \"150\" needs a unit" },
+	{ LISTENER("networks: [ 10.0.0.0/8 ], max_message_size: 1B"),
+		"f:1:104: listeners[0].max_message_size: \"1B\" is out of range: it must "
+		"be from "
+		"1KiB to 1TiB" },
+	{ "relay: { host: localhost, tls: none, port: 587x }\n",
+		"f:1:44: relay.port: \"587x\" is not a number from 1 to 65535" },
+	{ "relay: { host: localhost, tls: none, port: 65536 }\n",
+		"f:1:44: relay.port: \"65536\" is out of range" },
+	{ "relay: { host: localhost, tls: none, port: 4294967321 }\n",
+		"f:1:44: relay.port: \"4294967321\" is out of range" },
+	{ "relay: { host: localhost, tls: none, rate: fast }\n",
+		"f:1:44: relay.rate: \"fast\" is not a number from 0 to 100000" },
+	{ "relay: { host: \"localhost:25\", tls: none }\n",
+		"f:1:16: relay.host: \"localhost:25\" is not a host" },
+	{ "relay: { host: localhost, tls: maybe }\n",
+		"f:1:32: relay.tls: \"maybe\" is unknown: it must be none, starttls, "
+		"required or" },
+	{ "relay: { host: localhost, tls: none, configuration_set: \"a\\r\\nb\" }\n",
+		"f:1:57: relay.configuration_set: holds a control character" },
+	{ "relay: { host: localhost, tls: none, delivers: [ \"@a.example\" ] }\n",
+		"f:1:50: relay.delivers[0]: \"@a.example\" is not a domain name" },
+	{ "relay: { host: localhost, tls: none, ca_file: ca.pem }\n",
+		"f:1:47: relay.ca_file: \"ca.pem\" is not an absolute path" },
+	{ "links: { expiry: 8d }\n", "f:1:18: links.expiry: \"8d\" is out of range: it "
+				     "must be from 1m to 7d" },
+	{ "links: { expiry: 36x }\n", "f:1:18: links.expiry: \"36x\" is not a duration" },
+	{ "links: { expiry: 36 }\n", "f:1:18: links.expiry: \"36\" needs a unit" },
+	{ "sender: { from: Gateway <g@a.example> }\n",
+		"f:1:17: sender.from: \"Gateway <g@a.example>\" is not a mail address" },
+	{ "sender: { from: \"g\xc3\xbc@a.example\" }\n",
+		"f:1:17: sender.from: \"g\xc3\xbc@a.example\" "
+		"is not 7-bit ASCII" },
+	{ "sender: { verified: [ \"@a.example\" ] }\n",
+		"f:1:23: sender.verified[0]: \"@a.example\" is not an identity: write "
+		"a.example" },
+	{ "sender: { verified: a.example }\n",
+		"f:1:21: sender.verified: is text, but must be a" },
+	{ "admin: { listen: \"9025\" }\n",
+		"f:1:18: admin.listen: \"9025\" is not a numeric" },
+	{ "log: { format: xml }\n",
+		"f:1:16: log.format: \"xml\" is unknown: it must be auto, json "
+		"or human" },
+	{ "shutdown_timeout: 2h\n", "f:1:19: shutdown_timeout: \"2h\" is out of range" },
+	{ "s3: { bucket: box, endpoint: \"ftp://x\" }\n",
+		"f:1:30: s3.endpoint: \"ftp://x\" is not such a URL" },
+	{ "s3: { bucket: box, endpoint: \"https://x/path\" }\n",
+		"f:1:30: s3.endpoint: " },
+	{ "s3: { bucket: box, endpoint: \"https://u:p@x\" }\n", "f:1:30: s3.endpoint: " },
+	{ "s3: { bucket: box, endpoint: x.example }\n", "f:1:30: s3.endpoint: " },
+	{ "s3: { bucket: box, region: eu-west-1, secret_access_key: \"top\\tsecret\" }\n",
+		"f:1:58: s3.secret_access_key: holds a control character" },
+};
+
+static const struct mistake sense_mistakes[] = {
+	{ "log: {}\ns3: {}\n",
+		"f:2:5: s3.bucket: is missing: attachments go to a bucket" },
+	{ "relay: {}\n", "f:1:8: relay.host: is missing: mail goes to a host" },
+	{ "listeners: [ { name: in, address: \"127.0.0.1:25\", tls: none, networks: [ "
+	  "127.0.0.0/8 ] },\n"
+	  " { name: in, address: \"127.0.0.1:26\", tls: none, networks: [ 127.0.0.0/8 ] "
+	  "} ]\n",
+		"f:2:10: listeners[1].name: \"in\" is the name of listeners[0] as well" },
+	{ "listeners: [ { name: a, address: \"127.0.0.1:25\", tls: none, networks: [ "
+	  "127.0.0.0/8 ] },\n"
+	  " { name: b, address: \"127.0.0.1:25\", tls: none, networks: [ 127.0.0.0/8 ] } "
+	  "]\n",
+		"f:2:22: listeners[1].address: 127.0.0.1:25 is taken by "
+		"listeners[0].address" },
+	{ "admin: { listen: \"127.0.0.1:2525\" }\n",
+		"f:1:18: admin.listen: 127.0.0.1:2525 is taken by listeners[0].address" },
+	{ "listeners: [ { name: in, address: \"10.0.0.1:25\", networks: [ 10.0.0.0/8 ] } "
+	  "]\n",
+		"f:1:14: listeners[0].tls: needs a certificate" },
+	{ "tls: { certificate: /c.pem }\n", "f:1:6: tls.key: is missing" },
+	{ "tls: { key: /k.pem }\n", "f:1:6: tls.certificate: is missing" },
+	{ TLS "listeners: [ { name: in, address: \"10.0.0.1:25\", auth: required } ]\n",
+		"f:2:56: listeners[0].auth: needs auth.users" },
+	{ "auth: { users: /u }\n" LISTENER("auth: required"),
+		"f:2:66: listeners[0].auth: needs TLS" },
+	{ "auth: { users: /u }\n" LISTENER("auth: required, auth_without_tls: yes"),
+		"f:2:94: listeners[0].auth_without_tls: is for private networks only" },
+	{ "auth: { users: /u }\n" LISTENER(
+		  "auth: required, auth_without_tls: yes, networks: [ 203.0.113.0/24 ]"),
+		"f:2:94: listeners[0].auth_without_tls: is for private networks only" },
+	{ "auth: { users: /u }\n" TLS "listeners: [ { name: in, address: \"[::]:25\", "
+				      "auth: required, auth_without_tls: on } ]\n",
+		"f:3:80: listeners[0].auth_without_tls: is for private networks only" },
+	{ LISTENER("auth: none"),
+		"f:1:13: listeners[0].networks: must name the clients that may "
+		"relay" },
+	{ LISTENER("networks: [ 0.0.0.0/0 ]"),
+		"f:1:70: listeners[0].networks: must name the clients that may relay" },
+	{ LISTENER("networks: [ 10.0.0.0/8, 0.0.0.0/1, 128.0.0.0/1 ]"),
+		"f:1:70: listeners[0].networks: must name the clients that may relay" },
+	{ "auth: { users: /u }\n" TLS
+	  "listeners: [ { name: in, address: \"[::]:25\", auth: optional } ]\n",
+		"f:3:14: listeners[0].networks: must name the clients that may relay" },
+	{ "listeners: [ { name: in, address: \"127.0.0.1:25\", tls: none } ]\n",
+		"f:1:14: listeners[0].networks: must name the clients that may relay" },
+	{ LISTENER("recipients: [ \"*\" ]"),
+		"f:1:72: listeners[0].recipients: take mail from anyone to anywhere" },
+	{ LISTENER("recipients: { \"*\": \"ops@%{domain}\" }"),
+		"f:1:72: listeners[0].recipients: take mail from anyone to anywhere" },
+	{ LISTENER("recipients: { \"@a.example\": x@b.example }, profile: legacy"),
+		"f:1:112: listeners[0].profile: legacy is not for a listener that is "
+		"open" },
+	{ LISTENER("networks: [ \"::/0\" ], recipients: { a@a.example: x@b.example }, "
+		   "profile: legacy"),
+		"f:1:133: listeners[0].profile: legacy is not for a listener that is "
+		"open" },
+	{ "relay: { host: mx.example.com, tls: none }\n",
+		"f:1:37: relay.tls: none is for a relay on loopback only" },
+	{ "relay: { host: localhost, tls: none, maildir: /m }\n",
+		"f:1:47: relay.maildir: is given beside host" },
+	{ "relay: { host: localhost, tls: none, user: a }\n",
+		"f:1:44: relay.user: needs a password" },
+	{ "relay: { host: localhost, tls: none, password: a }\n",
+		"f:1:48: relay.password: needs a user" },
+	{ "relay: { host: localhost, tls: none, password_file: /p }\n",
+		"f:1:53: relay.password_file: needs a user" },
+	{ "relay: { host: localhost, tls: none, user: a, password: b, password_file: /p "
+	  "}\n",
+		"f:1:75: relay.password_file: is given beside password" },
+	{ "relay: { host: email-smtp.eu-west-1.amazonaws.com }\n",
+		"f:1:8: relay.user: is missing: SES wants credentials" },
+	{ "relay: { host: mx.example.com, iam_access_key_id: a, iam_secret_access_key: b "
+	  "}\n",
+		"f:1:8: relay.region: is missing" },
+	{ "relay: { host: mx.example.com, region: eu-west-1, iam_access_key_id: a }\n",
+		"f:1:70: relay.iam_access_key_id: needs iam_secret_access_key" },
+	{ "relay: { host: mx.example.com, iam_secret_access_key_file: /a }\n",
+		"f:1:60: relay.iam_secret_access_key_file: needs iam_access_key_id" },
+	{ "relay: { host: mx.example.com, region: eu-west-1, user: a, password: b, "
+	  "iam_access_key_id: c, iam_secret_access_key: d }\n",
+		"f:1:92: relay.iam_access_key_id: is given beside user" },
+	{ "sender: { from: g@b.example, verified: [ a.example, g@c.example ] }\n",
+		"f:1:17: sender.from: g@b.example is not among sender.verified" },
+	{ "sender: { envelope: g@xa.example, verified: [ a.example ] }\n",
+		"f:1:21: sender.envelope: g@xa.example is not among sender.verified" },
+	{ "s3: { bucket: Box, region: eu-west-1 }\n",
+		"f:1:15: s3.bucket: \"Box\" is no bucket name" },
+	{ "s3: { bucket: bo, region: eu-west-1 }\n",
+		"f:1:15: s3.bucket: \"bo\" is no bucket name" },
+	{ "s3: { bucket: -box, region: eu-west-1 }\n",
+		"f:1:15: s3.bucket: \"-box\" is no bucket" },
+	{ "s3: { bucket: a..b, region: eu-west-1 }\n",
+		"f:1:15: s3.bucket: \"a..b\" is no bucket" },
+	{ "s3: { bucket: 10.0.0.1, region: eu-west-1 }\n",
+		"f:1:15: s3.bucket: \"10.0.0.1\" is no" },
+	{ "s3: { bucket: a.b, region: eu-west-1 }\n",
+		"f:1:5: s3.path_style: must be true for a" },
+	{ "s3: { bucket: box }\n", "f:1:5: s3.region: is missing" },
+	{ "s3: { bucket: box, region: europe }\n",
+		"f:1:28: s3.region: \"europe\" is no region" },
+	{ "s3: { bucket: box, region: EU-WEST-1 }\n",
+		"f:1:28: s3.region: \"EU-WEST-1\" is no" },
+	{ "s3: { bucket: box, region: eu-west-1, prefix: a//b }\n",
+		"f:1:47: s3.prefix: \"a//b\" is no prefix" },
+	{ "s3: { bucket: box, region: eu-west-1, prefix: a/../b }\n",
+		"f:1:47: s3.prefix: \"a/../b\" is no prefix" },
+	{ "s3: { bucket: box, region: eu-west-1, prefix: a b }\n",
+		"f:1:47: s3.prefix: \"a b\" is no" },
+	{ "s3: { bucket: box, endpoint: \"http://s3.example.com\" }\n",
+		"f:1:30: s3.endpoint: http://s3.example.com is not encrypted" },
+	{ "s3: { bucket: box, directory: /d, directory_url: \"https://x.example\" }\n",
+		"f:1:31: s3.directory: is given beside bucket" },
+	{ "s3: { directory: /d }\n", "f:1:5: s3.directory_url: is missing" },
+	{ "s3: { directory: /d, directory_url: \"http://x.example\" }\n",
+		"f:1:37: s3.directory_url: http://x.example is not encrypted" },
+	{ "s3: { bucket: box, region: eu-west-1, access_key_id: a }\n",
+		"f:1:54: s3.access_key_id: needs secret_access_key (or "
+		"secret_access_key_file)" },
+	{ "s3: { bucket: box, region: eu-west-1, secret_access_key_file: /a }\n",
+		"f:1:63: s3.secret_access_key_file: needs access_key_id" },
+	{ "s3: { bucket: box, region: eu-west-1, session_token: a }\n",
+		"f:1:54: s3.session_token: needs access_key_id" },
+	{ "s3: { bucket: box, region: eu-west-1, access_key_id: a, access_key_id_file: "
+	  "/a, "
+	  "secret_access_key: b }\n",
+		"f:1:77: s3.access_key_id_file: is given beside access_key_id" },
+	{ "queue: { retry_first: 30m, retry_max: 20m }\n",
+		"f:1:39: queue.retry_max: is shorter than queue.retry_first" },
+	{ "queue: { retry_first: 30s, lifetime: 20s }\n",
+		"f:1:38: queue.lifetime: is shorter than queue.retry_first" },
+};
+
+static const struct mistake several_mistakes[] = {
+	{ "links: { expiry: 36x, colour: red }\n"
+	  "relay: { host: localhost, port: 587x, tls: none }\n"
+	  "hostname: a b\n"
+	  "s3: { region: eu-west-1, prefix: a//b }\n",
+		"f:1:18: links.expiry: \nf:1:23: links.\"colour\": \nf:2:33: relay.port: "
+		"\n"
+		"f:3:11: hostname: \nf:4:5: s3.bucket: is missing\nf:4:34: s3.prefix: " },
+	/* What was misspelt is not said to be missing as well. */
+	{ "s3: { bukket: box, region: eu-west-1 }\n",
+		"f:1:7: s3.\"bukket\": unknown key: did you "
+		"mean \"bucket\"?" },
+	/* A value that is wrong in itself is not judged with others. */
+	{ "listeners: [ { name: in, address: \"0.0.0.0:25\", tls: nnoe, networks: [ "
+	  "10.0.0.0/99 ] "
+	  "} ]\n",
+		"f:1:54: listeners[0].tls: \nf:1:72: listeners[0].networks[0]: " },
+};
+
+static void check_mistakes(const struct mistake *mistakes, size_t n)
+{
+	size_t wrong = 0;
+	for (size_t i = 0; i < n; i++) {
+		g_autofree char *text = completed(mistakes[i].text);
+		g_autofree char *problems = NULL, *warnings = NULL;
+		struct conf *conf = load(text, &problems, &warnings);
+		wrong += !matches(text, problems, mistakes[i].want) ||
+			 !g_utf8_validate(problems, -1, NULL);
+		conf_unref(conf);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void test_syntax(void **state)
+{
+	(void)state;
+	check_mistakes(syntax_mistakes, G_N_ELEMENTS(syntax_mistakes));
+}
+
+static void test_reading(void **state)
+{
+	(void)state;
+	check_mistakes(reading_mistakes, G_N_ELEMENTS(reading_mistakes));
+}
+
+static void test_sense(void **state)
+{
+	(void)state;
+	check_mistakes(sense_mistakes, G_N_ELEMENTS(sense_mistakes));
+	check_mistakes(several_mistakes, G_N_ELEMENTS(several_mistakes));
+}
+
+static void test_empty(void **state)
+{
+	static const char *const texts[] = { "", "# nothing\n", "---\n", "--- ~\n",
+		"\n\n" };
+	g_autofree char *problems = NULL, *warnings = NULL;
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+		g_clear_pointer(&problems, g_free);
+		g_clear_pointer(&warnings, g_free);
+		assert_null(load(texts[i], &problems, &warnings));
+		assert_true(strstr(problems, "f:1:") == problems);
+	}
+	g_autofree char *large = g_strnfill(1024 * 1024 + 1, '#');
+	g_clear_pointer(&problems, g_free);
+	g_clear_pointer(&warnings, g_free);
+	assert_null(load(large, &problems, &warnings));
+	assert_string_equal(problems, "f: larger than 1 MiB: this is no settings file\n");
+}
+
+/* Sound settings, of which a person should still hear something: warnings, or none. */
+static void test_warnings(void **state)
+{
+	static const struct mistake cases[] = {
+		{ "", "" },
+		{ "links:\nqueue:\n  # all commented out\nlog: ~\n", "" },
+		{ "relay: { host: mx.example.com, port: 465 }\n", "" },
+		{ "relay: { host: mx.example.com, port: 465, tls: required }\n",
+			"f:1:48: relay.tls: port 465 speaks TLS from the first byte" },
+		{ "relay: { host: mx.example.com, tls: wrapper }\n",
+			"f:1:37: relay.tls: port 587 begins without TLS" },
+		{ "relay: { host: localhost, tls: none, user: a, password: b }\n",
+			"f:1:32: relay.tls: the relay's password goes in the clear" },
+		{ "relay: { host: email-smtp.eu-west-1.amazonaws.com, user: a, password: "
+		  "b }\n",
+			"f:1:1: sender.from: is not given: SES refuses" },
+		{ "sender: { from: G@Sub.A.example, verified: [ a.example ] }\n", "" },
+		{ "sender: { from: g@a.example, verified: [ g@a.example ] }\n", "" },
+		{ "s3: { bucket: Box_1, endpoint: \"http://127.0.0.1:9000\" }\n", "" },
+		{ "s3: { bucket: box, region: eu-west-1, listen: \"127.0.0.1:80\" }\n",
+			"f:1:47: s3.listen: has no effect without s3.directory" },
+		{ "s3: { directory: /d, directory_url: \"http://[::1]:80\", region: x "
+		  "}\n",
+			"f:1:64: s3.region: has no effect with s3.directory" },
+		{ "s3: { bucket: box, region: eu-west-1, profile: p, access_key_id: a, "
+		  "secret_access_key: b }\n",
+			"f:1:48: s3.profile: has no effect beside access_key_id" },
+		{ LISTENER("recipients: { \"@a.example\": x@b.example }"),
+			"f:1:54: listeners[0].tls: mail from the world arrives here "
+			"unencrypted" },
+		{ LISTENER("networks: [ 10.0.0.0/8 ], auth_without_tls: yes"),
+			"f:1:104: listeners[0].auth_without_tls: has no effect with "
+			"auth: none" },
+		{ LISTENER("networks: [ 10.0.0.0/8 ], recipients: [ \"*\" ], profile: "
+			   "legacy"),
+			"" },
+		{ "auth: { users: /u }\n" LISTENER("networks: [ 10.0.0.0/8 ], auth: "
+						   "optional, auth_without_tls: yes"),
+			"" },
+		{ "auth: { users: /u }\n" TLS
+		  "listeners: [ { name: in, address: \"[::]:587\", tls: wrapper, auth: "
+		  "required } "
+		  "]\n",
+			"" },
+		{ "\xef\xbb\xbflinks: { expiry: 1h }\n", "" },
+		{ "--- \nlog: { debug: \"on\" }\n...\n", "" },
+		{ "relay: { host: localhost, tls: none, port: \"25\" }\n", "" },
+	};
+	size_t wrong = 0;
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *whole = completed(cases[i].text);
+		/* Behind the end of a document nothing may follow. */
+		g_auto(GStrv) halves = g_strsplit(whole, "...\n", 2);
+		g_autofree char *text = g_strjoinv(NULL, halves);
+		g_autofree char *problems = NULL, *warnings = NULL;
+		struct conf *conf = load(text, &problems, &warnings);
+		wrong += !matches(text, problems, "") ||
+			 !matches(text, warnings, cases[i].want);
+		conf_unref(conf);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static struct conf *load_sound(const char *part)
+{
+	g_autofree char *text = completed(part);
+	g_autofree char *problems = NULL, *warnings = NULL;
+	struct conf *conf = load(text, &problems, &warnings);
+	if (conf == NULL)
+		fail_msg("%s", problems);
+	return conf;
+}
+
+static void check_listener_defaults(const struct conf_listener *in)
+{
+	assert_string_equal(in->name, "in");
+	assert_string_equal(in->address, "127.0.0.1:2525");
+	assert_int_equal(in->socket_address.ss_family, AF_INET);
+	assert_int_equal(in->tls, CONF_TLS_NONE);
+	assert_int_equal(in->auth, CONF_AUTH_NONE);
+	assert_false(in->auth_without_tls);
+	assert_int_equal(in->profile, CONF_PROFILE_STANDARD);
+	assert_int_equal(in->n_networks, 1);
+	assert_null(in->recipients);
+	assert_int_equal(in->max_message_size, 150 * 1024 * 1024);
+	assert_int_equal(in->max_recipients, 100);
+	assert_int_equal(in->max_connections, 1000);
+	assert_int_equal(in->command_timeout_s, 300);
+	assert_int_equal(in->data_timeout_s, 180);
+}
+
+static void check_relay_defaults(const struct conf_relay *relay)
+{
+	assert_int_equal(relay->port, 587);
+	assert_int_equal(relay->tls, CONF_TLS_REQUIRED);
+	assert_true(relay->rate < 0.001);
+	assert_int_equal(relay->connections, 8);
+	assert_int_equal(relay->messages_per_connection, 500);
+	assert_int_equal(relay->connection_lifetime_s, 300);
+	assert_int_equal(relay->connect_timeout_s, 30);
+	assert_int_equal(relay->command_timeout_s, 300);
+	assert_int_equal(relay->data_timeout_s, 600);
+	assert_int_equal(relay->max_message_size, 40000000);
+	assert_int_equal(relay->max_recipients, 50);
+	assert_null(relay->delivers);
+	assert_null(relay->maildir);
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	struct conf *conf = load_sound("relay: { host: mx.example.com }\n");
+	assert_string_equal(conf->hostname, "mail.example.com");
+	assert_int_equal(conf->n_listeners, 1);
+	check_listener_defaults(&conf->listeners[0]);
+	check_relay_defaults(&conf->relay);
+	assert_null(conf->tls_certificate);
+	assert_int_equal(conf->s3.connections, 16);
+	assert_int_equal(conf->s3.connect_timeout_ms, 5000);
+	assert_int_equal(conf->s3.stall_timeout_ms, 30000);
+	assert_int_equal(conf->s3.attempts, 3);
+	assert_null(conf->s3.prefix);
+	assert_int_equal(conf->link_expiry_s, 7 * 86400);
+	assert_int_equal(conf->attachments.min_size, 0);
+	assert_int_equal(conf->attachments.inline_max, 1024 * 1024);
+	assert_null(conf->sender.verified);
+	assert_string_equal(conf->queue.directory, "/var/lib/stowage");
+	assert_int_equal(conf->queue.workers, 8);
+	assert_int_equal(conf->queue.min_free_bytes, 256 * 1024 * 1024);
+	assert_int_equal(conf->queue.retry_first_s, 5);
+	assert_int_equal(conf->queue.retry_max_s, 1200);
+	assert_int_equal(conf->queue.lifetime_s, 4 * 86400);
+	assert_int_equal(conf->queue.history_s, 30 * 86400);
+	assert_string_equal(conf->admin_listen, "127.0.0.1:9025");
+	assert_int_equal(conf->shutdown_timeout_s, 30);
+	assert_int_equal(conf->log_format, CONF_LOG_AUTO);
+	assert_false(conf->log_debug);
+	conf_unref(conf_ref(conf));
+	conf_unref(conf);
+	conf_unref(NULL);
+}
+
+static void test_values(void **state)
+{
+	(void)state;
+	struct conf *conf = load_sound(
+		"listeners:\n"
+		"  - name: mx\n"
+		"    address: \"[::]:25\"\n"
+		"    tls: optional\n"
+		"    recipients: { \"@a.example\": \"%{local}@b.example\" }\n"
+		"    max_message_size: 2GiB\n"
+		"  - { name: lan, address: \"10.0.0.1:25\", tls: Required, profile: "
+		"legacy,\n"
+		"      networks: [ 10.0.0.0/8, \"fd00::/8\" ], auth_without_tls: no "
+		"}\n" TLS "s3: { bucket: box, endpoint: \"https://[::1]:9000\", prefix: "
+			  "/mail/in/,\n"
+		"      stall_timeout: 1s500ms, path_style: on }\n"
+		"links: { expiry: 1h30m }\n"
+		"attachments: { inline_images: link, forwarded: whole, position: top }\n"
+		"sender: { verified: [ a.example, x@b.example ] }\n"
+		"relay: { host: 127.0.0.1, port: 2465, rate: 0.5, delivers: [ c.example "
+		"] }\n"
+		"admin: { listen: off }\n"
+		"log: { format: json, debug: yes }\n");
+	assert_int_equal(conf->n_listeners, 2);
+	assert_int_equal(conf->listeners[0].profile, CONF_PROFILE_STRICT);
+	assert_int_equal(conf->listeners[0].tls, CONF_TLS_STARTTLS);
+	assert_int_equal(conf->listeners[0].max_message_size, UINT64_C(2147483648));
+	assert_int_equal(conf->listeners[0].socket_address.ss_family, AF_INET6);
+	assert_int_equal(conf->listeners[1].profile, CONF_PROFILE_LEGACY);
+	assert_int_equal(conf->listeners[1].tls, CONF_TLS_REQUIRED);
+	assert_int_equal(conf->listeners[1].n_networks, 2);
+	assert_int_equal(conf->listeners[1].networks[1].prefix_bits, 8);
+	assert_string_equal(conf->s3.prefix, "mail/in");
+	assert_string_equal(conf->s3.region, "us-east-1");
+	assert_int_equal(conf->s3.stall_timeout_ms, 1500);
+	assert_true(conf->s3.path_style);
+	assert_int_equal(conf->link_expiry_s, 5400);
+	assert_int_equal(conf->attachments.inline_images, MIME_INLINE_LINK);
+	assert_int_equal(conf->attachments.forwarded, MIME_FORWARDED_WHOLE);
+	assert_int_equal(conf->attachments.block_position, MIME_BLOCK_TOP);
+	assert_string_equal(conf->sender.verified[1], "x@b.example");
+	assert_null(conf->sender.verified[2]);
+	assert_int_equal(conf->relay.tls, CONF_TLS_WRAPPER);
+	assert_true(conf->relay.rate > 0.49 && conf->relay.rate < 0.51);
+	assert_null(conf->admin_listen);
+	assert_int_equal(conf->log_format, CONF_LOG_JSON);
+	assert_true(conf->log_debug);
+
+	assert_true(conf_receives_for(conf, "X@A.example"));
+	assert_false(conf_receives_for(conf, "x@b.example"));
+	assert_true(conf_relay_delivers(conf, "x@C.example"));
+	assert_false(conf_relay_delivers(conf, "x@sub.c.example"));
+	assert_false(conf_relay_delivers(conf, "x"));
+	conf_unref(conf);
+}
+
+#define MAP(entries) LISTENER("recipients: { " entries " }")
+#define MAPS(first, second)                                                              \
+	"listeners: [ { name: a, address: \"0.0.0.0:25\", recipients: { " first          \
+	" } },\n"                                                                        \
+	" { name: b, address: \"0.0.0.0:26\", recipients: { " second " } } ]\n" TLS
+
+static void test_loops(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *patterns; /* of the entries that loop, in order */
+	} cases[] = {
+		{ MAP("\"@a.example\": x@b.example"), "" },
+		{ MAP("\"@a.example\": \"%{local}@b.example\""), "" },
+		{ LISTENER("recipients: [ \"@a.example\" ]"), "@a.example" },
+		{ LISTENER("recipients: [ x@a.example, \"@A.Example\" ]"),
+			"x@a.example @a.example" },
+		{ MAP("\"@a.example\": \"%{address}\""), "@a.example" },
+		{ MAP("\"@a.example\": \"%{local}+x@%{domain}\""), "@a.example" },
+		{ MAP("\"@a.example\": x@a.example"), "@a.example" },
+		{ MAP("\"@a.example\": x@a.example, x@a.example: y@b.example"), "" },
+		{ MAP("\"@a.example\": x@a.example, \"\\\"x\\\"@a.example\": "
+		      "X@A.EXAMPLE"),
+			"@a.example x@a.example" },
+		{ MAP("x@a.example: y@a.example"), "" },
+		{ MAP("x@a.example: y@a.example, y@a.example: x@a.example"),
+			"x@a.example y@a.example" },
+		{ MAP("x@a.example: y@a.example, y@a.example: z@b.example"), "" },
+		{ MAP("\"@a.example\": \"%{local}@b.example\", \"@b.example\": "
+		      "o@c.example"),
+			"" },
+		{ MAP("\"@a.example\": \"%{local}@b.example\", \"@b.example\": "
+		      "\"%{local}@a.example\""),
+			"@a.example @b.example" },
+		{ MAP("\"@a.example\": \"%{local}@b.example\", x@b.example: x@a.example"),
+			"x@b.example" },
+		{ MAP("\"*\": x@b.example"), "" },
+		{ MAP("\"*\": \"%{local}@a.example\", \"@a.example\": x@a.example"),
+			"* @a.example" },
+		{ MAP("\"*\": \"%{local}@a.example\", \"@a.example\": x@b.example"), "" },
+		{ MAPS("\"@a.example\": x@b.example", "\"@b.example\": x@c.example"),
+			"" },
+		{ MAPS("\"@a.example\": x@b.example", "\"@b.example\": x@a.example"),
+			"@a.example @b.example" },
+		{ MAPS("\"@a.example\": x@b.example", "\"@a.example\": x@b.example"),
+			"" },
+		{ MAPS("\"@a.example\": x@b.example, \"@b.example\": y@c.example",
+			  "\"@a.example\": x@b.example, \"@b.example\": y@c.example"),
+			"" },
+		/* It depends on the listener whose map is taken: better not. */
+		{ MAPS("\"@a.example\": x@b.example", "\"@a.example\": \"%{address}\""),
+			"@a.example" },
+		{ LISTENER("recipients: [ \"@a.example\" ]") "relay: { host: localhost, "
+							     "tls: none, delivers: [ "
+							     "A.example ] }\n",
+			"" },
+		{ MAP("\"@a.example\": \"%{local}@b.example\", \"@b.example\": "
+		      "\"%{local}@a.example\"") "relay: { host: localhost, tls: none, "
+						"delivers: [ b.example ] }\n",
+			"" },
+		{ LISTENER("recipients: [ \"@a.example\" ]") "relay: { maildir: /m }\n",
+			"" },
+	};
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *text = completed(cases[i].text);
+		g_autofree char *problems = NULL, *warnings = NULL;
+		conf_unref(load(text, &problems, &warnings));
+		g_autoptr(GString) patterns = g_string_new(NULL);
+		g_auto(GStrv) lines = g_strsplit(problems, "\n", -1);
+		for (size_t j = 0; lines[j] != NULL && *lines[j] != '\0'; j++) {
+			assert_non_null(strstr(lines[j], "(a loop)"));
+			const char *pattern = strstr(lines[j], "recipients.\"") + 12;
+			g_string_append_printf(patterns, "%s%.*s",
+				patterns->len > 0 ? " " : "",
+				(int)(strstr(pattern, "\": ") - pattern), pattern);
+		}
+		if (strcmp(patterns->str, cases[i].patterns) != 0)
+			fail_msg("for\n%sgot\n%s", text, problems);
+	}
+}
+
+/* A chain of maps that is too long to be meant, though it ends. */
+static void test_long_chain(void **state)
+{
+	(void)state;
+	for (int length = 10; length <= 100; length += 90) {
+		g_autoptr(GString) text = g_string_new("listeners: [ { name: a, address: "
+						       "\"0.0.0.0:25\", recipients: {\n");
+		for (int i = 0; i < length; i++)
+			g_string_append_printf(text,
+				"\"@d%d.example\": \"%%{local}@d%d.example\",\n", i,
+				i + 1);
+		g_string_append(text, "} } ]\n" TLS);
+		g_autofree char *whole = completed(text->str);
+		g_autofree char *problems = NULL, *warnings = NULL;
+		struct conf *conf = load(whole, &problems, &warnings);
+		assert_int_equal(conf != NULL, length == 10);
+		conf_unref(conf);
+	}
+}
+
+/* Each line's # taken away, the sample is a file with every option in it. */
+static char *uncommented_sample(void)
+{
+	char *sample = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&sample, &length);
+	conf_print_sample(out);
+	fclose(out);
+	g_auto(GStrv) lines = g_strsplit(sample, "\n", -1);
+	free(sample);
+	for (size_t i = 0; lines[i] != NULL; i++) {
+		assert_true(*lines[i] == '\0' || *lines[i] == '#');
+		assert_true(strlen(lines[i]) <= 90);
+		if (*lines[i] == '#')
+			memmove(lines[i], lines[i] + 1, strlen(lines[i]));
+	}
+	return g_strjoinv("\n", lines);
+}
+
+static void check_fields_appear(const char *sample, const struct conf_section *section)
+{
+	for (size_t i = 0; i < section->n_fields; i++) {
+		const struct conf_field *field = &section->fields[i];
+		g_autofree char *line = g_strconcat(" ", field->key, ":", NULL);
+		if (strstr(sample, line) == NULL && strstr(sample, line + 1) == NULL)
+			fail_msg("%s is not in the sample", field->key);
+		assert_non_null(field->help);
+		if (field->section != NULL)
+			check_fields_appear(sample, field->section);
+	}
+}
+
+static void test_sample(void **state)
+{
+	(void)state;
+	g_autofree char *sample = uncommented_sample();
+	g_autofree char *problems = NULL, *warnings = NULL;
+	check_fields_appear(sample, &conf_schema);
+	/* All is right by itself, but nobody would set all of it at once. */
+	assert_null(load(sample, &problems, &warnings));
+	g_auto(GStrv) lines = g_strsplit(problems, "\n", -1);
+	for (size_t i = 0; lines[i] != NULL && *lines[i] != '\0'; i++)
+		if (strstr(lines[i], " is given beside ") == NULL)
+			fail_msg("%s", lines[i]);
+}
+
+/* The same, one alternative left out of each pair: sound as a whole. */
+static void test_sample_sound(void **state)
+{
+	static const char *const left_out[] = { "directory: /var/lib/stowage/objects",
+		"directory_url:", "listen: \"127.0.0.1:8025\"",
+		"maildir:", "access_key_id_file:", "secret_access_key_file:",
+		"session_token_file:", "credentials_file:", "profile: mail",
+		"password_file:", "iam_" };
+	(void)state;
+	g_autofree char *sample = uncommented_sample();
+	g_auto(GStrv) lines = g_strsplit(sample, "\n", -1);
+	for (size_t i = 0; lines[i] != NULL; i++)
+		for (size_t j = 0; j < G_N_ELEMENTS(left_out); j++)
+			if (g_str_has_prefix(
+				    lines[i] + strspn(lines[i], " "), left_out[j]))
+				*lines[i] = '#';
+	g_autofree char *text = g_strjoinv("\n", lines);
+	g_autofree char *problems = NULL, *warnings = NULL;
+	struct conf *conf = load(text, &problems, &warnings);
+	assert_string_equal(problems, "");
+	assert_string_equal(warnings, "");
+	assert_int_equal(conf->n_listeners, 1);
+	assert_int_equal(conf->listeners[0].max_message_size, 150 * 1024 * 1024);
+	assert_int_equal(conf->relay.data_timeout_s, 600);
+	assert_string_equal(conf->relay.delivers[0], "in.example.com");
+	conf_unref(conf);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_syntax),
+		cmocka_unit_test(test_reading),
+		cmocka_unit_test(test_sense),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_loops),
+		cmocka_unit_test(test_long_chain),
+		cmocka_unit_test(test_sample),
+		cmocka_unit_test(test_sample_sound),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

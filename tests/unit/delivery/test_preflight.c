@@ -1,0 +1,471 @@
+/* preflight: what becomes of a header before SES sees it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "gateway/delivery/preflight.h"
+#include "gateway/error.h"
+#include <gmime/gmime.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RECEIVED_S 1763683200 /* 2025-11-21 00:00:00 UTC */
+#define DATE       "Date: Fri, 21 Nov 2025 00:00:00 +0000\r\n"
+#define ID         "Message-ID: <01kah0@mail.example.com>\r\n"
+#define OWN_ID     "Message-ID: <1@x>\r\n"
+/* A header without fault, in two halves around what a case is about. */
+#define FROM      "From: Alice <alice@example.com>\r\n"
+#define REST      "Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n" OWN_ID "\r\nbody\r\n"
+#define VIA_ALICE "From: \"Alice Smith via example.com\" <gateway@example.com>\r\n"
+
+static const char *const verified[] = { "example.com", "Boss@partner.org", NULL };
+static const struct conf_sender rewriting = { .from = "gateway@example.com",
+	.verified = verified };
+static const struct conf_sender preserving = { .from = NULL, .verified = NULL };
+
+static struct preflight preflight_default(void)
+{
+	return (struct preflight){ .sender = &rewriting,
+		.hostname = "mail.example.com",
+		.id = "01kah0",
+		.reverse_path = "alice@other.org",
+		.received_s = RECEIVED_S };
+}
+
+/* The message as the relay would send it; g_free(). */
+static char *edited(const struct preflight *preflight, const char *in, size_t in_bytes,
+	GError **error)
+{
+	int fd = memfd_create("message", MFD_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, in, in_bytes), in_bytes);
+	struct splice *splice = splice_new(in_bytes);
+	char *out = NULL;
+	if (preflight_edit(preflight, in, in_bytes, splice, error)) {
+		size_t bytes = splice_bytes(splice);
+		out = g_malloc0(bytes + 1);
+		struct splice_reader reader;
+		splice_reader_init(&reader, splice, fd);
+		assert_int_equal(splice_read(&reader, out, bytes, NULL), bytes);
+	}
+	splice_free(&splice);
+	close(fd);
+	return out;
+}
+
+static const struct edit_case {
+	const char *name, *in, *want;
+} edits[] = {
+	{ "a good header stays as it is", FROM REST, FROM REST },
+	{ "fields without rule stay, in order",
+		"X-B: 1\r\nX-A: 2\r\n\tfolded\r\nReceived: x\r\nReceived: x\r\n" FROM
+			REST,
+		"X-B: 1\r\nX-A: 2\r\n\tfolded\r\nReceived: x\r\nReceived: x\r\n" FROM
+			REST },
+	{ "the body is not looked at", FROM REST "X-SES-TENANT: no\r\nBcc: no\r\n",
+		FROM REST "X-SES-TENANT: no\r\nBcc: no\r\n" },
+	{ "X-SES-* goes, however it is written",
+		"X-SES-CONFIGURATION-SET: evil\r\n" FROM
+		"x-ses-message-tags : a=b,\r\n c=d\r\nX-SES-TENANT\t:\r\n" REST,
+		FROM REST },
+	{ "X-SES-* goes behind a bare LF", FROM "X-A: b\nX-SES-TENANT: a\r\n" REST,
+		FROM "X-A: b\r\n" REST },
+	{ "a bare CR hides nothing", FROM "X-A: b\rX-SES-TENANT: a\r\n" REST,
+		FROM "X-A: b X-SES-TENANT: a\r\n" REST },
+	{ "Bcc and Return-Path go",
+		"Return-Path: <a@b>\r\nBcc: secret@b,\r\n other@b\r\n" FROM
+		"BCC: x@y\r\n" REST,
+		FROM REST },
+	{ "doubles go, the first stays",
+		FROM
+		"Subject: one\r\nMIME-Version: 1.0\r\nsubject: two\r\nMime-Version: "
+		"1.0\r\n"
+		"Content-Type: text/plain\r\nContent-Type: text/html;\r\n charset=x\r\n"
+		"List-Unsubscribe: <a>\r\nList-Unsubscribe: <b>\r\n"
+		"From: Mallory <m@example.com>\r\n" REST,
+		FROM "Subject: one\r\nMIME-Version: 1.0\r\n"
+		     "Content-Type: text/plain\r\nList-Unsubscribe: <a>\r\n" REST },
+	{ "To and Cc are joined, equal ones dropped",
+		"To: a@x,\r\n b@x\r\nCc: c@x\r\nTo: c@x\r\nCc: c@x\r\nTo:\r\n "
+		"d@x,\r\n\te@x\r\n" FROM REST,
+		"To: a@x,\r\n b@x,\r\n c@x,\r\n d@x,\r\n\te@x\r\nCc: c@x\r\n" FROM REST },
+	{ "an empty To gives way to a full one", "To:\r\n" FROM "To: a@x\r\n" REST,
+		FROM "To: a@x\r\n" REST },
+	{ "one DKIM-Signature may stay while nothing changes",
+		"DKIM-Signature: v=1; b=a\r\nDKIM-Signature: v=1; b=b\r\n" FROM REST,
+		"DKIM-Signature: v=1; b=a\r\n" FROM REST },
+	{ "DKIM-Signature goes with the From",
+		"DKIM-Signature: v=1;\r\n b=a\r\nDomainKey-Signature: b\r\nFrom: "
+		"m@b.org\r\n" REST,
+		"From: \"m via example.com\" <gateway@example.com>\r\nReply-To: "
+		"m@b.org\r\n"
+		"X-Original-From: m@b.org\r\n" REST },
+	{ "Date, Message-ID and From are added below the trace",
+		"Received: a\r\n b\r\nReceived: c\r\nSubject: s\r\n\r\nbody",
+		"Received: a\r\n b\r\nReceived: c\r\n" DATE ID
+		"From: \"alice via example.com\" <gateway@example.com>\r\nReply-To: "
+		"alice@other.org\r\n"
+		"Subject: s\r\n\r\nbody" },
+	{ "empty ones are replaced",
+		"Date: \r\nMessage-ID:\r\nFrom:\r\n \r\nSubject: s\r\n\r\n",
+		DATE ID "From: \"alice via example.com\" "
+			"<gateway@example.com>\r\nReply-To: alice@other.org\r\n"
+			"Subject: s\r\n\r\n" },
+	{ "a message that begins with its body gets a header",
+		"Temperature too high\r\nroom 3\r\n",
+		DATE ID "From: \"alice via example.com\" "
+			"<gateway@example.com>\r\nReply-To: alice@other.org\r\n"
+			"\r\nTemperature too high\r\nroom 3\r\n" },
+	{ "an empty header is no fault", "\r\nbody\r\n",
+		DATE ID "From: \"alice via example.com\" "
+			"<gateway@example.com>\r\nReply-To: alice@other.org\r\n"
+			"\r\nbody\r\n" },
+	{ "an empty message", "",
+		DATE ID "From: \"alice via example.com\" "
+			"<gateway@example.com>\r\nReply-To: alice@other.org\r\n"
+			"\r\n" },
+	{ "a body without empty line before it begins there",
+		FROM "Date: x\r\n" OWN_ID "Hello\r\nTemp: 5\r\n",
+		FROM "Date: x\r\n" OWN_ID "\r\nHello\r\nTemp: 5\r\n" },
+	{ "junk inside the header is kept out of the way", FROM "Reply to: x\r\n" REST,
+		FROM "X-Unparsed-Line:\r\n Reply to: x\r\n" REST },
+	{ "a postmark goes",
+		"From alice@example.com Thu Jan  1 00:00:00 1970\r\n" FROM REST,
+		FROM REST },
+	{ "a header alone", FROM "Date: x\r\n" OWN_ID, FROM "Date: x\r\n" OWN_ID },
+	{ "LF files stay LF files",
+		"Subject: s\nDate: x\nMessage-ID: y\nFrom: b@c.org\n\nbody\n",
+		"Subject: s\nDate: x\nMessage-ID: y\n"
+		"From: \"b via example.com\" <gateway@example.com>\nReply-To: b@c.org\n"
+		"X-Original-From: b@c.org\n\nbody\n" },
+};
+
+static void test_edits(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	for (size_t i = 0; i < G_N_ELEMENTS(edits); i++) {
+		const struct edit_case *c = &edits[i];
+		GError *error = NULL;
+		g_autofree char *got = edited(&preflight, c->in, strlen(c->in), &error);
+		if (g_strcmp0(got, c->want))
+			print_error("case: %s\n", c->name);
+		assert_null(error);
+		assert_string_equal(got, c->want);
+		/* What was made fit once is left alone. */
+		g_autofree char *again = edited(&preflight, got, strlen(got), &error);
+		assert_string_equal(again, got);
+	}
+}
+
+static const struct from_case {
+	const char *name, *in, *want;
+} froms[] = {
+	{ "verified domain", "alice@example.com", "From: alice@example.com\r\n" },
+	{ "domain ignores case", "alice@EXAMPLE.com", "From: alice@EXAMPLE.com\r\n" },
+	{ "subdomain of a verified one", "a@b.Example.com", "From: a@b.Example.com\r\n" },
+	{ "a domain that only ends alike", "a@badexample.com",
+		"From: \"a via example.com\" <gateway@example.com>\r\nReply-To: "
+		"a@badexample.com\r\n"
+		"X-Original-From: a@badexample.com\r\n" },
+	{ "verified address", "Boss <Boss@Partner.org>",
+		"From: Boss <Boss@Partner.org>\r\n" },
+	{ "its local part has case", "boss@partner.org",
+		"From: \"boss via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: boss@partner.org\r\nX-Original-From: boss@partner.org\r\n" },
+	{ "not a subdomain of a verified address", "Boss@a.partner.org",
+		"From: \"Boss via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: Boss@a.partner.org\r\nX-Original-From: "
+		"Boss@a.partner.org\r\n" },
+	{ "a name", "Alice Smith <alice@other.org>",
+		VIA_ALICE "Reply-To: \"Alice Smith\" <alice@other.org>\r\n"
+			  "X-Original-From: Alice Smith <alice@other.org>\r\n" },
+	{ "folded", "Alice\r\n Smith\r\n\t<alice@other.org>",
+		VIA_ALICE "Reply-To: \"Alice Smith\" <alice@other.org>\r\n"
+			  "X-Original-From: Alice Smith <alice@other.org>\r\n" },
+	{ "quotes in a name", "\"A \\\"B\\\" \\\\ C\" <a@o.org>",
+		"From: \"A \\\"B\\\" \\\\ C via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: \"A \\\"B\\\" \\\\ C\" <a@o.org>\r\n"
+		"X-Original-From: \"A \\\"B\\\" \\\\ C\" <a@o.org>\r\n" },
+	{ "an encoded name", "=?iso-8859-1?q?J=FCrgen?= <j@o.org>",
+		"From: =?UTF-8?B?SsO8cmdlbiB2aWEgZXhhbXBsZS5jb20=?= "
+		"<gateway@example.com>\r\n"
+		"Reply-To: =?UTF-8?B?SsO8cmdlbg==?= <j@o.org>\r\n"
+		"X-Original-From: "
+		"=?UTF-8?B?PT9pc28tODg1OS0xP3E/Sj1GQ3JnZW4/PSA8akBvLm9yZz4=?=\r\n" },
+	{ "raw UTF-8", "J\xc3\xbcrgen <j@b\xc3\xbc.de>",
+		"From: =?UTF-8?B?SsO8cmdlbiB2aWEgZXhhbXBsZS5jb20=?= "
+		"<gateway@example.com>\r\n"
+		"Reply-To: =?UTF-8?B?SsO8cmdlbg==?= <j@xn--b-eha.de>\r\n"
+		"X-Original-From: =?UTF-8?B?SsO8cmdlbiA8akBiw7wuZGU+?=\r\n" },
+	{ "an address SES cannot have is not answered to", "J <j\xc3\xbc@b.de>",
+		"From: \"J via example.com\" <gateway@example.com>\r\n"
+		"X-Original-From: =?UTF-8?B?SiA8asO8QGIuZGU+?=\r\n" },
+	{ "several authors", "A <a@o.org>, B <b@example.com>",
+		"From: \"A et al. via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: \"A\" <a@o.org>, \"B\" <b@example.com>\r\n"
+		"X-Original-From: A <a@o.org>, B <b@example.com>\r\n" },
+	{ "a group", "Team: a@o.org, B <b@o.org>;",
+		"From: \"a et al. via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: a@o.org, \"B\" <b@o.org>\r\n"
+		"X-Original-From: Team: a@o.org, B <b@o.org>;\r\n" },
+	{ "an empty group", "undisclosed:;",
+		"From: <gateway@example.com>\r\nX-Original-From: undisclosed:;\r\n" },
+	{ "a name alone", "UPS room 3",
+		"From: \"UPS room 3 via example.com\" <gateway@example.com>\r\n"
+		"X-Original-From: UPS room 3\r\n" },
+	{ "a local part alone", "root (Cron Daemon)",
+		"From: \"root via example.com\" <gateway@example.com>\r\n"
+		"X-Original-From: root (Cron Daemon)\r\n" },
+	{ "an address literal", "<printer@[10.0.0.5]>",
+		"From: \"printer via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: printer@[10.0.0.5]\r\nX-Original-From: "
+		"<printer@[10.0.0.5]>\r\n" },
+	{ "broken beyond reading", "<alice@>",
+		"From: <gateway@example.com>\r\nX-Original-From: <alice@>\r\n" },
+	{ "rewritten by another of us",
+		"\"Alice Smith via example.com\" <gateway@sub.other.org>",
+		VIA_ALICE
+		"Reply-To: \"Alice Smith via example.com\" <gateway@sub.other.org>\r\n"
+		"X-Original-From: \"Alice Smith via example.com\" "
+		"<gateway@sub.other.org>\r\n" },
+	{ "a line end smuggled in by an encoded-word",
+		"\"=?utf-8?q?a=0D=0ABcc=3A_x=40y?=\" <a@o.org>",
+		"From: \"a Bcc: x@y via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: \"a Bcc: x@y\" <a@o.org>\r\n"
+		"X-Original-From:\r\n "
+		"=?UTF-8?B?Ij0/dXRmLTg/cT9hPTBEPTBBQmNjPTNBX3g9NDB5Pz0iIDxhQG8ub3JnPg==?=\r\n" },
+};
+
+static void test_from(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	for (size_t i = 0; i < G_N_ELEMENTS(froms); i++) {
+		const struct from_case *c = &froms[i];
+		g_autofree char *in = g_strconcat(
+			"Subject: s\r\nFrom: ", c->in, "\r\nTo: t@u\r\n" REST, NULL);
+		g_autofree char *want =
+			g_strconcat("Subject: s\r\n", c->want, "To: t@u\r\n" REST, NULL);
+		g_autofree char *got = edited(&preflight, in, strlen(in), NULL);
+		if (g_strcmp0(got, want))
+			print_error("case: %s\n", c->name);
+		assert_string_equal(got, want);
+		g_autofree char *again = edited(&preflight, got, strlen(got), NULL);
+		assert_string_equal(again, want);
+	}
+}
+
+static void check(const struct preflight *preflight, const char *in, const char *want)
+{
+	g_autofree char *got = edited(preflight, in, strlen(in), NULL);
+	assert_string_equal(got, want);
+}
+
+static void test_reply_to_and_sender(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	check(&preflight, "Reply-To: r@s\r\nFrom: A <a@o.org>\r\n" REST,
+		"Reply-To: r@s\r\nFrom: \"A via example.com\" <gateway@example.com>\r\n"
+		"X-Original-From: A <a@o.org>\r\n" REST);
+	check(&preflight, "Reply-To: \r\nFrom: a@o.org\r\nX-Original-From: fake\r\n" REST,
+		"From: \"a via example.com\" <gateway@example.com>\r\nReply-To: "
+		"a@o.org\r\n"
+		"X-Original-From: a@o.org\r\n" REST);
+	check(&preflight, FROM "Sender: x@o.org\r\n" REST, FROM REST);
+	check(&preflight, FROM "Sender: x@example.com\r\n" REST,
+		FROM "Sender: x@example.com\r\n" REST);
+}
+
+static void test_without_sender_from(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	preflight.sender = &preserving;
+	check(&preflight, "From: a@o.org\r\nSender: b@o.org\r\n" REST,
+		"From: a@o.org\r\nSender: b@o.org\r\n" REST);
+	check(&preflight, "Subject: s\r\n\r\n",
+		DATE ID "From: alice@other.org\r\nSubject: s\r\n\r\n");
+	preflight.reverse_path = "";
+	check(&preflight, "Subject: s\r\n\r\n",
+		DATE ID "From: postmaster@mail.example.com\r\nSubject: s\r\n\r\n");
+}
+
+static void test_missing_from(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	preflight.reverse_path = "bob@example.com";
+	check(&preflight, "Subject: s\r\n\r\n",
+		DATE ID "From: bob@example.com\r\nSubject: s\r\n\r\n");
+	const char *const unusable[] = { "", "x\r\nBcc: y@z", "no-at", "a b@c" };
+	for (size_t i = 0; i < G_N_ELEMENTS(unusable); i++) {
+		preflight.reverse_path = unusable[i];
+		check(&preflight, "Subject: s\r\n\r\n",
+			DATE ID "From: <gateway@example.com>\r\nSubject: s\r\n\r\n");
+	}
+}
+
+static void test_configuration_set(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	preflight.configuration_set = "gateway_1-a";
+	check(&preflight, FROM "X-SES-CONFIGURATION-SET: evil\r\n" REST,
+		"X-SES-CONFIGURATION-SET: gateway_1-a\r\n" FROM REST);
+	const char *const bad[] = { "", "a b", "a\r\nBcc: x@y", "a\xc3\xbc" };
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		GError *error = NULL;
+		preflight.configuration_set = bad[i];
+		assert_null(edited(&preflight, FROM REST, strlen(FROM REST), &error));
+		assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND));
+		g_clear_error(&error);
+	}
+}
+
+static void test_body_changed(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	preflight.body_changed = true;
+	check(&preflight, "DKIM-Signature: v=1; b=a\r\n" FROM REST, FROM REST);
+	/* mime/ took a line that is no field for part of the header: so must we. */
+	check(&preflight, FROM "Date: x\r\n" OWN_ID "stray\r\nFoo: 1\r\n\r\nbody\r\n",
+		FROM "Date: x\r\n" OWN_ID
+		     "X-Unparsed-Line:\r\n stray\r\nFoo: 1\r\n\r\nbody\r\n");
+}
+
+/* What mime/ did to Content-* before stands, and does no harm. */
+static void test_beside_other_edits(void **state)
+{
+	(void)state;
+	static const char in[] = FROM "Content-Type: a/b\r\nContent-Type: c/d\r\n" REST;
+	struct preflight preflight = preflight_default();
+	preflight.body_changed = true;
+	struct splice *splice = splice_new(sizeof(in) - 1);
+	size_t second = (size_t)(strstr(in, "Content-Type: c/d") - in);
+	assert_true(splice_replace(splice, second, 19, "Content-Type: e/f\r\n", 19));
+	assert_true(preflight_edit(&preflight, in, sizeof(in) - 1, splice, NULL));
+	splice_free(&splice);
+
+	splice = splice_new(sizeof(in) - 1);
+	assert_true(splice_replace(splice, 0, 4, "Form", 4));
+	preflight.sender = &(struct conf_sender){ .from = "x@y.org" };
+	GError *error = NULL;
+	assert_false(preflight_edit(&preflight, in, sizeof(in) - 1, splice, &error));
+	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_REJECT));
+	g_clear_error(&error);
+	splice_free(&splice);
+}
+
+static size_t longest_line(const char *text)
+{
+	size_t longest = 0;
+	for (size_t bytes; *text; text += bytes + (text[bytes] ? 1 : 0)) {
+		bytes = strcspn(text, "\n");
+		longest = MAX(longest, bytes - (bytes && text[bytes - 1] == '\r'));
+	}
+	return longest;
+}
+
+static char *repeated(const char *text, size_t times)
+{
+	GString *all = g_string_new(NULL);
+	while (times--)
+		g_string_append(all, text);
+	return g_string_free(all, FALSE);
+}
+
+static void test_long_lines(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	g_autofree char *ids = repeated(" <0123456789@example.com>", 100);
+	g_autofree char *in = g_strconcat("References:", ids, "\r\n" FROM REST, NULL);
+	g_autofree char *got = edited(&preflight, in, strlen(in), NULL);
+	assert_true(longest_line(got) <= 998);
+	assert_non_null(strstr(got, "\r\n <0123456789@example.com>"));
+	assert_int_equal(strlen(got) - strlen(in), 4); /* two folds, nothing else */
+
+	g_autofree char *names = repeated("\xc3\xbc\xe4\xb8\xad Very-Long-Name ", 400);
+	g_autofree char *from = g_strconcat("From: ", names, "<a@o.org>\r\n" REST, NULL);
+	g_autofree char *short_from = edited(&preflight, from, strlen(from), NULL);
+	assert_true(longest_line(short_from) <= 78);
+
+	g_autofree char *blob = repeated("a", 5000);
+	g_autofree char *solid = g_strconcat("From: ", blob, "@o.org\r\n" REST, NULL);
+	g_autofree char *cut = edited(&preflight, solid, strlen(solid), NULL);
+	assert_true(longest_line(cut) <= 998);
+}
+
+/* An address list too long to be read is not trusted, and costs no memory to speak of. */
+static void test_endless_from(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	g_autofree char *many = repeated("a@example.com, ", 40);
+	g_autofree char *in = g_strconcat("From: ", many, "a@example.com\r\n" REST, NULL);
+	g_autofree char *got = edited(&preflight, in, strlen(in), NULL);
+	assert_non_null(
+		strstr(got, "From: \"a et al. via example.com\" <gateway@example.com>"));
+	g_autofree char *huge = repeated("a@example.com, ", 20000);
+	g_autofree char *in_huge = g_strconcat("From: ", huge, "a@b.c\r\n" REST, NULL);
+	g_autofree char *got_huge = edited(&preflight, in_huge, strlen(in_huge), NULL);
+	assert_true(g_str_has_prefix(
+		got_huge, "From: <gateway@example.com>\r\nX-Original-From:"));
+}
+
+static void test_nul(void **state)
+{
+	(void)state;
+	static const char in[] = FROM "X-A: a\0X-SES-TENANT: b\r\n" REST;
+	struct preflight preflight = preflight_default();
+	g_autofree char *got = edited(&preflight, in, sizeof(in) - 1, NULL);
+	assert_string_equal(got, FROM "X-A: a X-SES-TENANT: b\r\n" REST);
+}
+
+static void test_reverse_path(void **state)
+{
+	(void)state;
+	const struct {
+		struct conf_sender sender;
+		const char *path, *want;
+	} cases[] = {
+		{ { .from = "f@x", .envelope = "e@x" }, "c@y", "e@x" },
+		{ { .from = "f@x" }, "c@y", "f@x" },
+		{ { .from = "f@x" }, "", "f@x" },
+		{ { .envelope = "e@x" }, "", "e@x" },
+		{ { 0 }, "c@y", "c@y" },
+		{ { 0 }, "", "" },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *got =
+			preflight_reverse_path(&cases[i].sender, cases[i].path);
+		assert_string_equal(got, cases[i].want);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_from),
+		cmocka_unit_test(test_reply_to_and_sender),
+		cmocka_unit_test(test_without_sender_from),
+		cmocka_unit_test(test_missing_from),
+		cmocka_unit_test(test_configuration_set),
+		cmocka_unit_test(test_body_changed),
+		cmocka_unit_test(test_beside_other_edits),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_endless_from),
+		cmocka_unit_test(test_nul),
+		cmocka_unit_test(test_reverse_path),
+	};
+	g_mime_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,151 @@
+/* The spool file alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+
+#include "gateway/error.h"
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char id[] = "01jd3v5h8k9m0n1p2q3r4s5t6v";
+
+static int make_directory(void **state)
+{
+	*state = g_dir_make_tmp("stowage-spool-XXXXXX", NULL);
+	return *state ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+	fixture_remove_tree(*state);
+	g_free(*state);
+	return 0;
+}
+
+static void append_all(struct spool *spool, const char *data, size_t bytes)
+{
+	for (size_t done = 0; done < bytes;) {
+		size_t taken = spool_append(spool, data + done, bytes - done);
+		done += taken;
+		if (spool_is_full(spool))
+			assert_true(spool_flush(spool, NULL));
+	}
+}
+
+static void what_was_appended_is_in_the_file(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 8192, 8193, SPOOL_BUFFER_BYTES - 1,
+		SPOOL_BUFFER_BYTES, SPOOL_BUFFER_BYTES + 1, 1000000 };
+	g_autofree char *path = g_build_filename(*state, id, NULL);
+	for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		g_autofree char *data = g_malloc(sizes[i] + 1);
+		for (size_t n = 0; n < sizes[i]; n++)
+			data[n] = (char)(n * 7 + n / 251);
+		struct spool *spool = spool_new(*state, id);
+		append_all(spool, data, sizes[i]);
+		assert_int_equal(spool_bytes(spool), sizes[i]);
+		assert_true(spool_commit(spool, NULL));
+		spool_free(&spool);
+		assert_null(spool);
+
+		g_autofree char *content = NULL;
+		gsize bytes = 0;
+		assert_true(g_file_get_contents(path, &content, &bytes, NULL));
+		assert_int_equal(bytes, sizes[i]);
+		assert_memory_equal(content, data, bytes);
+		g_unlink(path);
+	}
+}
+
+static void a_full_buffer_takes_no_more(void **state)
+{
+	g_autofree char *data = g_malloc0(2 * SPOOL_BUFFER_BYTES);
+	struct spool *spool = spool_new(*state, id);
+	assert_int_equal(spool_append(spool, data, 96 * 1024), 96 * 1024);
+	assert_false(spool_is_full(spool));
+	assert_int_equal(spool_append(spool, data, 2 * SPOOL_BUFFER_BYTES), 32 * 1024);
+	assert_true(spool_is_full(spool));
+	assert_int_equal(spool_append(spool, data, 1), 0);
+	assert_int_equal(spool_bytes(spool), SPOOL_BUFFER_BYTES);
+	spool_free(&spool);
+}
+
+static void uncommitted_and_discarded_files_go(void **state)
+{
+	g_autofree char *path = g_build_filename(*state, id, NULL);
+	struct spool *spool = spool_new(*state, id);
+	spool_append(spool, "x", 1);
+	assert_true(spool_flush(spool, NULL));
+	assert_int_equal(g_access(path, F_OK), 0);
+	spool_free(&spool);
+	assert_int_not_equal(g_access(path, F_OK), 0);
+
+	spool = spool_new(*state, id);
+	assert_true(spool_commit(spool, NULL));
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	spool_discard(&spool);
+	assert_int_not_equal(g_access(path, F_OK), 0);
+	spool_discard(&spool);
+	spool_free(&spool);
+}
+
+static void nothing_is_overwritten(void **state)
+{
+	g_autofree char *path = g_build_filename(*state, id, NULL);
+	g_autoptr(GError) error = NULL;
+	assert_true(g_file_set_contents(path, "old", 3, NULL));
+	struct spool *spool = spool_new(*state, id);
+	assert_false(spool_commit(spool, &error));
+	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY));
+	spool_free(&spool);
+	assert_int_equal(g_access(path, F_OK), 0);
+	g_unlink(path);
+}
+
+static void a_failed_write_is_not_forgotten(void **state)
+{
+	g_autofree char *path = g_build_filename(*state, id, NULL);
+	struct rlimit before, small;
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	small = before;
+	small.rlim_cur = 1000;
+	g_autofree char *data = g_malloc0(4096);
+	struct spool *spool = spool_new(*state, id);
+	spool_append(spool, data, 4096);
+	setrlimit(RLIMIT_FSIZE, &small);
+	g_autoptr(GError) error = NULL;
+	bool flushed = spool_flush(spool, &error);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_false(flushed);
+	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY));
+	/* There would be room by now, but a hole or a repetition in the file as well. */
+	assert_false(spool_flush(spool, NULL));
+	assert_false(spool_commit(spool, NULL));
+	spool_free(&spool);
+	assert_int_not_equal(g_access(path, F_OK), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_appended_is_in_the_file),
+		cmocka_unit_test(a_full_buffer_takes_no_more),
+		cmocka_unit_test(uncommitted_and_discarded_files_go),
+		cmocka_unit_test(nothing_is_overwritten),
+		cmocka_unit_test(a_failed_write_is_not_forgotten),
+	};
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}

@@ -1,0 +1,124 @@
+/* Where a bucket answers, and which settings cannot be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "s3/endpoint.h"
+#include <string.h>
+
+static const struct {
+	const char *url, *region, *bucket;
+	bool path_style;
+	const char *want; /* the URL of "a b/c", else part of the error */
+} cases[] = {
+	{ NULL, "eu-west-1", "acme", false,
+		"https://acme.s3.eu-west-1.amazonaws.com/a%20b/c" },
+	{ NULL, "us-east-1", "acme", false,
+		"https://acme.s3.us-east-1.amazonaws.com/a%20b/c" },
+	{ NULL, "us-gov-west-1", "acme", false,
+		"https://acme.s3.us-gov-west-1.amazonaws.com/a%20b/c" },
+	{ NULL, "cn-north-1", "acme", false,
+		"https://acme.s3.cn-north-1.amazonaws.com.cn/a%20b/c" },
+	{ NULL, "us-iso-east-1", "acme", false,
+		"https://acme.s3.us-iso-east-1.c2s.ic.gov/a%20b/c" },
+	{ NULL, "us-isob-east-1", "acme", false,
+		"https://acme.s3.us-isob-east-1.sc2s.sgov.gov/a%20b/c" },
+	{ NULL, "eusc-de-east-1", "acme", false,
+		"https://acme.s3.eusc-de-east-1.amazonaws.eu/a%20b/c" },
+	{ NULL, "eu-west-1", "acme", true,
+		"https://s3.eu-west-1.amazonaws.com/acme/a%20b/c" },
+	{ NULL, "eu-west-1", "acme.mail", false,
+		"https://s3.eu-west-1.amazonaws.com/acme.mail/a%20b/c" },
+	{ "https://s3.example.com", "x", "acme", false,
+		"https://acme.s3.example.com/a%20b/c" },
+	{ "https://S3.Example.com/", "x", "acme", false,
+		"https://acme.s3.example.com/a%20b/c" },
+	{ "https://s3.example.com:443", "x", "acme", true,
+		"https://s3.example.com/acme/a%20b/c" },
+	{ "https://s3.example.com:8443/base/", "x", "acme", true,
+		"https://s3.example.com:8443/base/acme/a%20b/c" },
+	{ "https://s3.example.com/base", "x", "acme", false,
+		"https://acme.s3.example.com/base/a%20b/c" },
+	{ "http://s3.example.com:80", "x", "acme.mail", false,
+		"http://acme.mail.s3.example.com/a%20b/c" },
+	{ "https://s3.example.com", "x", "acme.mail", false,
+		"https://s3.example.com/acme.mail/a%20b/c" },
+	{ "http://127.0.0.1:9000", "x", "acme", false,
+		"http://127.0.0.1:9000/acme/a%20b/c" },
+	{ "http://localhost:9000", "x", "acme", false,
+		"http://localhost:9000/acme/a%20b/c" },
+	{ "http://[::1]:9000", "x", "acme", false, "http://[::1]:9000/acme/a%20b/c" },
+	{ "http://minio:9000", "x", "Acme_Mail", true,
+		"http://minio:9000/Acme_Mail/a%20b/c" },
+	{ "http://minio:9000", "x", "Acme_Mail", false, "set path_style" },
+	{ NULL, "eu-west-1", "ab", false, "set path_style" },
+	{ NULL, "eu-west-1", "-ab", false, "set path_style" },
+	{ NULL, "eu-west-1", "a/b", true, "not a bucket's name" },
+	{ NULL, "eu-west-1", "..", true, "not a bucket's name" },
+	{ NULL, "eu-west-1", "a b", true, "not a bucket's name" },
+	{ NULL, "eu-west-1", "", true, "bucket is missing" },
+	{ NULL, "eu-west-1", NULL, true, "bucket is missing" },
+	{ NULL, NULL, "acme", true, "region is missing" },
+	{ NULL, "eu west", "acme", true, "not like eu-west-1" },
+	{ NULL, "eu/west", "acme", true, "not like eu-west-1" },
+	{ "ftp://x", "x", "acme", true, "not like https://" },
+	{ "s3.example.com", "x", "acme", true, "not like https://" },
+	{ "s3.example.com:9000", "x", "acme", true, "not like https://" },
+	{ "https://", "x", "acme", true, "not like https://" },
+	{ "https://a b/", "x", "acme", true, "no such host can be" },
+	{ "https://u:p@h/", "x", "acme", true, "no user, query or fragment" },
+	{ "https://h/?a", "x", "acme", true, "no user, query or fragment" },
+	{ "https://h/#a", "x", "acme", true, "no user, query or fragment" },
+	{ "https://h%0d%0ax", "x", "acme", true, "" },
+	{ "https://h:99999", "x", "acme", true, "not like https://" },
+};
+
+static void buckets_have_one_place(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct s3_endpoint endpoint;
+		g_autoptr(GError) error = NULL;
+		bool made = s3_endpoint_init(&endpoint, cases[i].url, cases[i].region,
+			cases[i].bucket, cases[i].path_style, &error);
+		g_autofree char *got = made ? s3_endpoint_url(&endpoint, "a b/c") : NULL;
+		if (made != g_str_has_prefix(cases[i].want, "http"))
+			fail_msg("case %zu: %s", i, made ? got : error->message);
+		if (made)
+			assert_string_equal(got, cases[i].want);
+		else if (!strstr(error->message, cases[i].want))
+			fail_msg("case %zu: %s", i, error->message);
+		if (!made)
+			assert_true(g_error_matches(error, S3_ERROR, S3_ERROR_CONFIG));
+		s3_endpoint_deinit(&endpoint);
+	}
+}
+
+static void host_header_omits_the_schemes_port(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *url, *want;
+	} hosts[] = { { "https://h:443", "h" }, { "https://h:80", "h:80" },
+		{ "http://h:80", "h" }, { "http://h:443", "h:443" },
+		{ "http://[::1]", "[::1]" }, { "http://[::1]:1", "[::1]:1" } };
+	for (size_t i = 0; i < G_N_ELEMENTS(hosts); i++) {
+		struct s3_endpoint endpoint;
+		assert_true(s3_endpoint_init(
+			&endpoint, hosts[i].url, "x", "acme", true, NULL));
+		assert_string_equal(endpoint.host, hosts[i].want);
+		s3_endpoint_deinit(&endpoint);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(buckets_have_one_place),
+		cmocka_unit_test(host_header_omits_the_schemes_port),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

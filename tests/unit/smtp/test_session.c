@@ -1,0 +1,528 @@
+/* Whole sessions by table, each replayed at every read size with the same outcome. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "dialog.h"
+#include <string.h>
+
+#define LISTENER(...)                                                                    \
+	{                                                                                \
+		.name = "test", .max_message_size = 1000, .max_recipients = 3,           \
+		__VA_ARGS__                                                              \
+	}
+static const struct conf_listener mx =
+	LISTENER(.tls = CONF_TLS_STARTTLS, .profile = CONF_PROFILE_STRICT);
+static const struct conf_listener plain = LISTENER(.profile = CONF_PROFILE_STANDARD);
+static const struct conf_listener submit = LISTENER(.tls = CONF_TLS_REQUIRED,
+	.auth = CONF_AUTH_REQUIRED, .profile = CONF_PROFILE_STANDARD);
+static const struct conf_listener submits = LISTENER(.tls = CONF_TLS_WRAPPER,
+	.auth = CONF_AUTH_REQUIRED, .profile = CONF_PROFILE_STANDARD);
+static const struct conf_listener mixed = LISTENER(.tls = CONF_TLS_STARTTLS,
+	.auth = CONF_AUTH_OPTIONAL, .profile = CONF_PROFILE_STANDARD);
+static const struct conf_listener open_auth = LISTENER(.auth = CONF_AUTH_OPTIONAL,
+	.auth_without_tls = true, .profile = CONF_PROFILE_STANDARD);
+static const struct conf_listener lan =
+	LISTENER(.auth = CONF_AUTH_OPTIONAL, .auth_without_tls = true,
+		.tls = CONF_TLS_STARTTLS, .profile = CONF_PROFILE_LEGACY);
+
+#define HELLO   "EHLO a\r\n"
+#define HELLOED "220|250|"
+#define MAIL    "MAIL FROM:<a@b>\r\n"
+#define RCPT    "RCPT TO:<c@d>\r\n"
+#define OPEN    HELLO MAIL RCPT "DATA\r\n"
+#define OPENED  HELLOED "250 2.1.0|250 2.1.5|354|"
+#define X10     "xxxxxxxxxx"
+#define X100    X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
+#define X500    X100 X100 X100 X100 X100
+/* "\0u\0p" in base64, and with a wrong password */
+#define GOOD_PLAIN "AHUAcA=="
+#define BAD_PLAIN  "AHUAeA=="
+
+static const struct session_case {
+	const char *name;
+	const struct conf_listener *listener;
+	const char *in, *codes, *events; /* events NULL: any */
+} cases[] = {
+	/* a message */
+	{ "one message", &mx, OPEN "Subject: x\r\n\r\n..y\r\n.\r\nQUIT\r\n",
+		OPENED "250 2.0.0|221 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data [Subject: x\r\n\r\n.y\r\n]|" },
+	{ "two messages", &mx, OPEN "1\r\n.\r\n" MAIL RCPT "DATA\r\n2\r\n.\r\n",
+		OPENED "250 2.0.0|250 2.1.0|250 2.1.5|354|250 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data [1\r\n]|mail <a@b> 0|rcpt <c@d>|data "
+		"[2\r\n]|" },
+	{ "an empty message", &mx, OPEN ".\r\n", OPENED "250 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data []|" },
+	{ "commands in the data are data", &mx, OPEN "QUIT\r\nRSET\r\n.\r\nNOOP\r\n",
+		OPENED "250 2.0.0|250 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data [QUIT\r\nRSET\r\n]|" },
+	{ "any case, any blanks behind", &mx,
+		"ehlo a  \r\nmail from:<a@b> \r\nRcPt To:<c@d>\r\nrset \r\nquit \r\n",
+		HELLOED "250 2.1.0|250 2.1.5|250 2.0.0|221 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|reset|" },
+	{ "bounces and postmaster", &mx, HELLO "MAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\n",
+		HELLOED "250 2.1.0|250 2.1.5|", "mail <> 0|rcpt <postmaster>|" },
+	{ "a refused recipient among others", &mx,
+		HELLO MAIL "RCPT TO:<no@d>\r\n" RCPT "DATA\r\n",
+		HELLOED "250 2.1.0|550 5.1.1|250 2.1.5|354|", NULL },
+	{ "8-bit content is noticed", &plain, OPEN "\xc3\xa4\r\n.\r\n",
+		OPENED "250 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data 8bit [\xc3\xa4\r\n]|" },
+	/* order */
+	{ "MAIL before EHLO", &mx, MAIL, "220|503 5.5.1|", "" },
+	{ "RCPT before MAIL", &mx, HELLO RCPT, HELLOED "503 5.5.1|", "" },
+	{ "DATA before RCPT", &mx, HELLO MAIL "DATA\r\n", HELLOED "250 2.1.0|503 5.5.1|",
+		NULL },
+	{ "DATA before MAIL", &mx, HELLO "DATA\r\n", HELLOED "503 5.5.1|", "" },
+	{ "MAIL twice", &mx, HELLO MAIL MAIL, HELLOED "250 2.1.0|503 5.5.1|", NULL },
+	{ "DATA with no recipient left", &mx, HELLO MAIL "RCPT TO:<no@d>\r\nDATA\r\n",
+		HELLOED "250 2.1.0|550 5.1.1|503 5.5.1|", NULL },
+	{ "RSET ends the transaction", &mx,
+		HELLO MAIL RCPT "RSET\r\nRCPT TO:<c@d>\r\n" MAIL,
+		HELLOED "250 2.1.0|250 2.1.5|250 2.0.0|503 5.5.1|250 2.1.0|", NULL },
+	{ "so does EHLO", &mx, HELLO MAIL HELLO RCPT, HELLOED "250 2.1.0|250|503 5.5.1|",
+		"mail <a@b> 0|reset|" },
+	{ "NOOP and VRFY do not", &mx, HELLO MAIL "NOOP x\r\nVRFY c\r\nHELP\r\n" RCPT,
+		HELLOED "250 2.1.0|250 2.0.0|252 2.5.2|214 2.0.0|250 2.1.5|",
+		"mail <a@b> 0|rcpt <c@d>|" },
+	{ "before EHLO", &mx, "NOOP\r\nRSET\r\nVRFY a\r\nHELP\r\nEXPN a\r\nQUIT\r\n",
+		"220|250 2.0.0|250 2.0.0|252 2.5.2|214 2.0.0|502 5.5.1|221 2.0.0|", "" },
+	{ "nothing runs behind QUIT", &mx, HELLO "QUIT\r\n" MAIL, HELLOED "221 2.0.0|",
+		"" },
+	/* words */
+	{ "unknown, empty, unimplemented", &mx,
+		"FOO\r\n\r\n  \r\nTURN\r\nBDAT 1 LAST\r\nETRN x\r\n",
+		"220|500 5.5.2|500 5.5.2|500 5.5.2|502 5.5.1|502 5.5.1|502 5.5.1|", "" },
+	{ "arguments", &mx,
+		"EHLO\r\nHELO\r\nEHLO a b\r\n" HELLO
+		"DATA x\r\nRSET x\r\nQUIT x\r\nVRFY\r\nSTARTTLS x\r\n",
+		"220|501|501|501|250|503 5.5.1|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|",
+		"" },
+	{ "EHLO takes literals", &mx,
+		"EHLO [192.0.2.1]\r\nEHLO [IPv6:::1]\r\nHELO my_host\r\n",
+		"220|250|250|250|", "" },
+	{ "EHLO refuses what is no name", &mx,
+		"EHLO <a>\r\nEHLO a\xff\r\nEHLO [1\r\nEHLO a@b\r\n",
+		"220|501|501|501|501|", "" },
+	{ "a browser", &mx, "POST / HTTP/1.1\r\n" HELLO, "220|421 4.7.0|", "" },
+	/* lines */
+	{ "a bare LF ends no command", &mx, "EHLO a\nEHLO a\r\nNOOP\r\n",
+		"220|500 5.5.2|250 2.0.0|", "" },
+	{ "nothing runs behind a bare LF", &plain, HELLO "NOOP\n" MAIL RCPT,
+		HELLOED "500 5.5.2|503 5.5.1|", "" },
+	{ "legacy takes it", &lan, "EHLO a\nMAIL FROM:<a@b>\nNOOP\n",
+		HELLOED "250 2.1.0|250 2.0.0|", NULL },
+	{ "a bare CR", &mx, "NOOP\rNOOP\r\nNOOP\r\r\nNOOP\r\n",
+		"220|500 5.5.2|500 5.5.2|250 2.0.0|", "" },
+	{ "control characters", &mx, "NOOP \x01\r\nNOOP \x7f\r\nNO\x1bOP\r\nNOOP\r\n",
+		"220|500 5.5.2|500 5.5.2|500 5.5.2|250 2.0.0|", "" },
+	{ "8-bit", &mx, HELLO "NOOP \xc3\xa4\r\n\xc3\xa4\r\nMAIL FROM:<\xc3\xa4@b>\r\n",
+		HELLOED "500 5.5.2|500 5.5.2|553 5.6.7|", "" },
+	{ "512 octets are a line", &mx, "NOOP " X500 "xxxxx\r\nNOOP\r\n",
+		"220|250 2.0.0|250 2.0.0|", "" },
+	{ "513 are not", &mx, "NOOP " X500 "xxxxxx\r\nNOOP\r\n",
+		"220|500 5.5.2|250 2.0.0|", "" },
+	{ "MAIL may be longer", &open_auth, HELLO "MAIL FROM:<a@b> AUTH=" X500 "\r\n",
+		HELLOED "250 2.1.0|", NULL },
+	/* MAIL and RCPT */
+	{ "syntax", &mx,
+		HELLO
+		"MAIL\r\nMAIL FROM\r\nMAIL FROM:\r\nMAIL TO:<a@b>\r\nMAIL FROM:a@b\r\n"
+		"MAIL FROM: <a@b>\r\nMAIL FROM :<a@b>\r\nMAIL FROM:<a>\r\nMAIL "
+		"FROM:<a@b\r\n",
+		HELLOED
+		"501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|"
+		"501 5.1.7|501 5.1.7|",
+		"" },
+	{ "recipients", &mx,
+		HELLO MAIL "RCPT FROM:<a@b>\r\nRCPT TO:<>\r\nRCPT TO:<a@>\r\n"
+			   "RCPT TO:c@d\r\nRCPT TO:<c@d> NOTIFY=NEVER\r\n",
+		HELLOED "250 2.1.0|501 5.5.4|501 5.1.3|501 5.1.3|501 5.5.4|555 5.5.4|",
+		NULL },
+	{ "parameters", &mx, HELLO "MAIL FROM:<a@b> SIZE=10 BODY=8bitmime\r\n",
+		HELLOED "250 2.1.0|", "mail <a@b> 10 8bit|" },
+	{ "bad parameters", &mx,
+		HELLO "MAIL FROM:<a@b> X=1\r\nMAIL FROM:<a@b> SIZE=1 size=1\r\n"
+		      "MAIL FROM:<a@b> SIZE=x\r\nMAIL FROM:<a@b> SIZE\r\nMAIL FROM:<a@b> "
+		      "BODY=BINARYMIME\r\n"
+		      "MAIL FROM:<a@b>SIZE=1\r\nMAIL FROM:<a@b> SMTPUTF8\r\nMAIL "
+		      "FROM:<a@b> AUTH=<>\r\n"
+		      "MAIL FROM:<a@b> RET=FULL\r\n",
+		HELLOED
+		"555 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|555 5.5.4|"
+		"555 5.5.4|555 5.5.4|",
+		"" },
+	{ "declared too large", &mx,
+		HELLO "MAIL FROM:<a@b> SIZE=1001\r\n"
+		      "MAIL FROM:<a@b> SIZE=99999999999999999999\r\nMAIL FROM:<a@b> "
+		      "SIZE=1000\r\n",
+		HELLOED "552 5.3.4|552 5.3.4|250 2.1.0|", NULL },
+	{ "too many recipients", &mx, HELLO MAIL RCPT RCPT RCPT RCPT "DATA\r\n",
+		HELLOED "250 2.1.0|250 2.1.5|250 2.1.5|250 2.1.5|452 4.5.3|354|", NULL },
+	/* data */
+	{ "too large", &mx, OPEN X500 "\r\n" X500 "\r\n.\r\n" MAIL,
+		OPENED "552 5.3.4|250 2.1.0|",
+		"mail <a@b> 0|rcpt <c@d>|drop 552|reset|mail <a@b> 0|" },
+	{ "strict: a bare LF", &mx, OPEN "a\nb\r\n.\r\n" MAIL,
+		OPENED "550 5.5.2|250 2.1.0|",
+		"mail <a@b> 0|rcpt <c@d>|drop 550|reset|mail <a@b> 0|" },
+	{ "strict: a bare CR", &mx, OPEN "a\rb\r\n.\r\n", OPENED "550 5.5.2|", NULL },
+	{ "strict: a smuggler", &mx, OPEN "a\n.\r\n" MAIL RCPT "DATA\r\nb\r\n.\r\n",
+		OPENED "550 5.5.2|", "mail <a@b> 0|rcpt <c@d>|drop 550|reset|" },
+	{ "standard: a smuggler's message is one", &plain, OPEN "a\n.\n" MAIL ".\r\n",
+		OPENED "250 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data [a\r\n.\r\nMAIL FROM:<a@b>\r\n]|" },
+	{ "no end is no message", &mx, OPEN "a\r\n.\n", OPENED,
+		"mail <a@b> 0|rcpt <c@d>|" },
+	/* STARTTLS */
+	{ "TLS begins anew", &mx, HELLO "STARTTLS\r\n\f" MAIL HELLO "STARTTLS\r\n" MAIL,
+		HELLOED "220 2.0.0|503 5.5.1|250|503 5.5.1|250 2.1.0|", NULL },
+	{ "nothing runs behind STARTTLS", &mx, HELLO "STARTTLS\r\n" MAIL,
+		HELLOED "220 2.0.0|", "" },
+	{ "not before EHLO, not in a transaction", &mx,
+		"STARTTLS\r\n" HELLO MAIL "STARTTLS\r\n",
+		"220|503 5.5.1|250|250 2.1.0|503 5.5.1|", NULL },
+	{ "not offered", &plain, HELLO "STARTTLS\r\n", HELLOED "502 5.5.1|", "" },
+	{ "required", &submit,
+		HELLO MAIL "AUTH PLAIN " GOOD_PLAIN "\r\nVRFY a\r\nNOOP\r\nQUIT\r\n",
+		HELLOED "530 5.7.0|530 5.7.0|530 5.7.0|250 2.0.0|221 2.0.0|", "" },
+	/* AUTH */
+	{ "PLAIN", &submits, HELLO MAIL "AUTH PLAIN " GOOD_PLAIN "\r\n" MAIL,
+		HELLOED "530 5.7.0|235 2.7.0|250 2.1.0|", "auth u|mail <a@b> 0|" },
+	{ "PLAIN in two steps", &submits, HELLO "AUTH plain\r\n" GOOD_PLAIN "\r\n",
+		HELLOED "334|235 2.7.0|", "auth u|" },
+	{ "LOGIN", &submits, HELLO "AUTH LOGIN\r\ndQ==\r\ncA==\r\n",
+		HELLOED "334|334|235 2.7.0|", "auth u|" },
+	{ "LOGIN with a name", &submits, HELLO "AUTH LOGIN dQ==\r\ncA==\r\n",
+		HELLOED "334|235 2.7.0|", "auth u|" },
+	{ "wrong password", &submits, HELLO "AUTH PLAIN " BAD_PLAIN "\r\n" MAIL,
+		HELLOED "535 5.7.8|530 5.7.0|", "auth u|" },
+	{ "authorized as another", &submits, HELLO "AUTH PLAIN eAB1AHA=\r\n",
+		HELLOED "535 5.7.8|", "" },
+	{ "authorized as oneself", &submits, HELLO "AUTH PLAIN dQB1AHA=\r\n",
+		HELLOED "235 2.7.0|", "auth u|" },
+	{ "cancelled", &submits,
+		HELLO "AUTH PLAIN\r\n*\r\nAUTH LOGIN\r\ndQ==\r\n*\r\nNOOP\r\n",
+		HELLOED "334|501 5.7.0|334|334|501 5.7.0|250 2.0.0|", "" },
+	{ "not base64", &submits,
+		HELLO "AUTH PLAIN !!!!\r\nAUTH PLAIN dQ\r\nAUTH PLAIN =\r\n"
+		      "AUTH LOGIN\r\ndQ=\r\nAUTH PLAIN dQ==\r\nNOOP\r\n",
+		HELLOED
+		"501 5.5.2|501 5.5.2|501 5.5.2|334|501 5.5.2|501 5.5.2|250 2.0.0|",
+		"" },
+	{ "unknown mechanism", &submits, HELLO "AUTH CRAM-MD5\r\nAUTH\r\n",
+		HELLOED "504 5.5.4|501 5.5.4|", "" },
+	{ "once is enough", &submits,
+		HELLO "AUTH PLAIN " GOOD_PLAIN "\r\nAUTH PLAIN " GOOD_PLAIN "\r\n",
+		HELLOED "235 2.7.0|503 5.5.1|", NULL },
+	{ "not within a transaction", &open_auth,
+		HELLO MAIL "AUTH PLAIN " GOOD_PLAIN "\r\n",
+		HELLOED "250 2.1.0|503 5.5.1|", NULL },
+	{ "not offered here", &plain, HELLO "AUTH PLAIN " GOOD_PLAIN "\r\n",
+		HELLOED "502 5.5.1|", "" },
+	{ "not in the clear", &mixed, HELLO "AUTH PLAIN " GOOD_PLAIN "\r\n",
+		HELLOED "538 5.7.11|", "" },
+	{ "after TLS", &mixed,
+		HELLO "STARTTLS\r\n\f" HELLO "AUTH PLAIN " GOOD_PLAIN "\r\n",
+		HELLOED "220 2.0.0|250|235 2.7.0|", NULL },
+	{ "not after HELO", &open_auth, "HELO a\r\nAUTH PLAIN " GOOD_PLAIN "\r\n",
+		"220|250|503 5.5.1|", "" },
+	{ "after HELO for a camera", &lan, "HELO a\r\nAUTH LOGIN\r\ndQ==\r\ncA==\r\n",
+		"220|250|334|334|235 2.7.0|", NULL },
+	{ "a long response", &submits, HELLO "AUTH PLAIN " X500 X500 "\r\nNOOP\r\n",
+		HELLOED "501 5.5.2|250 2.0.0|", NULL },
+	{ "a response with a bare LF", &submits,
+		HELLO "AUTH PLAIN\r\n" GOOD_PLAIN "\nNOOP\r\nNOOP\r\n",
+		HELLOED "334|500 5.5.2|250 2.0.0|", "" },
+	{ "guessing ends", &submits,
+		HELLO "AUTH PLAIN " BAD_PLAIN "\r\nAUTH PLAIN " BAD_PLAIN
+		      "\r\nAUTH PLAIN " BAD_PLAIN "\r\nAUTH PLAIN " BAD_PLAIN
+		      "\r\nAUTH PLAIN " BAD_PLAIN "\r\nAUTH PLAIN " GOOD_PLAIN "\r\n",
+		HELLOED "535 5.7.8|535 5.7.8|535 5.7.8|535 5.7.8|421 4.7.0|", NULL },
+	/* devices */
+	{ "legacy: HELO as it comes", &lan, "HELO\r\nHELO my ups\r\nEHLO \xff\r\n",
+		"220|250|250|250|", NULL },
+	{ "legacy: paths as they come", &lan,
+		HELLO "MAIL FROM: root\r\nRCPT TO: < c@d >\r\nRSET\r\n"
+		      "  MAIL FROM : <a@b> SIZE=5\r\nRCPT TO:c@d\r\n",
+		HELLOED "250 2.1.0|250 2.1.5|250 2.0.0|250 2.1.0|250 2.1.5|",
+		"mail <root@mx.example> 0|rcpt <c@d>|reset|mail <a@b> 5|rcpt <c@d>|" },
+	{ "legacy: CR CR LF", &lan, "EHLO a\r\r\nNOOP\r\r\n", HELLOED "250 2.0.0|",
+		NULL },
+	{ "legacy: bare LF in data", &lan, OPEN "a\nb\r\n.\r\n", OPENED "250 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data [a\r\nb\r\n]|" },
+};
+
+static void check(const struct session_case *c, size_t piece, size_t room)
+{
+	struct dialog d = { .room = room };
+	dialog_run(&d, c->listener, c->in, strlen(c->in), piece);
+	if (strcmp(d.codes->str, c->codes))
+		fail_msg("%s, in pieces of %zu: \"%s\", not \"%s\"", c->name, piece,
+			d.codes->str, c->codes);
+	if (c->events && strcmp(d.events->str, c->events))
+		fail_msg("%s, in pieces of %zu: \"%s\", not \"%s\"", c->name, piece,
+			d.events->str, c->events);
+	assert_false(d.stuck);
+	dialog_clear(&d);
+}
+
+static void every_read_size(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		for (size_t piece = strlen(cases[i].in); piece > 0; piece--)
+			check(&cases[i], piece, 65536);
+		check(&cases[i], strlen(cases[i].in),
+			4); /* a store that takes little at a time */
+	}
+}
+
+static char *say(const struct conf_listener *listener, const char *in)
+{
+	struct dialog d = { 0 };
+	dialog_run(&d, listener, in, strlen(in), strlen(in));
+	char *replies = g_strdup(d.replies->str);
+	dialog_clear(&d);
+	return replies;
+}
+
+static const struct offer_case {
+	const struct conf_listener *listener;
+	const char *in, *there, *not_there;
+} offers[] = {
+	{ &mx, HELLO, "250-STARTTLS\r\n", "AUTH" },
+	{ &mx, HELLO, "250-SIZE 1000\r\n", "CHUNKING" },
+	{ &mx, HELLO, "250-PIPELINING\r\n", "SMTPUTF8" },
+	{ &mx, HELLO, "250-LIMITS RCPTMAX=3\r\n", "DSN" },
+	{ &mx, HELLO, "250-8BITMIME\r\n", "250-ENHANCED" },
+	{ &mx, HELLO, "250 ENHANCEDSTATUSCODES\r\n", "AUTH" },
+	{ &mx, "HELO a\r\n", "250 mx.example\r\n", "STARTTLS" },
+	{ &mx, HELLO, "220 mx.example ESMTP ", "Hello" },
+	{ &plain, HELLO, "250-mx.example\r\n", "STARTTLS" },
+	{ &submit, HELLO, "250-STARTTLS\r\n", "AUTH" },
+	{ &submits, HELLO, "250-AUTH PLAIN LOGIN\r\n", "STARTTLS" },
+	{ &open_auth, HELLO, "250-AUTH PLAIN LOGIN\r\n", "AUTH=" },
+	{ &lan, HELLO, "250-AUTH=PLAIN LOGIN\r\n", "AUTH=LOGIN" },
+	{ &lan, "AUTH LOGIN\r\nEHLO a\r\n",
+		"503 5.5.1 Bad sequence of commands: no EHLO yet\r\n", "334" },
+	{ &lan, HELLO "AUTH LOGIN\r\ndQ==\r\n",
+		"334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n", "501" },
+	{ &submits, HELLO "AUTH PLAIN\r\n", "\r\n334 \r\n", "501" },
+	{ &mx, OPEN ".\r\n", "250 2.0.0 Ok: queued as ID\r\n", "421" },
+	{ &mx, HELLO "MAIL FROM:<a@b> SIZE=2000\r\n",
+		"552 5.3.4 Message exceeds the maximum size of 1000 octets\r\n", "{}" },
+};
+
+static void what_is_said(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(offers); i++) {
+		g_autofree char *got = say(offers[i].listener, offers[i].in);
+		if (!strstr(got, offers[i].there) || strstr(got, offers[i].not_there))
+			fail_msg("%s -> %s", offers[i].in, got);
+	}
+}
+
+static void auth_is_not_shown_twice(void **state)
+{
+	(void)state;
+	g_autofree char *got = say(&submits, HELLO "AUTH PLAIN " GOOD_PLAIN "\r\n" HELLO);
+	assert_ptr_equal(strstr(got, "250-AUTH"), g_strrstr(got, "250-AUTH"));
+	g_autofree char *tls = say(&mx, HELLO "STARTTLS\r\n\f" HELLO);
+	assert_ptr_equal(strstr(tls, "250-STARTTLS"), g_strrstr(tls, "250-STARTTLS"));
+}
+
+/* A NUL cannot stand in the tables. */
+static void nul_bytes(void **state)
+{
+	(void)state;
+	static const char in[] =
+		"NOOP\0\r\nNO\0OP\r\n" HELLO "MAIL FROM:<a\0@b>\r\n" MAIL RCPT
+		"DATA\r\na\0b\r\n.\r\n";
+	for (size_t piece = sizeof(in) - 1; piece > 0; piece--) {
+		struct dialog d = { 0 };
+		dialog_run(&d, &mx, in, sizeof(in) - 1, piece);
+		assert_string_equal(
+			d.codes->str, "220|500 5.5.2|500 5.5.2|250|500 5.5.2|250 "
+				      "2.1.0|250 2.1.5|354|250 2.0.0|");
+		assert_memory_equal(d.message->str, "a\0b\r\n", 6);
+		dialog_clear(&d);
+	}
+}
+
+static void repeat(GString *text, const char *line, size_t times)
+{
+	while (times--)
+		g_string_append(text, line);
+}
+
+static size_t count_of(const char *text, const char *what)
+{
+	size_t n = 0;
+	for (; (text = strstr(text, what)); text++)
+		n++;
+	return n;
+}
+
+static void check_flood(const char *start, const char *line, size_t times,
+	const char *code, size_t answered)
+{
+	g_autoptr(GString) in = g_string_new(start);
+	repeat(in, line, times);
+	for (size_t piece = 1; piece <= in->len; piece = piece * 7 + 1) {
+		struct dialog d = { 0 };
+		dialog_run(&d, &mx, in->str, in->len, piece);
+		assert_int_equal(count_of(d.codes->str, code), answered);
+		assert_true(g_str_has_suffix(d.codes->str, "421 4.7.0|"));
+		dialog_clear(&d);
+	}
+}
+
+static void floods_end(void **state)
+{
+	(void)state;
+	check_flood("", "FOO\r\n", 1000, "|500 5.5.2", 20);
+	check_flood("", "NOOP\r\n", 1000, "|250 2.0.0", 100);
+	check_flood("", "RSET\r\n", 1000, "|250 2.0.0", 100);
+	check_flood(HELLO MAIL, "RCPT TO:<no@d>\r\n", 1000, "|550 5.1.1", 20);
+}
+
+/* 25 messages, an error in each: mail goes on. */
+static void messages_forgive_errors(void **state)
+{
+	(void)state;
+	g_autoptr(GString) in = g_string_new(HELLO);
+	repeat(in,
+		"FOO\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n" MAIL RCPT
+		"DATA\r\nx\r\n.\r\n",
+		25);
+	struct dialog d = { 0 };
+	dialog_run(&d, &mx, in->str, in->len, in->len);
+	assert_int_equal(count_of(d.replies->str, "queued as"), 25);
+	assert_null(strstr(d.codes->str, "421"));
+	dialog_clear(&d);
+}
+
+static void endless_lines_are_bounded(void **state)
+{
+	(void)state;
+	g_autoptr(GString) in = g_string_new("EHLO ");
+	repeat(in, X500, 200);
+	g_string_append(in, "\r\nNOOP\r\nAUTH ");
+	repeat(in, X500, 200);
+	g_string_append(in, "\r\n" MAIL "RCPT ");
+	repeat(in, X500, 200);
+	g_string_append(in, "\r\nNOOP\r\n");
+	for (size_t piece = 1; piece <= in->len; piece = piece * 10 + 3) {
+		struct dialog d = { 0 };
+		dialog_run(&d, &mx, in->str, in->len, piece);
+		assert_string_equal(d.codes->str, "220|500 5.5.2|250 2.0.0|500 5.5.2|503 "
+						  "5.5.1|500 5.5.2|250 2.0.0|");
+		dialog_clear(&d);
+	}
+}
+
+/* Who ends lines with LF alone hears of it after a moment, and what follows is a command.
+ */
+static void silence_after_a_bare_lf(void **state)
+{
+	(void)state;
+	struct dialog d = { .stall = true };
+	dialog_run(&d, &mx, "EHLO a\n", 7, 7);
+	assert_string_equal(d.codes->str, "220|500 5.5.2|");
+	assert_int_equal(smtp_session_feed(d.session, "NOOP\r\n", 6), 6);
+	assert_string_equal(smtp_session_output(d.session)->str, "250 2.0.0 Ok\r\n");
+	dialog_clear(&d);
+	struct dialog whole = { .stall = true };
+	dialog_run(&whole, &mx, "EHLO a\r", 7, 7);
+	assert_string_equal(whole.codes->str, "220|");
+	dialog_clear(&whole);
+}
+
+static void the_owner_says_no(void **state)
+{
+	(void)state;
+	const char *in = OPEN "x\r\n.\r\nNOOP\r\n";
+	struct dialog full = { .mail = REPLY_NO_ROOM };
+	dialog_run(&full, &mx, HELLO MAIL, strlen(HELLO MAIL), 100);
+	assert_string_equal(full.codes->str, HELLOED "452 4.3.1|");
+	dialog_clear(&full);
+	struct dialog refused = { .data_begin = REPLY_LOCAL_ERROR };
+	dialog_run(&refused, &mx, HELLO MAIL RCPT "DATA\r\nNOOP\r\n",
+		strlen(HELLO MAIL RCPT "DATA\r\nNOOP\r\n"), 100);
+	assert_string_equal(
+		refused.codes->str, HELLOED "250 2.1.0|250 2.1.5|451 4.3.0|250 2.0.0|");
+	dialog_clear(&refused);
+	struct dialog lost = { .data_done = REPLY_LOCAL_ERROR };
+	dialog_run(&lost, &mx, in, strlen(in), 100);
+	assert_string_equal(lost.codes->str, OPENED "451 4.3.0|250 2.0.0|");
+	dialog_clear(&lost);
+}
+
+static void storage_fails_in_data(void **state)
+{
+	(void)state;
+	struct dialog d = { 0 };
+	dialog_run(&d, &mx, OPEN "a\r\n", strlen(OPEN "a\r\n"), 1000);
+	smtp_session_data_failed(d.session, REPLY_NO_ROOM);
+	smtp_session_data_failed(d.session, REPLY_NO_ROOM);
+	smtp_session_feed(d.session, "b\r\n.\r\nNOOP\r\n", 12);
+	assert_string_equal(smtp_session_output(d.session)->str,
+		"452 4.3.1 Insufficient storage, try again later\r\n250 2.0.0 Ok\r\n");
+	assert_string_equal(d.events->str, "mail <a@b> 0|rcpt <c@d>|drop 452|reset|");
+	dialog_clear(&d);
+}
+
+static void draining(void **state)
+{
+	(void)state;
+	struct dialog idle = { 0 };
+	dialog_run(&idle, &mx, HELLO, strlen(HELLO), 100);
+	smtp_session_drain(idle.session);
+	assert_true(smtp_session_is_closed(idle.session));
+	assert_string_equal(smtp_session_output(idle.session)->str,
+		"421 4.3.2 mx.example is shutting down, try again later\r\n");
+	dialog_clear(&idle);
+	struct dialog busy = { .drain_in_data = true };
+	dialog_run(&busy, &mx, OPEN "a\r\n.\r\n" MAIL, strlen(OPEN "a\r\n.\r\n" MAIL), 3);
+	assert_string_equal(busy.codes->str, OPENED "250 2.0.0|421 4.3.2|");
+	dialog_clear(&busy);
+}
+
+static void a_loop_is_refused(void **state)
+{
+	(void)state;
+	g_autoptr(GString) in = g_string_new(OPEN);
+	repeat(in, "Received: x\r\n", 51);
+	g_string_append(in, "\r\nx\r\n.\r\nNOOP\r\n");
+	for (size_t piece = in->len; piece > 0; piece /= 2) {
+		struct dialog d = { 0 };
+		dialog_run(&d, &mx, in->str, in->len, piece);
+		assert_string_equal(d.codes->str, OPENED "554 5.4.6|250 2.0.0|");
+		dialog_clear(&d);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_read_size),
+		cmocka_unit_test(what_is_said),
+		cmocka_unit_test(auth_is_not_shown_twice),
+		cmocka_unit_test(nul_bytes),
+		cmocka_unit_test(floods_end),
+		cmocka_unit_test(messages_forgive_errors),
+		cmocka_unit_test(endless_lines_are_bounded),
+		cmocka_unit_test(silence_after_a_bare_lf),
+		cmocka_unit_test(the_owner_says_no),
+		cmocka_unit_test(storage_fails_in_data),
+		cmocka_unit_test(draining),
+		cmocka_unit_test(a_loop_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
