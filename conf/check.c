@@ -1,7 +1,7 @@
 /* What several checks need. */
 #include "conf/check.h"
 
-#include "conf/files.h"
+#include "conf/error.h"
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <string.h>
@@ -29,8 +29,14 @@ static bool holds_secret(const char *path, GError **error)
 {
 	char *secret = NULL;
 	bool holds = conf_secret(NULL, path, &secret, error);
-	if (secret != NULL)
-		OPENSSL_cleanse(secret, strlen(secret));
+	if (secret == NULL)
+		return holds;
+	if (strpbrk(secret, "\r\n") != NULL) {
+		g_set_error(error, CONF_ERROR, CONF_ERROR_FILE,
+			"%s holds more than one line: it must be the value alone", path);
+		holds = false;
+	}
+	OPENSSL_cleanse(secret, strlen(secret));
 	g_free(secret);
 	return holds;
 }

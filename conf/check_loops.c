@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* A chain of maps longer than this ends nowhere, or is beyond what anybody meant. */
-enum { PLACES_MAX = 64 };
+enum { PLACES_MAX = 16 };
 
 /* Where mail for one place can get to, by the maps of all listeners. A place is an
  * address or

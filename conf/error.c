@@ -1,4 +1,4 @@
 /* The one GError domain of conf/. */
 #include "conf/error.h"
 
-G_DEFINE_QUARK(stowage - conf - error - quark, conf_error)
+G_DEFINE_QUARK(stowage_conf_error, conf_error)

@@ -23,6 +23,7 @@ struct conf_source {
 	GHashTable *places; /* path > struct place */
 	GHashTable *bad;    /* set of paths */
 	GArray *remarks;    /* struct remark */
+	size_t dropped;     /* beyond REMARKS_MAX */
 	bool has_problems;
 };
 
@@ -101,8 +102,10 @@ static void add_remark(struct conf_source *source, struct place place, bool is_p
 	source->has_problems = source->has_problems || is_problem;
 	if (is_problem)
 		conf_source_mark_bad(source, path);
-	if (source->remarks->len >= REMARKS_MAX)
+	if (source->remarks->len >= REMARKS_MAX) {
+		source->dropped++;
 		return;
+	}
 	g_autoptr(GString) text = g_string_new(source->file);
 	if (place.line > 0)
 		g_string_append_printf(text, ":%zu:%zu", place.line, place.column);
@@ -167,4 +170,7 @@ void conf_source_report(
 		if (out != NULL)
 			g_ptr_array_add(out, g_strdup(r->text));
 	}
+	if (source->dropped > 0 && source->has_problems && problems != NULL)
+		g_ptr_array_add(problems,
+			g_strdup_printf("%s: and %zu more", source->file, source->dropped));
 }

@@ -45,8 +45,8 @@ static const char *heading(size_t n)
 		      : "The attachments of this message, to fetch by their links:";
 }
 
-GString *block_text(const struct mime_attachment *attachments, const struct mime_link *links,
-	size_t n, const char *newline)
+GString *block_text(const struct mime_attachment *attachments,
+	const struct mime_link *links, size_t n, const char *newline)
 {
 	GString *out = g_string_new(heading(n));
 
@@ -55,7 +55,8 @@ GString *block_text(const struct mime_attachment *attachments, const struct mime
 		g_string_append_printf(
 			out, "%s[%zu] %s (", newline, i + 1, attachments[i].file_name);
 		append_size(out, attachments[i].size);
-		g_string_append_printf(out, ", %s)%s", attachments[i].media_type, newline);
+		g_string_append_printf(
+			out, ", %s)%s", attachments[i].media_type, newline);
 		append_hash(out, attachments[i].sha256);
 		if (links[i].expires != NULL)
 			g_string_append_printf(
@@ -79,24 +80,25 @@ void block_escape(GString *out, const char *text)
 	}
 }
 
-/* No colours but a grey that shows on black and on white; sizes that phones and Outlook keep. */
-#define TABLE_START                                                                          \
-	"<table role=\"presentation\" border=\"0\" cellpadding=\"0\" cellspacing=\"0\" "     \
-	"style=\"border-collapse:collapse;max-width:100%;margin:16px 0;"                     \
-	"border:1px solid #8c8c8c;font-family:Arial,Helvetica,sans-serif;font-size:14px;"    \
+/* No colours but a grey that shows on black and on white; sizes that phones and Outlook
+ * keep. */
+#define TABLE_START                                                                      \
+	"<table role=\"presentation\" border=\"0\" cellpadding=\"0\" cellspacing=\"0\" " \
+	"style=\"border-collapse:collapse;max-width:100%;margin:16px 0;"                 \
+	"border:1px solid "                                                              \
+	"#8c8c8c;font-family:Arial,Helvetica,sans-serif;font-size:14px;"                 \
 	"line-height:20px;text-align:left\">"
-#define ROW_START                                                                            \
-	"<tr><td style=\"padding:8px 12px;border-top:1px solid #8c8c8c;"                     \
+#define ROW_START                                                                        \
+	"<tr><td style=\"padding:8px 12px;border-top:1px solid #8c8c8c;"                 \
 	"word-break:break-word;overflow-wrap:anywhere\">"
 
-GString *block_html(const struct mime_attachment *attachments, const struct mime_link *links,
-	size_t n, const char *newline)
+GString *block_html(const struct mime_attachment *attachments,
+	const struct mime_link *links, size_t n, const char *newline)
 {
 	GString *out = g_string_new(TABLE_START);
 
-	g_string_append_printf(
-		out, "%s<tr><td style=\"padding:8px 12px\">%s</td></tr>%s", newline,
-		heading(n), newline);
+	g_string_append_printf(out, "%s<tr><td style=\"padding:8px 12px\">%s</td></tr>%s",
+		newline, heading(n), newline);
 	for (size_t i = 0; i < n; i++) {
 		g_string_append_printf(out, "%s%s<a href=\"", ROW_START, newline);
 		block_escape(out, links[i].url);

@@ -1,8 +1,9 @@
 /*
  * body - puts a block into a text part.
  *
- * Three views of the part: raw (as sent), text (transfer encoding undone), and for charsets that
- * do not hold ASCII as it is, the same in UTF-8. Places are found in the text, and carried back.
+ * Three views of the part: raw (as sent), text (transfer encoding undone), and for
+ * charsets that do not hold ASCII as it is, the same in UTF-8. Places are found in the
+ * text, and carried back.
  */
 #include "mime/body.h"
 
@@ -16,7 +17,8 @@
 /* RFC 5322, section 2.1.1, without the line break. */
 enum { LINE_MAX_BYTES = 998, BASE64_LINE_BYTES = 76 };
 
-/* Replaces length octets at offset: of the original in a plan, of the text before that. */
+/* Replaces length octets at offset: of the original in a plan, of the text before that.
+ */
 struct change {
 	uint64_t offset;
 	uint64_t length;
@@ -32,8 +34,8 @@ struct editor {
 	const struct outline_entity *entity;
 	GString *raw;
 	GString *text;
-	GArray *changes;  /* struct change, of text, by offset */
-	bool to_utf8;     /* text and changes are in UTF-8 and the charset becomes so */
+	GArray *changes; /* struct change, of text, by offset */
+	bool to_utf8;    /* text and changes are in UTF-8 and the charset becomes so */
 	const char *charset;
 };
 
@@ -115,7 +117,8 @@ static size_t signature_at(const GString *text)
 
 	while ((p = memmem(p, (size_t)(end - p), "-- ", 3)) != NULL) {
 		bool starts = p == text->str || p[-1] == '\n';
-		bool ends = p + 3 == end || p[3] == '\n' || (p[3] == '\r' && p[4] == '\n');
+		bool ends =
+			p + 3 == end || p[3] == '\n' || (p[3] == '\r' && p[4] == '\n');
 
 		if (starts && ends)
 			found = (size_t)(p - text->str);
@@ -125,15 +128,16 @@ static size_t signature_at(const GString *text)
 }
 
 /* The empty lines around the block, so that it joins no paragraph. */
-static void place_text_block(const struct editor *editor, const GString *text, GArray *changes)
+static void place_text_block(
+	const struct editor *editor, const GString *text, GArray *changes)
 {
 	const char *newline = editor->request->newline;
 	GString *out = g_string_new(NULL);
 	size_t at = 0;
 
 	if (editor->request->position == MIME_BLOCK_TOP) {
-		g_string_append_len(
-			out, editor->request->block->str, (gssize)editor->request->block->len);
+		g_string_append_len(out, editor->request->block->str,
+			(gssize)editor->request->block->len);
 		g_string_append(out, newline);
 		add_change(changes, at, 0, out);
 		return;
@@ -145,10 +149,12 @@ static void place_text_block(const struct editor *editor, const GString *text, G
 		if (text->str[at - 1] != '\n')
 			g_string_append(out, newline);
 		g_string_append(out, newline);
-		while (end > 0 && (text->str[end - 1] == '\n' || text->str[end - 1] == '\r'))
+		while (end > 0 &&
+			(text->str[end - 1] == '\n' || text->str[end - 1] == '\r'))
 			end--;
 		/* A flowed line would swallow the first empty line. */
-		if (editor->entity->content.flowed && end > 0 && text->str[end - 1] == ' ')
+		if (editor->entity->content.flowed && end > 0 &&
+			text->str[end - 1] == ' ')
 			g_string_append(out, newline);
 	}
 	g_string_append_len(
@@ -158,7 +164,8 @@ static void place_text_block(const struct editor *editor, const GString *text, G
 	add_change(changes, at, 0, out);
 }
 
-static void place_html_block(const struct editor *editor, const GString *text, GArray *changes)
+static void place_html_block(
+	const struct editor *editor, const GString *text, GArray *changes)
 {
 	const char *newline = editor->request->newline;
 	GString *out = g_string_new(newline);
@@ -174,7 +181,8 @@ static void place_html_block(const struct editor *editor, const GString *text, G
 	add_change(changes, at, 0, out);
 }
 
-/* In a tag the URL is escaped as an attribute's value; in a style sheet it stands as it is. */
+/* In a tag the URL is escaped as an attribute's value; in a style sheet it stands as it
+ * is. */
 static void replace_ids_within(const struct editor *editor, const GString *text,
 	const struct html_token *token, GArray *changes)
 {
@@ -251,14 +259,15 @@ static GString *apply_changes(const GString *text, const GArray *changes)
 }
 
 /* One change that makes after of before: what lies between their common ends. */
-static void set_difference(struct editor *editor, const GString *before, const GString *after)
+static void set_difference(
+	struct editor *editor, const GString *before, const GString *after)
 {
 	size_t head = 0, tail = 0, most = MIN(before->len, after->len);
 
 	while (head < most && before->str[head] == after->str[head])
 		head++;
-	while (tail < most - head && before->str[before->len - 1 - tail] ==
-					     after->str[after->len - 1 - tail])
+	while (tail < most - head &&
+		before->str[before->len - 1 - tail] == after->str[after->len - 1 - tail])
 		tail++;
 	g_array_set_size(editor->changes, 0);
 	add_change(editor->changes, head, before->len - head - tail,
@@ -282,7 +291,8 @@ static GString *to_utf8(const struct editor *editor, const GString *text)
 static GString *from_utf8(const struct editor *editor, const GString *text)
 {
 	size_t bytes;
-	char *converted = charset_from_utf8(editor->charset, text->str, text->len, &bytes);
+	char *converted =
+		charset_from_utf8(editor->charset, text->str, text->len, &bytes);
 	GString *result;
 
 	if (converted == NULL)
@@ -292,7 +302,8 @@ static GString *from_utf8(const struct editor *editor, const GString *text)
 	return result;
 }
 
-static bool round_trips(const struct editor *editor, const GString *utf8, const GString *want)
+static bool round_trips(
+	const struct editor *editor, const GString *utf8, const GString *want)
 {
 	GString *back = from_utf8(editor, utf8);
 	bool same = back != NULL && g_string_equal(back, want);
@@ -310,7 +321,8 @@ static void become_utf8(struct editor *editor, GString *utf8)
 	editor->to_utf8 = true;
 }
 
-/* A charset in which ASCII has other bytes, or depends on a state: edited by way of UTF-8. */
+/* A charset in which ASCII has other bytes, or depends on a state: edited by way of
+ * UTF-8. */
 static bool edit_converted(struct editor *editor)
 {
 	GString *utf8 = to_utf8(editor, editor->text);
@@ -323,7 +335,8 @@ static bool edit_converted(struct editor *editor)
 	}
 	find_changes(editor, utf8);
 	edited = apply_changes(utf8, editor->changes);
-	converted = round_trips(editor, utf8, editor->text) ? from_utf8(editor, edited) : NULL;
+	converted = round_trips(editor, utf8, editor->text) ? from_utf8(editor, edited)
+							    : NULL;
 	g_string_free(edited, TRUE);
 	if (converted == NULL) {
 		become_utf8(editor, utf8);
@@ -335,7 +348,8 @@ static bool edit_converted(struct editor *editor)
 	return true;
 }
 
-/* Writes the changes, in UTF-8, in the part's charset; false when it does not hold them. */
+/* Writes the changes, in UTF-8, in the part's charset; false when it does not hold them.
+ */
 static bool convert_changes(struct editor *editor)
 {
 	for (size_t i = 0; i < editor->changes->len; i++) {
@@ -361,7 +375,8 @@ static bool edit_bytes(struct editor *editor)
 {
 	GString *utf8;
 
-	if (is_armoured(editor->text) || memchr(editor->text->str, '\0', editor->text->len))
+	if (is_armoured(editor->text) ||
+		memchr(editor->text->str, '\0', editor->text->len))
 		return false;
 	find_changes(editor, editor->text);
 	if (convert_changes(editor))
@@ -380,8 +395,9 @@ static bool fits_as_it_is(const struct editor *editor, const GString *edited)
 {
 	const struct outline_field *field = outline_find(
 		editor->request->outline, editor->entity, "content-transfer-encoding");
-	bool eight_bit = field != NULL && (g_ascii_strncasecmp(field->value, "8", 1) == 0 ||
-						  g_ascii_strncasecmp(field->value, "bin", 3) == 0);
+	bool eight_bit = field != NULL &&
+			 (g_ascii_strncasecmp(field->value, "8", 1) == 0 ||
+				 g_ascii_strncasecmp(field->value, "bin", 3) == 0);
 	const char *p = edited->str, *end = edited->str + edited->len;
 
 	for (size_t i = 0; i < editor->changes->len && !eight_bit; i++)
@@ -400,7 +416,8 @@ static bool fits_as_it_is(const struct editor *editor, const GString *edited)
 	return true;
 }
 
-static void plan_change(struct body_plan *plan, uint64_t offset, uint64_t length, GString *text)
+static void plan_change(
+	struct body_plan *plan, uint64_t offset, uint64_t length, GString *text)
 {
 	add_change(plan->changes, offset, length, text);
 }
@@ -410,7 +427,8 @@ static void plan_identity(const struct editor *editor, struct body_plan *plan)
 	for (size_t i = 0; i < editor->changes->len; i++) {
 		const struct change *change = change_at(editor->changes, i);
 
-		plan_change(plan, editor->entity->body_start + change->offset, change->length,
+		plan_change(plan, editor->entity->body_start + change->offset,
+			change->length,
 			g_string_new_len(change->text->str, (gssize)change->text->len));
 	}
 }
@@ -466,7 +484,8 @@ static GString *encode_base64(const struct editor *editor, const GString *text)
 		g_string_append_len(
 			out, letters + at, (gssize)MIN(length - at, BASE64_LINE_BYTES));
 	}
-	if (g_str_has_suffix(editor->raw->str, "\n") ||
+	/* An empty part has no line break of its own before the next delimiter. */
+	if (g_str_has_suffix(editor->raw->str, "\n") || editor->raw->len == 0 ||
 		editor->entity->body_end == editor->request->source->bytes)
 		g_string_append(out, editor->request->newline);
 	return out;
@@ -480,20 +499,23 @@ static GString *encode_qp(const struct editor *editor, const GString *text)
 	return out;
 }
 
-/* Sets a field of the part's header, in its place, or behind Content-Type, or at the end. */
-static void plan_field(
-	const struct editor *editor, struct body_plan *plan, const char *name, const char *line)
+/* Sets a field of the part's header, in its place, or behind Content-Type, or at the end.
+ */
+static void plan_field(const struct editor *editor, struct body_plan *plan,
+	const char *name, const char *line)
 {
 	const struct outline *outline = editor->request->outline;
 	const struct outline_field *field = outline_find(outline, editor->entity, name);
-	const struct outline_field *type = outline_find(outline, editor->entity, "content-type");
+	const struct outline_field *type =
+		outline_find(outline, editor->entity, "content-type");
 	GString *text = g_string_new(line);
 
 	g_string_append(text, editor->request->newline);
 	if (field != NULL)
 		plan_change(plan, field->start, field->end - field->start, text);
 	else
-		plan_change(plan, type != NULL ? type->end : editor->entity->header_end, 0, text);
+		plan_change(plan, type != NULL ? type->end : editor->entity->header_end,
+			0, text);
 }
 
 /* Steps over one parameter's value at p: a quoted string or up to ';' or white space. */
@@ -522,7 +544,8 @@ static bool find_charset(const char *field, const char **start, const char **end
 			p = skip_value(p) - 1;
 			continue;
 		}
-		if (*p != ';' || g_ascii_strncasecmp(skip_blanks(p + 1), "charset", 7) != 0)
+		if (*p != ';' ||
+			g_ascii_strncasecmp(skip_blanks(p + 1), "charset", 7) != 0)
 			continue;
 		*start = skip_blanks(skip_blanks(p + 1) + 7);
 		if (**start != '=')
@@ -534,8 +557,10 @@ static bool find_charset(const char *field, const char **start, const char **end
 	return false;
 }
 
-/* Makes the label utf-8, keeping all else of the field. False when the field is too odd. */
-static bool plan_charset(const struct editor *editor, struct body_plan *plan, GError **error)
+/* Makes the label utf-8, keeping all else of the field. False when the field is too odd.
+ */
+static bool plan_charset(
+	const struct editor *editor, struct body_plan *plan, GError **error)
 {
 	const struct outline_field *field =
 		outline_find(editor->request->outline, editor->entity, "content-type");
@@ -544,7 +569,8 @@ static bool plan_charset(const struct editor *editor, struct body_plan *plan, GE
 	uint64_t at;
 
 	if (field == NULL) {
-		plan_field(editor, plan, "content-type", "Content-Type: text/plain; charset=utf-8");
+		plan_field(editor, plan, "content-type",
+			"Content-Type: text/plain; charset=utf-8");
 		return true;
 	}
 	if (!source_append(editor->request->source, field->start, field->end, raw, error))
@@ -570,7 +596,8 @@ static bool plan_charset(const struct editor *editor, struct body_plan *plan, GE
 }
 
 /* The whole part anew: its encoding stays, but identity becomes quoted-printable. */
-static void plan_whole(const struct editor *editor, struct body_plan *plan, const GString *edited)
+static void plan_whole(
+	const struct editor *editor, struct body_plan *plan, const GString *edited)
 {
 	GString *body;
 
@@ -587,7 +614,8 @@ static void plan_whole(const struct editor *editor, struct body_plan *plan, cons
 }
 
 /* The label alone changes where the octets that stay are the same in both charsets. */
-static bool plan_encoded(const struct editor *editor, struct body_plan *plan, GError **error)
+static bool plan_encoded(
+	const struct editor *editor, struct body_plan *plan, GError **error)
 {
 	g_autoptr(GString) edited = apply_changes(editor->text, editor->changes);
 	bool same_octets = !editor->to_utf8;
@@ -602,7 +630,8 @@ static bool plan_encoded(const struct editor *editor, struct body_plan *plan, GE
 	}
 	if (same_octets && editor->entity->content.encoding == HEADER_ENCODING_QP)
 		plan_qp(editor, plan);
-	else if (same_octets && editor->entity->content.encoding == HEADER_ENCODING_IDENTITY &&
+	else if (same_octets &&
+		 editor->entity->content.encoding == HEADER_ENCODING_IDENTITY &&
 		 fits_as_it_is(editor, edited))
 		plan_identity(editor, plan);
 	else
@@ -610,11 +639,27 @@ static bool plan_encoded(const struct editor *editor, struct body_plan *plan, GE
 	return true;
 }
 
+/* The same field twice: both would have to change. */
+static bool has_doubles(const struct editor *editor)
+{
+	const struct outline *outline = editor->request->outline;
+
+	for (size_t i = 0; i < editor->entity->n_fields; i++) {
+		const struct outline_field *field =
+			outline_field(outline, editor->entity->first_field + i);
+
+		if (outline_find(outline, editor->entity, field->name) != field)
+			return true;
+	}
+	return false;
+}
+
 static bool is_editable(const struct editor *editor)
 {
 	const struct outline_entity *entity = editor->entity;
 
 	return entity->blank_line && entity->kind == OUTLINE_LEAF &&
+	       !has_doubles(editor) &&
 	       entity->body_end - entity->body_start <= POLICY_BODY_BYTES &&
 	       !entity->content.charset_conflict && !entity->content.malformed &&
 	       entity->content.encoding != HEADER_ENCODING_UUENCODE &&
@@ -631,7 +676,8 @@ static bool read_part(struct editor *editor, bool *readable, GError **error)
 	editor->raw = g_string_new(NULL);
 	editor->text = g_string_new(NULL);
 	*readable = false;
-	if (!source_append(source, entity->body_start, entity->body_end, editor->raw, error) ||
+	if (!source_append(
+		    source, entity->body_start, entity->body_end, editor->raw, error) ||
 		!decode_text(source, entity->body_start, entity->body_end,
 			entity->content.encoding, editor->text, &violation, error))
 		return false;
@@ -639,7 +685,8 @@ static bool read_part(struct editor *editor, bool *readable, GError **error)
 	return true;
 }
 
-static bool plan_part(struct editor *editor, struct body_plan *plan, bool *planned, GError **error)
+static bool plan_part(
+	struct editor *editor, struct body_plan *plan, bool *planned, GError **error)
 {
 	GError *failure = NULL;
 
@@ -658,7 +705,8 @@ static bool plan_part(struct editor *editor, struct body_plan *plan, bool *plann
 	return false;
 }
 
-bool body_plan_new(struct body_plan **plan, const struct body_request *request, GError **error)
+bool body_plan_new(
+	struct body_plan **plan, const struct body_request *request, GError **error)
 {
 	struct editor editor = {
 		.request = request,
@@ -689,8 +737,8 @@ bool body_plan_apply(const struct body_plan *plan, struct splice *splice)
 	for (size_t i = 0; i < plan->changes->len; i++) {
 		const struct change *change = change_at(plan->changes, i);
 
-		if (!splice_replace(splice, change->offset, change->length, change->text->str,
-			    change->text->len))
+		if (!splice_replace(splice, change->offset, change->length,
+			    change->text->str, change->text->len))
 			return false;
 	}
 	return true;

@@ -1,9 +1,10 @@
 /*
- * body - one text/plain or text/html part with a block put into it, as edits of the original.
+ * body - one text/plain or text/html part with a block put into it, as edits of the
+ * original.
  *
- * Where the part's encoding and charset can carry the block, it is inserted and no other octet
- * changes. Else the part is encoded again, exactly; where even that cannot be, there is no
- * plan, and the part stays as it is.
+ * Where the part's encoding and charset can carry the block, it is inserted and no other
+ * octet changes. Else the part is encoded again, exactly; where even that cannot be,
+ * there is no plan, and the part stays as it is.
  *
  * Private to mime/. Pure but for reading the part.
  */
@@ -24,7 +25,7 @@ struct body_request {
 	size_t entity;
 	enum policy_role role;
 	enum mime_block_position position;
-	const char *newline; /* the message's */
+	const char *newline;  /* the message's */
 	const GString *block; /* UTF-8; ASCII for HTML; NULL: only the ids are replaced */
 	GHashTable *ids; /* content id as html_decode_id() gives it -> URL; NULL: none */
 };
@@ -32,7 +33,8 @@ struct body_request {
 struct body_plan;
 
 /* *plan is NULL when the part cannot be edited. False with MIME_ERROR_IO. */
-bool body_plan_new(struct body_plan **plan, const struct body_request *request, GError **error);
+bool body_plan_new(
+	struct body_plan **plan, const struct body_request *request, GError **error);
 
 /* False when an edit overlaps another. */
 bool body_plan_apply(const struct body_plan *plan, struct splice *splice);

@@ -22,8 +22,9 @@ static bool is_any(const char *text, const char *const *names)
 /* Does iconv see printable ASCII as itself? Asked for names that are in neither list. */
 static bool probe_ascii(const char *charset)
 {
-	static const char sample[] = "\r\n !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRS"
-				     "TUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+	static const char sample[] =
+		"\r\n !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRS"
+		"TUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
 	GIConv converter = g_iconv_open("UTF-8", charset);
 	g_autofree char *utf8 = NULL;
 
@@ -36,12 +37,12 @@ static bool probe_ascii(const char *charset)
 
 bool charset_holds_ascii(const char *charset)
 {
-	static const char *const extensions[] = { "us-ascii", "utf-8", "iso-8859-", "windows-125",
-		"cp125", "koi8-", "gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-",
-		"ks_c_5601", NULL };
-	static const char *const others[] = { "utf-16", "utf-32", "utf-7", "unicode-1-1-utf-7",
-		"ucs-", "iso-10646", "iso-2022-", "csiso2022", "hz", "ebcdic", "ibm037", "cp037",
-		NULL };
+	static const char *const extensions[] = { "us-ascii", "utf-8", "iso-8859-",
+		"windows-125", "cp125", "koi8-", "gb2312", "gbk", "gb18030", "big5",
+		"shift_jis", "euc-", "ks_c_5601", NULL };
+	static const char *const others[] = { "utf-16", "utf-32", "utf-7",
+		"unicode-1-1-utf-7", "ucs-", "iso-10646", "iso-2022-", "csiso2022", "hz",
+		"ebcdic", "ibm037", "cp037", NULL };
 
 	if (charset == NULL || *charset == '\0' || is_any(charset, extensions))
 		return true;
@@ -87,8 +88,7 @@ static char *convert(const char *text, size_t length, const char *to, const char
 	size_t *bytes_written)
 {
 	gsize read = 0, written = 0;
-	char *result =
-		g_convert(text, (gssize)length, to, from, &read, &written, NULL);
+	char *result = g_convert(text, (gssize)length, to, from, &read, &written, NULL);
 
 	if (result != NULL && read != length)
 		g_clear_pointer(&result, g_free);
@@ -97,7 +97,8 @@ static char *convert(const char *text, size_t length, const char *to, const char
 	return result;
 }
 
-char *charset_to_utf8(const char *charset, const char *text, size_t length, size_t *bytes_written)
+char *charset_to_utf8(
+	const char *charset, const char *text, size_t length, size_t *bytes_written)
 {
 	if (charset == NULL || *charset == '\0')
 		charset = "US-ASCII";

@@ -1,9 +1,9 @@
 /*
  * decode - content transfer encodings (RFC 2045, section 6), read strictly.
  *
- * Input that a careful and a lenient reader would decode differently is a violation: a static
- * text says which. What is odd but unambiguous (long lines, blank lines, white space between
- * base64 characters) decodes.
+ * Input that a careful and a lenient reader would decode differently is a violation: a
+ * static text says which. What is odd but unambiguous (long lines, blank lines, white
+ * space between base64 characters) decodes.
  *
  * Private to mime/. Pure but for decode_part(), which preads, writes and hashes.
  */
@@ -32,8 +32,8 @@ struct decoder {
 void decoder_init(struct decoder *decoder, enum header_encoding encoding);
 
 /*
- * Decodes length octets into out, which has room for length + DECODE_SLACK_BYTES: the number of
- * octets written. After a violation nothing more is decoded.
+ * Decodes length octets into out, which has room for length + DECODE_SLACK_BYTES: the
+ * number of octets written. After a violation nothing more is decoded.
  */
 enum { DECODE_SLACK_BYTES = DECODE_UU_LINE_BYTES };
 size_t decoder_push(struct decoder *decoder, const char *data, size_t length, char *out);
@@ -47,17 +47,19 @@ struct decode_result {
 	const char *violation; /* then the others mean nothing */
 };
 
-/* Decodes the range of source to out_fd (-1: only counts; no hash then). False: MIME_ERROR_IO. */
+/* Decodes the range of source to out_fd (-1: only counts; no hash then). False:
+ * MIME_ERROR_IO. */
 bool decode_part(struct source *source, uint64_t start, uint64_t end,
 	enum header_encoding encoding, int out_fd, struct decode_result *result,
 	GError **error);
 
 /*
- * Decodes a text body, which the caller bounds, for reading and for places in it: quoted-printable
- * leniently (qp_decode()), all else strictly. *violation says why it could not; false only with
- * MIME_ERROR_IO.
+ * Decodes a text body, which the caller bounds, for reading and for places in it:
+ * quoted-printable leniently (qp_decode()), all else strictly. *violation says why it
+ * could not; false only with MIME_ERROR_IO.
  */
 bool decode_text(struct source *source, uint64_t start, uint64_t end,
-	enum header_encoding encoding, GString *text, const char **violation, GError **error);
+	enum header_encoding encoding, GString *text, const char **violation,
+	GError **error);
 
 #endif

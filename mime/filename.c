@@ -20,8 +20,8 @@ static char *to_utf8(const char *name)
 	return text != NULL ? text : g_utf8_make_valid(name, -1);
 }
 
-/* Zero-width (non-)joiners are part of Indic and Persian words; the other format characters,
- * the bidi controls among them, only deceive. */
+/* Zero-width (non-)joiners are part of Indic and Persian words; the other format
+ * characters, the bidi controls among them, only deceive. */
 static bool is_dropped(gunichar c)
 {
 	switch (g_unichar_type(c)) {
@@ -155,9 +155,11 @@ static const struct {
 	{ "application/vnd.ms-powerpoint", "ppt" },
 	{ "application/vnd.oasis.opendocument.spreadsheet", "ods" },
 	{ "application/vnd.oasis.opendocument.text", "odt" },
-	{ "application/vnd.openxmlformats-officedocument.presentationml.presentation", "pptx" },
+	{ "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+		"pptx" },
 	{ "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx" },
-	{ "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx" },
+	{ "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+		"docx" },
 	{ "application/x-gzip", "gz" },
 	{ "application/x-tar", "tar" },
 	{ "application/x-x509-ca-cert", "crt" },
@@ -196,7 +198,8 @@ static const struct {
 
 char *filename_make(const char *media_type, size_t part)
 {
-	static const char *const majors[] = { "audio", "image", "video", "text", "message" };
+	static const char *const majors[] = { "audio", "image", "video", "text",
+		"message" };
 	const char *stem = "attachment", *extension = "bin";
 
 	if (strcmp(media_type, "application/ms-tnef") == 0)

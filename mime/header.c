@@ -80,8 +80,8 @@ static char *parse_media_type(const char *value, const char **rest)
 }
 
 /*
- * The parameter's value. Of several the one written as RFC 2231 says, else the first; *conflict
- * is set when two differ. GMime keeps all of them in its list.
+ * The parameter's value. Of several the one written as RFC 2231 says, else the first;
+ * *conflict is set when two differ. GMime keeps all of them in its list.
  */
 static char *parameter(GMimeParamList *list, const char *name, bool *conflict)
 {
@@ -121,8 +121,8 @@ static void mend_quotes(char *value)
 		memmove(value, value + 1, strlen(value));
 }
 
-/* The type, then parameters without a ';' between: "text/plain charset=x" is read by nobody
- * alike, so only what follows the first ';' counts. */
+/* The type, then parameters without a ';' between: "text/plain charset=x" is read by
+ * nobody alike, so only what follows the first ';' counts. */
 static const char *after_semicolon(const char *rest)
 {
 	const char *semicolon = strchr(rest, ';');
@@ -130,16 +130,74 @@ static const char *after_semicolon(const char *rest)
 	return semicolon != NULL ? semicolon + 1 : "";
 }
 
+/* "=?charset?B?" at p: its length, else 0. */
+static size_t base64_word(const char *p)
+{
+	size_t n;
+
+	if (p[0] != '=' || p[1] != '?')
+		return 0;
+	n = 2 + strcspn(p + 2, "? \t\"");
+	if (p[n] != '?' || g_ascii_toupper(p[n + 1]) != 'B' || p[n + 2] != '?')
+		return 0;
+	return n + 3;
+}
+
 /*
- * GMime takes "C:\temp\x.pdf" for quoted pairs, as RFC 2045 says; those who write it mean a
- * path. A backslash before a letter or digit within quotes becomes a slash.
+ * GMime decodes neighbouring base64 words of one charset as one, so that padding within
+ * ends the name. Where p is the padded end of such a word and another follows, both are
+ * made one word.
+ */
+static void join_base64_words(GString *text)
+{
+	size_t at = 0;
+
+	while (at < text->len) {
+		size_t head = base64_word(text->str + at);
+		size_t first = at + head, end, next, second, last;
+
+		if (head == 0) {
+			at++;
+			continue;
+		}
+		end = first + strcspn(text->str + first, "? \t\"");
+		next = end + 2 + strspn(text->str + MIN(end + 2, text->len), " \t");
+		at = first;
+		if (end == first || text->str[end - 1] != '=' || text->str[end] != '?' ||
+			text->str[end + 1] != '=' ||
+			base64_word(text->str + next) != head ||
+			g_ascii_strncasecmp(
+				text->str + first - head, text->str + next, head) != 0)
+			continue;
+		second = next + head;
+		last = second + strcspn(text->str + second, "? \t\"");
+		g_autofree char *a = g_strndup(text->str + first, end - first);
+		g_autofree char *b = g_strndup(text->str + second, last - second);
+		gsize a_bytes, b_bytes;
+		g_autofree guchar *a_data = g_base64_decode(a, &a_bytes);
+		g_autofree guchar *b_data = g_base64_decode(b, &b_bytes);
+		g_autoptr(GByteArray) data = g_byte_array_new();
+
+		g_byte_array_append(data, a_data, (guint)a_bytes);
+		g_byte_array_append(data, b_data, (guint)b_bytes);
+		g_autofree char *both = g_base64_encode(data->data, data->len);
+		g_string_erase(text, (gssize)first, (gssize)(last - first));
+		g_string_insert(text, (gssize)first, both);
+		at = first - head;
+	}
+}
+
+/*
+ * GMime takes "C:\temp\x.pdf" for quoted pairs, as RFC 2045 says; those who write it mean
+ * a path. A backslash before a letter or digit within quotes becomes a slash.
  */
 static GMimeParamList *parse_parameters(const char *text)
 {
-	g_autofree char *copy = g_strdup(text);
+	g_autoptr(GString) copy = g_string_new(text);
 	bool quoted = false;
 
-	for (char *p = copy; *p != '\0'; p++) {
+	join_base64_words(copy);
+	for (char *p = copy->str; *p != '\0'; p++) {
 		if (*p == '"')
 			quoted = !quoted;
 		else if (quoted && *p == '\\' && g_ascii_isalnum(p[1]))
@@ -147,7 +205,7 @@ static GMimeParamList *parse_parameters(const char *text)
 		else if (quoted && *p == '\\' && p[1] != '\0')
 			p++;
 	}
-	return g_mime_param_list_parse(NULL, copy);
+	return g_mime_param_list_parse(NULL, copy->str);
 }
 
 void header_parse_type(struct header_content *content, const char *value)

@@ -37,8 +37,8 @@ static bool name_is(const char *name, size_t length, const char *lower)
 
 static bool holds_raw_text(const char *name, size_t length)
 {
-	static const char *const elements[] = { "style", "script", "title", "textarea", "xmp",
-		"iframe", "noembed", "noframes", "plaintext" };
+	static const char *const elements[] = { "style", "script", "title", "textarea",
+		"xmp", "iframe", "noembed", "noframes", "plaintext" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(elements); i++)
 		if (name_is(name, length, elements[i]))
@@ -88,7 +88,8 @@ static size_t end_of_tag(const struct html_scanner *scanner, size_t at, bool *un
 		if (c == '>')
 			return at + 1;
 		if (state == BEFORE_VALUE && (c == '"' || c == '\'')) {
-			const char *end = memchr(text + at + 1, c, scanner->length - at - 1);
+			const char *end =
+				memchr(text + at + 1, c, scanner->length - at - 1);
 
 			if (end == NULL)
 				break;
@@ -103,7 +104,8 @@ static size_t end_of_tag(const struct html_scanner *scanner, size_t at, bool *un
 }
 
 /* A comment from its "<!--" on. */
-static size_t end_of_comment(const struct html_scanner *scanner, size_t at, bool *unclosed)
+static size_t end_of_comment(
+	const struct html_scanner *scanner, size_t at, bool *unclosed)
 {
 	*unclosed = false;
 	if (starts_at(scanner, at + 4, ">"))
@@ -182,7 +184,8 @@ static bool is_raw_tag(const struct html_scanner *scanner, size_t at, bool closi
 	       ends_name(scanner->text[name + scanner->raw_bytes]);
 }
 
-/* Where the raw text from at on ends. A script in "<!-- ... -->" may hold another's tags. */
+/* Where the raw text from at on ends. A script in "<!-- ... -->" may hold another's tags.
+ */
 static size_t end_of_raw(const struct html_scanner *scanner, size_t at)
 {
 	bool script = name_is(scanner->raw, scanner->raw_bytes, "script");
@@ -279,7 +282,8 @@ size_t html_top_of_body(const char *text, size_t length)
 
 	html_scanner_init(&scanner, text, length);
 	while (html_next(&scanner, &token)) {
-		if (token.unclosed || token.type == HTML_COMMENT || token.type == HTML_RAW)
+		if (token.unclosed || token.type == HTML_COMMENT ||
+			token.type == HTML_RAW)
 			continue;
 		if (token.type == HTML_START_TAG &&
 			name_is(token.name, token.name_bytes, "body"))
@@ -325,7 +329,8 @@ bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, c
 		if (place < 3 || g_ascii_strncasecmp(colon - 3, "cid", 3) != 0)
 			continue;
 		for (end = place + 1; end < length; end++)
-			if (g_ascii_isspace(text[end]) || strchr("\"'<>)", text[end]) != NULL)
+			if (g_ascii_isspace(text[end]) ||
+				strchr("\"'<>)", text[end]) != NULL)
 				break;
 		if (end == place + 1)
 			continue;
@@ -342,8 +347,8 @@ bool html_refers_to(const char *text, size_t length, const char *location)
 	size_t bytes = strlen(location);
 	const char *end = text + length;
 
-	for (const char *p = text; (p = memmem(p, (size_t)(end - p), location, bytes)) != NULL;
-		p++)
+	for (const char *p = text;
+		(p = memmem(p, (size_t)(end - p), location, bytes)) != NULL; p++)
 		if (p > text && strchr("\"'(= ", p[-1]) != NULL)
 			return true;
 	return false;

@@ -1,6 +1,6 @@
 /*
- * html - tags, comments and raw text of an HTML body by their offsets, as the HTML standard's
- * tokenizer cuts them (section 13.2.5), in constant memory and one pass.
+ * html - tags, comments and raw text of an HTML body by their offsets, as the HTML
+ * standard's tokenizer cuts them (section 13.2.5), in constant memory and one pass.
  *
  * Bytes in any charset that holds ASCII as it is. No tree is built: a body is edited by
  * inserting at offsets and never written anew.
@@ -23,8 +23,8 @@ enum html_type {
 
 struct html_token {
 	enum html_type type;
-	size_t start, end;       /* from '<' to behind '>' */
-	const char *name;        /* of a tag, or of the element that holds raw text */
+	size_t start, end; /* from '<' to behind '>' */
+	const char *name;  /* of a tag, or of the element that holds raw text */
 	size_t name_bytes;
 	bool unclosed; /* the text ends within it */
 };
@@ -43,19 +43,19 @@ void html_scanner_init(struct html_scanner *scanner, const char *text, size_t le
 /* False at the end. */
 bool html_next(struct html_scanner *scanner, struct html_token *token);
 
-/* Where a block goes so that it is shown: before the last </body>, or </html>, or the construct
- * that never ends, or at the end. */
+/* Where a block goes so that it is shown: before the last </body>, or </html>, or the
+ * construct that never ends, or at the end. */
 size_t html_end_of_body(const char *text, size_t length);
 
 /* Behind <body>, or </head>; html_end_of_body() when there is neither. */
 size_t html_top_of_body(const char *text, size_t length);
 
-/* An id in the form in which ids are compared: %XX and &amp; decoded, ASCII in lower case.
- * g_free(). */
+/* An id in the form in which ids are compared: %XX and &amp; decoded, ASCII in lower
+ * case. g_free(). */
 char *html_decode_id(const char *text, size_t length);
 
-/* The next "cid:" at or behind *at, in any context: its start (of "cid:"), the id decoded in
- * *id (g_free()), and *at behind it. False when there is none. */
+/* The next "cid:" at or behind *at, in any context: its start (of "cid:"), the id decoded
+ * in *id (g_free()), and *at behind it. False when there is none. */
 bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, char **id);
 
 /* True when location stands there as an attribute's value or in url(). */

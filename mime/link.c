@@ -1,8 +1,9 @@
 /*
- * link - a message without its attachments and with links in its bodies, as edits of a splice.
+ * link - a message without its attachments and with links in its bodies, as edits of a
+ * splice.
  *
- * An attachment goes with its delimiter line, up to the next one: what stands on either side
- * stays as it is. A multipart/mixed with one part left stays a multipart/mixed.
+ * An attachment goes with its delimiter line, up to the next one: what stands on either
+ * side stays as it is. A multipart/mixed with one part left stays a multipart/mixed.
  */
 #include "mime/mime.h"
 
@@ -44,13 +45,15 @@ static size_t n_entities(const struct linker *linker)
 
 static const struct mime_attachment *attachments_of(const struct linker *linker)
 {
-	return (const struct mime_attachment *)(const void *)linker->message->attachments->data;
+	return (const struct mime_attachment *)(const void *)
+		linker->message->attachments->data;
 }
 
-static void replace(struct linker *linker, uint64_t start, uint64_t end, const GString *text)
+static void replace(
+	struct linker *linker, uint64_t start, uint64_t end, const GString *text)
 {
-	if (!splice_replace(linker->splice, start, end - start, text != NULL ? text->str : "",
-		    text != NULL ? text->len : 0))
+	if (!splice_replace(linker->splice, start, end - start,
+		    text != NULL ? text->str : "", text != NULL ? text->len : 0))
 		linker->overlap = true;
 }
 
@@ -74,8 +77,8 @@ static void find_removed(struct linker *linker)
 
 		if (part->link || part->drop)
 			linker->removed[i] = true;
-		else if (entity_at(linker, i)->kind == OUTLINE_MULTIPART && left[i] == 0 &&
-			 !part->is_protected)
+		else if (entity_at(linker, i)->kind == OUTLINE_MULTIPART &&
+			 left[i] == 0 && !part->is_protected)
 			linker->removed[i] = true;
 		if (linker->removed[i] && parent != OUTLINE_NONE)
 			left[parent]--;
@@ -90,15 +93,16 @@ static bool is_emptied(const struct linker *linker, size_t multipart)
 	return true;
 }
 
-static void append_delimiter(const struct linker *linker, GString *out, size_t multipart,
-	const char *behind)
+static void append_delimiter(
+	const struct linker *linker, GString *out, size_t multipart, const char *behind)
 {
 	g_string_append_printf(
 		out, "--%s%s", entity_at(linker, multipart)->content.boundary, behind);
 }
 
 /* The end of a multipart that the sender did not close, now that we write there. */
-static void append_close(const struct linker *linker, GString *out, size_t multipart, uint64_t at)
+static void append_close(
+	const struct linker *linker, GString *out, size_t multipart, uint64_t at)
 {
 	append_delimiter(linker, out, multipart, "--");
 	if (at == linker->message->source.bytes)
@@ -130,7 +134,8 @@ static char *make_boundary(const struct linker *linker)
 	g_assert(digest != NULL);
 	EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
 	for (size_t i = 0; i < linker->n_links; i++)
-		EVP_DigestUpdate(digest, linker->links[i].url, strlen(linker->links[i].url));
+		EVP_DigestUpdate(
+			digest, linker->links[i].url, strlen(linker->links[i].url));
 	EVP_DigestFinal_ex(digest, hash, NULL);
 	EVP_MD_CTX_free(digest);
 	for (size_t i = 0; i < BOUNDARY_HASH_BYTES; i++)
@@ -156,8 +161,8 @@ static void append_text_part(
 {
 	bool qp = needs_qp(text);
 
-	g_string_append_printf(out, "Content-Type: text/%s; charset=utf-8%s", subtype,
-		linker->newline);
+	g_string_append_printf(
+		out, "Content-Type: text/%s; charset=utf-8%s", subtype, linker->newline);
 	g_string_append_printf(out, "Content-Transfer-Encoding: %s%s%s",
 		qp ? "quoted-printable" : "7bit", linker->newline, linker->newline);
 	if (g_str_has_suffix(text->str, linker->newline))
@@ -191,8 +196,10 @@ static void append_html(const struct linker *linker, GString *out)
 	append_text_part(linker, out, "html", text);
 }
 
-/* The parts of a multipart/alternative of text and HTML, from its first delimiter to its last. */
-static void append_alternatives(const struct linker *linker, GString *out, const char *boundary)
+/* The parts of a multipart/alternative of text and HTML, from its first delimiter to its
+ * last. */
+static void append_alternatives(
+	const struct linker *linker, GString *out, const char *boundary)
 {
 	const char *newline = linker->newline;
 
@@ -203,7 +210,8 @@ static void append_alternatives(const struct linker *linker, GString *out, const
 	g_string_append_printf(out, "%s--%s--%s", newline, boundary, newline);
 }
 
-/* The part that carries the links where no body does: text beside other text, else both. */
+/* The part that carries the links where no body does: text beside other text, else both.
+ */
 static void append_new_part(const struct linker *linker, GString *out, bool beside_text)
 {
 	g_autofree char *boundary = make_boundary(linker);
@@ -212,8 +220,9 @@ static void append_new_part(const struct linker *linker, GString *out, bool besi
 		append_plain(linker, out);
 		return;
 	}
-	g_string_append_printf(out, "Content-Type: multipart/alternative; boundary=\"%s\"%s%s",
-		boundary, linker->newline, linker->newline);
+	g_string_append_printf(out,
+		"Content-Type: multipart/alternative; boundary=\"%s\"%s%s", boundary,
+		linker->newline, linker->newline);
 	append_alternatives(linker, out, boundary);
 }
 
@@ -228,7 +237,8 @@ static bool has_doubles(const struct linker *linker)
 	const struct outline_entity *root = entity_at(linker, 0);
 
 	for (size_t i = 0; i < root->n_fields; i++) {
-		const struct outline_field *field = outline_field(outline, root->first_field + i);
+		const struct outline_field *field =
+			outline_field(outline, root->first_field + i);
 
 		if (outline_find(outline, root, field->name) != field)
 			return true;
@@ -236,8 +246,10 @@ static bool has_doubles(const struct linker *linker)
 	return false;
 }
 
-/* The top header's Content-* fields give way to one Content-Type, in the first one's place. */
-static void replace_top_fields(struct linker *linker, const char *subtype, const char *boundary)
+/* The top header's Content-* fields give way to one Content-Type, in the first one's
+ * place. */
+static void replace_top_fields(
+	struct linker *linker, const char *subtype, const char *boundary)
 {
 	const struct outline *outline = linker->message->outline;
 	const struct outline_entity *root = entity_at(linker, 0);
@@ -246,10 +258,11 @@ static void replace_top_fields(struct linker *linker, const char *subtype, const
 
 	if (outline_find(outline, root, "mime-version") == NULL)
 		g_string_append_printf(text, "MIME-Version: 1.0%s", linker->newline);
-	g_string_append_printf(text, "Content-Type: multipart/%s; boundary=\"%s\"%s", subtype,
-		boundary, linker->newline);
+	g_string_append_printf(text, "Content-Type: multipart/%s; boundary=\"%s\"%s",
+		subtype, boundary, linker->newline);
 	for (size_t i = 0; i < root->n_fields; i++) {
-		const struct outline_field *field = outline_field(outline, root->first_field + i);
+		const struct outline_field *field =
+			outline_field(outline, root->first_field + i);
 		bool lines = strcmp(field->name, "lines") == 0;
 
 		if (!is_content_field(field) && !lines)
@@ -284,19 +297,21 @@ static void append_moved_fields(const struct linker *linker, GString *out, GErro
 	const struct outline_entity *root = entity_at(linker, 0);
 
 	for (size_t i = 0; i < root->n_fields; i++) {
-		const struct outline_field *field = outline_field(outline, root->first_field + i);
+		const struct outline_field *field =
+			outline_field(outline, root->first_field + i);
 
-		if (is_content_field(field) && strcmp(field->name, "content-length") != 0 &&
+		if (is_content_field(field) &&
+			strcmp(field->name, "content-length") != 0 &&
 			strcmp(field->name, "content-md5") != 0 &&
-			!source_append(&linker->message->source, field->start, field->end, out,
-				error))
+			!source_append(&linker->message->source, field->start, field->end,
+				out, error))
 			return;
 	}
 }
 
 /*
- * The message becomes the first part of a multipart/mixed, the links the second: for messages
- * whose own structure has no place for one more text.
+ * The message becomes the first part of a multipart/mixed, the links the second: for
+ * messages whose own structure has no place for one more text.
  */
 static bool wrap_root(struct linker *linker, bool beside_text, GError **error)
 {
@@ -319,7 +334,8 @@ static bool wrap_root(struct linker *linker, bool beside_text, GError **error)
 	g_string_append(before, linker->newline);
 	replace_top_fields(linker, "mixed", boundary);
 	replace(linker, root->body_start, root->body_start, before);
-	g_string_append_printf(behind, "%s--%s%s", linker->newline, boundary, linker->newline);
+	g_string_append_printf(
+		behind, "%s--%s%s", linker->newline, boundary, linker->newline);
 	append_new_part(linker, behind, beside_text);
 	g_string_append_printf(
 		behind, "%s--%s--%s", linker->newline, boundary, linker->newline);
@@ -328,14 +344,17 @@ static bool wrap_root(struct linker *linker, bool beside_text, GError **error)
 	return true;
 }
 
-/* Multiparts in which parts stand one after the other (RFC 2046, section 5.1.3 and 5.1.7). */
+/* Multiparts in which parts stand one after the other (RFC 2046, section 5.1.3
+ * and 5.1.7). */
 static bool is_sequence(const struct linker *linker, size_t i)
 {
-	static const char *const others[] = { "multipart/alternative", "multipart/related",
-		"multipart/digest", "multipart/appledouble", "multipart/signed",
-		"multipart/encrypted", "multipart/report", "multipart/byteranges" };
+	static const char *const others[] = { "multipart/alternative",
+		"multipart/related", "multipart/digest", "multipart/appledouble",
+		"multipart/signed", "multipart/encrypted", "multipart/report",
+		"multipart/byteranges" };
 
-	if (entity_at(linker, i)->kind != OUTLINE_MULTIPART || part_at(linker, i)->is_protected)
+	if (entity_at(linker, i)->kind != OUTLINE_MULTIPART ||
+		part_at(linker, i)->is_protected)
 		return false;
 	for (size_t k = 0; k < G_N_ELEMENTS(others); k++)
 		if (header_is(&entity_at(linker, i)->content, others[k]))
@@ -419,7 +438,8 @@ static GHashTable *shown_ids(const struct linker *linker)
 		if (id == NULL || !part_at(linker, i)->referenced)
 			continue;
 		if (ids == NULL)
-			ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+			ids = g_hash_table_new_full(
+				g_str_hash, g_str_equal, g_free, NULL);
 		g_hash_table_insert(ids, html_decode_id(id, strlen(id)),
 			(gpointer)(uintptr_t)linker->links[k].url);
 	}
@@ -433,7 +453,8 @@ struct bodies {
 	bool complete; /* every body has a plan */
 };
 
-static bool plan_bodies(struct linker *linker, bool with_block, struct bodies *bodies, GError **error)
+static bool plan_bodies(
+	struct linker *linker, bool with_block, struct bodies *bodies, GError **error)
 {
 	struct body_request request = {
 		.outline = linker->message->outline,
@@ -486,7 +507,8 @@ static void apply_bodies(struct linker *linker, const struct bodies *bodies)
 	}
 }
 
-/* The links go into all bodies, or where one cannot carry them, into a part beside them. */
+/* The links go into all bodies, or where one cannot carry them, into a part beside them.
+ */
 static bool place_links(struct linker *linker, GError **error)
 {
 	struct bodies bodies;
@@ -494,7 +516,8 @@ static bool place_links(struct linker *linker, GError **error)
 
 	if (ok && (bodies.n == 0 || !bodies.complete)) {
 		free_bodies(&bodies);
-		ok = plan_bodies(linker, false, &bodies, error) && add_part(linker, error);
+		ok = plan_bodies(linker, false, &bodies, error) &&
+		     add_part(linker, error);
 	}
 	if (ok)
 		apply_bodies(linker, &bodies);

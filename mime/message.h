@@ -17,10 +17,10 @@ struct mime_message {
 	struct source source;
 	struct outline *outline;
 	const char *untouched; /* why the whole message stays, or NULL */
-	GArray *parts;         /* struct policy_part, one for each entity; NULL: not understood */
-	GArray *attachments;   /* struct mime_attachment; their texts are the parts' */
-	GArray *entities;      /* size_t: which entity each attachment is */
-	GArray *decisions;     /* struct mime_decision, one for each leaf */
+	GArray *parts; /* struct policy_part, one for each entity; NULL: not understood */
+	GArray *attachments; /* struct mime_attachment; their texts are the parts' */
+	GArray *entities;    /* size_t: which entity each attachment is */
+	GArray *decisions;   /* struct mime_decision, one for each leaf */
 };
 
 #endif

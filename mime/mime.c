@@ -9,7 +9,7 @@
 #include "mime/message.h"
 #include <gmime/gmime.h>
 
-G_DEFINE_QUARK(mime-error-quark, mime_error)
+G_DEFINE_QUARK(mime - error - quark, mime_error)
 
 void mime_settings_init(struct mime_settings *settings)
 {
@@ -58,8 +58,10 @@ static bool read_outline(struct mime_message *message, GError **error)
 
 static void add_attachment(struct mime_message *message, size_t entity)
 {
-	struct policy_part *part = &g_array_index(message->parts, struct policy_part, entity);
-	const char *media_type = outline_entity(message->outline, entity)->content.media_type;
+	struct policy_part *part =
+		&g_array_index(message->parts, struct policy_part, entity);
+	const char *media_type =
+		outline_entity(message->outline, entity)->content.media_type;
 	struct mime_attachment attachment = {
 		.part = part->number,
 		.media_type = media_type,
@@ -80,7 +82,8 @@ static void list_parts(struct mime_message *message)
 			&g_array_index(message->parts, struct policy_part, i);
 		struct mime_decision decision = {
 			.part = part->number,
-			.media_type = outline_entity(message->outline, i)->content.media_type,
+			.media_type =
+				outline_entity(message->outline, i)->content.media_type,
 			.linked = part->link,
 			.reason = part->reason,
 		};
@@ -94,8 +97,8 @@ static void list_parts(struct mime_message *message)
 	}
 }
 
-struct mime_message *mime_message_new(
-	int fd, uint64_t original_bytes, const struct mime_settings *settings, GError **error)
+struct mime_message *mime_message_new(int fd, uint64_t original_bytes,
+	const struct mime_settings *settings, GError **error)
 {
 	struct mime_message *message = g_new0(struct mime_message, 1);
 
@@ -110,8 +113,8 @@ struct mime_message *mime_message_new(
 	}
 	if (message->untouched != NULL)
 		return message;
-	message->parts = policy_decide(message->outline, &message->source, &message->settings,
-		&message->untouched, error);
+	message->parts = policy_decide(message->outline, &message->source,
+		&message->settings, &message->untouched, error);
 	if (message->parts == NULL)
 		mime_message_free(&message);
 	else
@@ -132,12 +135,14 @@ size_t mime_message_decisions(
 }
 
 /* The attachment stays in the message after all. */
-static void keep_attachment(struct mime_message *message, size_t index, const char *reason)
+static void keep_attachment(
+	struct mime_message *message, size_t index, const char *reason)
 {
 	size_t entity = g_array_index(message->entities, size_t, index);
-	struct policy_part *part = &g_array_index(message->parts, struct policy_part, entity);
-	struct mime_decision *decision =
-		&g_array_index(message->decisions, struct mime_decision, part->number - 1);
+	struct policy_part *part =
+		&g_array_index(message->parts, struct policy_part, entity);
+	struct mime_decision *decision = &g_array_index(
+		message->decisions, struct mime_decision, part->number - 1);
 
 	part->link = false;
 	part->reason = reason;
@@ -145,6 +150,24 @@ static void keep_attachment(struct mime_message *message, size_t index, const ch
 	decision->reason = reason;
 	g_array_remove_index(message->attachments, (guint)index);
 	g_array_remove_index(message->entities, (guint)index);
+}
+
+/* With nothing linked, what would have been taken out beside it stays. */
+static void keep_drops(struct mime_message *message)
+{
+	if (message->attachments->len > 0 || message->parts == NULL)
+		return;
+	for (size_t i = 0; i < message->parts->len; i++) {
+		struct policy_part *part =
+			&g_array_index(message->parts, struct policy_part, i);
+
+		if (!part->drop)
+			continue;
+		part->drop = false;
+		part->reason = "an alternative of the body";
+		g_array_index(message->decisions, struct mime_decision, part->number - 1)
+			.reason = part->reason;
+	}
 }
 
 static bool extract_one(struct mime_message *message, size_t index, int fd,
@@ -163,8 +186,8 @@ bool mime_message_extract(
 	size_t index = 0;
 
 	while (index < message->attachments->len) {
-		struct mime_attachment *attachment =
-			&g_array_index(message->attachments, struct mime_attachment, index);
+		struct mime_attachment *attachment = &g_array_index(
+			message->attachments, struct mime_attachment, index);
 		int fd = output->open_output(output->context, index, error);
 		struct decode_result result;
 
@@ -179,13 +202,15 @@ bool mime_message_extract(
 		memcpy(attachment->sha256, result.sha256, sizeof(attachment->sha256));
 		index++;
 	}
+	keep_drops(message);
 	return true;
 }
 
 size_t mime_message_attachments(
 	const struct mime_message *message, const struct mime_attachment **attachments)
 {
-	*attachments = (const struct mime_attachment *)(const void *)message->attachments->data;
+	*attachments =
+		(const struct mime_attachment *)(const void *)message->attachments->data;
 	return message->attachments->len;
 }
 

@@ -8,7 +8,8 @@
 
 enum { FIELDS_MAX = 20 * 1000, DELIMITER_LINE_BYTES = 1024 };
 
-/* A multipart whose delimiters are looked for. Closed ones too, until an outer one ends them. */
+/* A multipart whose delimiters are looked for. Closed ones too, until an outer one ends
+ * them. */
 struct open_multipart {
 	size_t entity;
 	const char *boundary; /* the entity's */
@@ -23,8 +24,8 @@ struct outline {
 	GArray *open;     /* struct open_multipart, outermost first */
 	size_t current;   /* entity being read */
 	bool in_header;
-	bool field_seen;  /* in this header block, of any name */
-	bool field_kept;  /* the last field is the last of fields, its value still grows */
+	bool field_seen; /* in this header block, of any name */
+	bool field_kept; /* the last field is the last of fields, its value still grows */
 	GString *value;
 	bool bare_lf;
 	bool first_line;
@@ -48,8 +49,8 @@ struct outline {
 struct line {
 	const char *text;
 	size_t length;
-	uint64_t start, end;   /* end is behind the line break */
-	size_t break_before;   /* bytes of the line break before start */
+	uint64_t start, end; /* end is behind the line break */
+	size_t break_before; /* bytes of the line break before start */
 };
 
 static struct outline_entity *entity_at(const struct outline *outline, size_t i)
@@ -134,14 +135,16 @@ static size_t enclosing_message(const struct outline *outline, size_t i)
 static void truncate_open(struct outline *outline, size_t entity)
 {
 	while (outline->open->len > 0 &&
-		g_array_index(outline->open, struct open_multipart, outline->open->len - 1)
+		g_array_index(
+			outline->open, struct open_multipart, outline->open->len - 1)
 				.entity > entity)
 		g_array_set_size(outline->open, outline->open->len - 1);
 }
 
 /*
- * The current entity makes no sense. Within an attached message only that message is not looked
- * into any more: it stays or goes as one piece. Else the whole message is not understood.
+ * The current entity makes no sense. Within an attached message only that message is not
+ * looked into any more: it stays or goes as one piece. Else the whole message is not
+ * understood.
  */
 static void fail_entity(struct outline *outline, const char *reason)
 {
@@ -155,7 +158,8 @@ static void fail_entity(struct outline *outline, const char *reason)
 	entity = entity_at(outline, message);
 	truncate_open(outline, message);
 	outline->field_kept = false;
-	g_array_set_size(outline->fields, (guint)(entity->first_field + entity->n_fields));
+	g_array_set_size(
+		outline->fields, (guint)(entity->first_field + entity->n_fields));
 	g_array_set_size(outline->entities, (guint)message + 1);
 	entity->kind = OUTLINE_LEAF;
 	outline->current = message;
@@ -191,7 +195,8 @@ static enum match match_one(const struct open_multipart *open, const struct line
 	return MATCH_NONE;
 }
 
-static enum match match_delimiter(struct outline *outline, const struct line *line, size_t *level)
+static enum match match_delimiter(
+	struct outline *outline, const struct line *line, size_t *level)
 {
 	enum match found = MATCH_NONE;
 
@@ -235,14 +240,15 @@ static void end_entities(struct outline *outline, size_t multipart, uint64_t bod
 	}
 }
 
-static void on_delimiter(struct outline *outline, enum match match, size_t level,
-	const struct line *line)
+static void on_delimiter(
+	struct outline *outline, enum match match, size_t level, const struct line *line)
 {
 	size_t i = g_array_index(outline->open, struct open_multipart, level).entity;
 
 	if (entity_at(outline, i)->closed) {
 		if (match == MATCH_DELIMITER)
-			fail(outline, "a delimiter stands behind the end of its multipart");
+			fail(outline,
+				"a delimiter stands behind the end of its multipart");
 		return;
 	}
 	end_entities(outline, i, line->start - line->break_before, line->start);
@@ -265,7 +271,8 @@ static void on_delimiter(struct outline *outline, enum match match, size_t level
 static void open_multipart(struct outline *outline, size_t i)
 {
 	struct outline_entity *entity = entity_at(outline, i);
-	struct open_multipart open = { .entity = i, .boundary = entity->content.boundary };
+	struct open_multipart open = { .entity = i,
+		.boundary = entity->content.boundary };
 
 	if (open.boundary == NULL || *open.boundary == '\0') {
 		fail_entity(outline, "a multipart without a boundary");
@@ -277,7 +284,8 @@ static void open_multipart(struct outline *outline, size_t i)
 		return;
 	}
 	for (size_t k = 0; k < outline->open->len; k++) {
-		if (strcmp(g_array_index(outline->open, struct open_multipart, k).boundary,
+		if (strcmp(g_array_index(outline->open, struct open_multipart, k)
+				    .boundary,
 			    open.boundary) == 0) {
 			fail(outline, "a multipart within another of the same boundary");
 			return;
@@ -314,7 +322,8 @@ static bool read_fields(struct outline *outline, struct outline_entity *entity)
 			if (first == NULL) {
 				first = field->value;
 				known[k].parse(&entity->content, first);
-			} else if (!known[k].may_repeat || strcmp(first, field->value) != 0) {
+			} else if (!known[k].may_repeat ||
+				   strcmp(first, field->value) != 0) {
 				return false;
 			}
 		}
@@ -322,11 +331,13 @@ static bool read_fields(struct outline *outline, struct outline_entity *entity)
 	return true;
 }
 
-static const char *default_type(const struct outline *outline, const struct outline_entity *entity)
+static const char *default_type(
+	const struct outline *outline, const struct outline_entity *entity)
 {
 	/* RFC 2046, section 5.1.5. */
 	if (entity->parent != OUTLINE_NONE &&
-		header_is(&entity_at(outline, entity->parent)->content, "multipart/digest"))
+		header_is(
+			&entity_at(outline, entity->parent)->content, "multipart/digest"))
 		return "message/rfc822";
 	return "text/plain";
 }
@@ -365,7 +376,8 @@ static void end_header(struct outline *outline, uint64_t header_end, uint64_t bo
 	}
 	if (header_starts(&entity->content, "multipart/")) {
 		if (entity->content.boundary_conflict)
-			fail_entity(outline, "two boundary parameters contradict each other");
+			fail_entity(
+				outline, "two boundary parameters contradict each other");
 		else
 			open_multipart(outline, i);
 	} else if ((header_is(&entity->content, "message/rfc822") ||
@@ -380,7 +392,8 @@ static void end_header(struct outline *outline, uint64_t header_end, uint64_t bo
 	}
 }
 
-/* The length of a field's name in front of its colon; 0: it is no field (RFC 5322, 2.2). */
+/* The length of a field's name in front of its colon; 0: it is no field (RFC 5322, 2.2).
+ */
 static size_t name_length(const struct line *line)
 {
 	for (size_t i = 0; i < line->length; i++) {
@@ -394,7 +407,8 @@ static size_t name_length(const struct line *line)
 	return 0;
 }
 
-static void start_field(struct outline *outline, const struct line *line, size_t name_bytes)
+static void start_field(
+	struct outline *outline, const struct line *line, size_t name_bytes)
 {
 	struct outline_field field = { .start = line->start, .end = line->end };
 
@@ -405,7 +419,8 @@ static void start_field(struct outline *outline, const struct line *line, size_t
 		return;
 	}
 	if (!(name_bytes > 8 && g_ascii_strncasecmp(line->text, "content-", 8) == 0) &&
-		!(name_bytes == 12 && g_ascii_strncasecmp(line->text, "mime-version", 12) == 0) &&
+		!(name_bytes == 12 &&
+			g_ascii_strncasecmp(line->text, "mime-version", 12) == 0) &&
 		!(name_bytes == 5 && g_ascii_strncasecmp(line->text, "lines", 5) == 0))
 		return;
 	if (memchr(line->text, '\0', line->length) != NULL) {
@@ -442,7 +457,8 @@ static void count_header(struct outline *outline, const struct line *line)
 
 	outline->header_bytes += line->end - line->start;
 	if (line->end - entity->header_start > outline->limits.header_bytes ||
-		outline->header_bytes > outline->limits.header_bytes * OUTLINE_HEADER_BLOCKS)
+		outline->header_bytes >
+			outline->limits.header_bytes * OUTLINE_HEADER_BLOCKS)
 		fail(outline, "too large a header");
 }
 
@@ -478,8 +494,9 @@ static void on_header_line(struct outline *outline, const struct line *line)
 	if (name_bytes > 0) {
 		start_field(outline, line, name_bytes);
 	} else if (!(first && line->length > 5 && memcmp(line->text, "From ", 5) == 0)) {
-		fail_entity(outline, outline->field_seen ? "a line in a header is no header field"
-							 : "a message or part has no header");
+		fail_entity(outline, outline->field_seen
+					     ? "a line in a header is no header field"
+					     : "a message or part has no header");
 	}
 }
 
@@ -492,8 +509,8 @@ static void on_body_line(struct outline *outline, const struct line *line)
 		on_delimiter(outline, match, level, line);
 }
 
-static void on_line(struct outline *outline, const char *text, size_t length, uint64_t start,
-	size_t break_before)
+static void on_line(struct outline *outline, const char *text, size_t length,
+	uint64_t start, size_t break_before)
 {
 	struct line line = {
 		.text = text,
@@ -530,8 +547,8 @@ static size_t break_before(const struct outline *outline, const char *data, size
 }
 
 /* The next place from at on where a line begins with '-'; length when there is none. */
-static size_t next_dash_line(const struct outline *outline, const char *data, size_t at,
-	size_t length)
+static size_t next_dash_line(
+	const struct outline *outline, const char *data, size_t at, size_t length)
 {
 	if (outline->at_line_start && at == 0 && data[0] == '-')
 		return 0;
@@ -556,7 +573,8 @@ static size_t next_dash_line(const struct outline *outline, const char *data, si
 /* Collects a line that a block has cut. Returns how much of data it took. */
 static size_t collect_line(struct outline *outline, const char *data, size_t length)
 {
-	size_t most = outline->in_header ? outline->limits.header_bytes : DELIMITER_LINE_BYTES;
+	size_t most =
+		outline->in_header ? outline->limits.header_bytes : DELIMITER_LINE_BYTES;
 	const char *end = memchr(data, '\n', length);
 	size_t n = end != NULL ? (size_t)(end - data) + 1 : length;
 
@@ -572,8 +590,8 @@ static size_t collect_line(struct outline *outline, const char *data, size_t len
 		return n;
 	outline->in_line = false;
 	if (!outline->line_too_long)
-		on_line(outline, outline->line->str, outline->line->len, outline->line_start,
-			outline->line_break_before);
+		on_line(outline, outline->line->str, outline->line->len,
+			outline->line_start, outline->line_break_before);
 	return n;
 }
 
@@ -617,8 +635,8 @@ bool outline_feed(struct outline *outline, const char *data, size_t length)
 			begin_line(outline, data, at);
 			continue;
 		}
-		on_line(outline, data + at, (size_t)(end - data) + 1 - at, outline->offset + at,
-			break_before(outline, data, at));
+		on_line(outline, data + at, (size_t)(end - data) + 1 - at,
+			outline->offset + at, break_before(outline, data, at));
 		at = (size_t)(end - data) + 1;
 	}
 	remember_tail(outline, data, length);
@@ -642,11 +660,12 @@ static void close_childless(struct outline *outline)
 bool outline_finish(struct outline *outline)
 {
 	if (outline->reason == NULL && outline->in_line && !outline->line_too_long)
-		on_line(outline, outline->line->str, outline->line->len, outline->line_start,
-			outline->line_break_before);
+		on_line(outline, outline->line->str, outline->line->len,
+			outline->line_start, outline->line_break_before);
 	if (outline->reason == NULL && outline->offset == 0)
 		fail(outline, "the message is empty");
-	/* An attached message may end within its header, and that message may hold another. */
+	/* An attached message may end within its header, and that message may hold
+	 * another. */
 	while (outline->reason == NULL && outline->in_header)
 		end_header(outline, outline->offset, outline->offset, false);
 	if (outline->reason == NULL) {
@@ -676,8 +695,8 @@ const struct outline_field *outline_field(const struct outline *outline, size_t 
 	return field_at(outline, i);
 }
 
-const struct outline_field *outline_find(
-	const struct outline *outline, const struct outline_entity *entity, const char *name)
+const struct outline_field *outline_find(const struct outline *outline,
+	const struct outline_entity *entity, const char *name)
 {
 	for (size_t i = 0; i < entity->n_fields; i++)
 		if (strcmp(field_at(outline, entity->first_field + i)->name, name) == 0)

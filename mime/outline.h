@@ -1,13 +1,13 @@
 /*
  * outline - where each entity of a message begins and ends, found in one pass.
  *
- * A push parser: fed with bytes however they are cut, while they arrive or from a file. It keeps
- * no content, only offsets and Content-* fields, and everything that a sender can make grow has
- * a ceiling: over one of them, or where two mail programs would see different parts, the
- * message gets a reason and is not understood at all.
+ * A push parser: fed with bytes however they are cut, while they arrive or from a file.
+ * It keeps no content, only offsets and Content-* fields, and everything that a sender
+ * can make grow has a ceiling: over one of them, or where two mail programs would see
+ * different parts, the message gets a reason and is not understood at all.
  *
- * Delimiters are compared as whole lines (RFC 2046, section 5.1.1), so that one boundary may be
- * the beginning of another. message/rfc822 is looked into for its structure only.
+ * Delimiters are compared as whole lines (RFC 2046, section 5.1.1), so that one boundary
+ * may be the beginning of another. message/rfc822 is looked into for its structure only.
  *
  * Private to mime/. Pure. Thread: its owner's.
  */
@@ -30,14 +30,15 @@ struct outline_limits {
 /* Further ceilings, far above what mail programs write. */
 enum {
 	OUTLINE_FIELD_BYTES = 64 * 1024, /* one Content-* field */
-	OUTLINE_HEADER_BLOCKS = 4,       /* all header blocks together, times header_bytes */
+	OUTLINE_HEADER_BLOCKS = 4, /* all header blocks together, times header_bytes */
 	OUTLINE_DASH_LINES = 1000 * 1000,
 	OUTLINE_BOUNDARY_BYTES = 250, /* RFC 2046 allows 70 */
 };
 
 enum outline_kind { OUTLINE_LEAF, OUTLINE_MULTIPART, OUTLINE_MESSAGE };
 
-/* A Content-* field, MIME-Version or Lines: the octets of its lines, line breaks included. */
+/* A Content-* field, MIME-Version or Lines: the octets of its lines, line breaks
+ * included. */
 struct outline_field {
 	char *name;  /* lower case */
 	char *value; /* unfolded, without the white space around it */
@@ -49,14 +50,16 @@ struct outline_entity {
 	size_t parent; /* OUTLINE_NONE: the message itself */
 	size_t depth;
 	enum outline_kind kind;
-	uint64_t delimiter_start; /* of the delimiter line that opens it; else header_start */
+	uint64_t delimiter_start; /* of the delimiter line that opens it; else
+				     header_start */
 	uint64_t header_start;
 	uint64_t header_end; /* behind its last field */
 	uint64_t body_start;
-	uint64_t body_end;   /* the line break before a delimiter belongs to the delimiter */
-	uint64_t region_end; /* of a child of a multipart: the next delimiter line's start, or
-				the end of an unclosed multipart */
-	bool blank_line;     /* an empty line ends the header */
+	uint64_t
+		body_end; /* the line break before a delimiter belongs to the delimiter */
+	uint64_t region_end;   /* of a child of a multipart: the next delimiter line's
+				  start, or   the end of an unclosed multipart */
+	bool blank_line;       /* an empty line ends the header */
 	bool ended_by_sibling; /* region_end is a delimiter line of its own parent */
 	/* Multiparts only. */
 	size_t children;
@@ -71,7 +74,8 @@ struct outline;
 
 struct outline *outline_new(const struct outline_limits *limits);
 
-/* False when the message cannot be understood (see outline_reason()): no more is needed. */
+/* False when the message cannot be understood (see outline_reason()): no more is needed.
+ */
 bool outline_feed(struct outline *outline, const char *data, size_t length);
 
 /* After the last byte, once. False as outline_feed(). */
@@ -86,8 +90,8 @@ const struct outline_entity *outline_entity(const struct outline *outline, size_
 const struct outline_field *outline_field(const struct outline *outline, size_t i);
 
 /* The entity's field of that lower-case name, or NULL. */
-const struct outline_field *outline_find(
-	const struct outline *outline, const struct outline_entity *entity, const char *name);
+const struct outline_field *outline_find(const struct outline *outline,
+	const struct outline_entity *entity, const char *name);
 
 /* True when the message's lines end in LF alone. Judged by its first line. */
 bool outline_bare_lf(const struct outline *outline);

@@ -2,7 +2,8 @@
  * policy - the decision for each part of a message, each with its reason.
  * Leaves to mime.c the decoding, to link.c what the decisions do to the message.
  *
- * Parents stand before their children in the outline, so one pass in reading order suffices.
+ * Parents stand before their children in the outline, so one pass in reading order
+ * suffices.
  */
 #include "mime/policy.h"
 
@@ -16,9 +17,10 @@ struct policy {
 	const struct outline *outline;
 	struct source *source;
 	const struct mime_settings *settings;
-	GArray *parts;       /* struct policy_part */
-	bool unread_html;    /* an HTML body could not be read: what it refers to is unknown */
-	GHashTable *cids;    /* what HTML bodies refer to, as html_next_cid() gives it */
+	GArray *parts;    /* struct policy_part */
+	bool unread_html; /* an HTML body could not be read: what it refers to is unknown
+			   */
+	GHashTable *cids; /* what HTML bodies refer to, as html_next_cid() gives it */
 };
 
 static const struct outline_entity *entity_at(const struct policy *policy, size_t i)
@@ -92,8 +94,8 @@ static bool is_signature(const struct header_content *content)
 }
 
 /*
- * Why a multipart and all in it stays as it is, or NULL. PGP/MIME and S/MIME are known also by
- * their parts: some mail servers turn them into multipart/mixed.
+ * Why a multipart and all in it stays as it is, or NULL. PGP/MIME and S/MIME are known
+ * also by their parts: some mail servers turn them into multipart/mixed.
  */
 static const char *protection_of(const struct policy *policy, size_t i)
 {
@@ -147,7 +149,8 @@ static void survey(struct policy *policy)
 			parent = part_at(policy, entity->parent);
 			part->is_protected = parent->is_protected;
 			part->reason = parent->reason;
-			/* What is within an attached message has no decision of its own. */
+			/* What is within an attached message has no decision of its own.
+			 */
 			if (entity_at(policy, entity->parent)->kind == OUTLINE_MESSAGE) {
 				part->is_protected = true;
 				part->reason = "within a forwarded message";
@@ -158,7 +161,8 @@ static void survey(struct policy *policy)
 				continue;
 		}
 		if (entity->kind == OUTLINE_MULTIPART) {
-			const char *reason = part->is_protected ? NULL : protection_of(policy, i);
+			const char *reason =
+				part->is_protected ? NULL : protection_of(policy, i);
 
 			if (reason != NULL) {
 				part->is_protected = true;
@@ -193,18 +197,21 @@ static bool parent_is(const struct policy *policy, size_t i, const char *media_t
 {
 	size_t parent = entity_at(policy, i)->parent;
 
-	return parent != OUTLINE_NONE && header_is(content_at(policy, parent), media_type);
+	return parent != OUTLINE_NONE &&
+	       header_is(content_at(policy, parent), media_type);
 }
 
-/* text/plain and text/html can be the body. A named one only where a body must be: as the whole
- * message, as an alternative, or as a related group's root. */
-static enum policy_role candidate(const struct policy *policy, size_t i, bool name_allowed)
+/* text/plain and text/html can be the body. A named one only where a body must be: as the
+ * whole message, as an alternative, or as a related group's root. */
+static enum policy_role candidate(
+	const struct policy *policy, size_t i, bool name_allowed)
 {
 	const struct header_content *content = content_at(policy, i);
 	const struct policy_part *part = part_at(policy, i);
 
-	if (!part->leaf || part->is_protected || entity_at(policy, i)->kind != OUTLINE_LEAF ||
-		content->malformed || content->disposition == HEADER_DISPOSITION_ATTACHMENT)
+	if (!part->leaf || part->is_protected ||
+		entity_at(policy, i)->kind != OUTLINE_LEAF || content->malformed ||
+		content->disposition == HEADER_DISPOSITION_ATTACHMENT)
 		return POLICY_NO_BODY;
 	if (part->file_name != NULL && i != 0 && !name_allowed &&
 		!parent_is(policy, i, "multipart/alternative"))
@@ -260,7 +267,8 @@ static bool is_shown_html(const struct policy *policy, size_t i)
 
 	if (!part->leaf || part->is_protected || !header_is(content, "text/html"))
 		return false;
-	return part->role == POLICY_HTML_BODY || parent_is(policy, i, "multipart/related") ||
+	return part->role == POLICY_HTML_BODY ||
+	       parent_is(policy, i, "multipart/related") ||
 	       parent_is(policy, i, "multipart/alternative") ||
 	       (part->file_name == NULL &&
 		       content->disposition != HEADER_DISPOSITION_ATTACHMENT);
@@ -318,7 +326,8 @@ static bool find_references(struct policy *policy, GError **error)
 	bool needed = false;
 
 	for (size_t i = 0; i < policy->parts->len; i++)
-		if (part_at(policy, i)->leaf && part_at(policy, i)->role == POLICY_NO_BODY &&
+		if (part_at(policy, i)->leaf &&
+			part_at(policy, i)->role == POLICY_NO_BODY &&
 			(content_at(policy, i)->content_id != NULL ||
 				content_at(policy, i)->location != NULL))
 			needed = true;
@@ -337,16 +346,17 @@ static bool find_references(struct policy *policy, GError **error)
 		id = html_decode_id(content_id, strlen(content_id));
 		if (g_hash_table_contains(policy->cids, id))
 			part_at(policy, i)->referenced = true;
-		if (policy->unread_html &&
-			content_at(policy, i)->disposition != HEADER_DISPOSITION_ATTACHMENT)
+		if (policy->unread_html && content_at(policy, i)->disposition !=
+						   HEADER_DISPOSITION_ATTACHMENT)
 			part_at(policy, i)->referenced = true;
 	}
 	return true;
 }
 
-/* The decoded size, when it can be anywhere near limit; otherwise an estimate suffices. */
-static bool decoded_size(struct policy *policy, size_t i, uint64_t limit, uint64_t *size,
-	GError **error)
+/* The decoded size, when it can be anywhere near limit; otherwise an estimate suffices.
+ */
+static bool decoded_size(
+	struct policy *policy, size_t i, uint64_t limit, uint64_t *size, GError **error)
 {
 	const struct outline_entity *entity = entity_at(policy, i);
 	uint64_t encoded = entity->body_end - entity->body_start;
@@ -410,7 +420,8 @@ static const char *kept_type(const struct header_content *content)
 
 static bool is_forwarded(const struct header_content *content)
 {
-	return header_is(content, "message/rfc822") || header_is(content, "message/global");
+	return header_is(content, "message/rfc822") ||
+	       header_is(content, "message/global");
 }
 
 static void decide_forwarded(const struct policy *policy, struct policy_part *part)
@@ -422,7 +433,8 @@ static void decide_forwarded(const struct policy *policy, struct policy_part *pa
 }
 
 /* A direct child of multipart/alternative. */
-static bool decide_alternative(struct policy_part *part, const struct header_content *content)
+static bool decide_alternative(
+	struct policy_part *part, const struct header_content *content)
 {
 	if (header_is(content, "text/x-amp-html")) {
 		part->drop = true;

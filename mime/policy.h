@@ -24,7 +24,7 @@ struct policy_part {
 	bool leaf;     /* it has a decision: a leaf, or an attached message as a whole */
 	size_t number; /* of leaves, from 1 */
 	bool link;
-	bool drop; /* taken out with no link, when the message has one */
+	bool drop;         /* taken out with no link, when the message has one */
 	bool is_protected; /* it, or what it stands in, is signed or the like */
 	bool referenced;   /* from an HTML body */
 	enum policy_role role;
@@ -33,8 +33,9 @@ struct policy_part {
 };
 
 /*
- * Decides for all entities: an array of struct policy_part, one for each, g_array_unref().
- * *untouched says why the whole message stays, or is NULL. NULL with MIME_ERROR_IO.
+ * Decides for all entities: an array of struct policy_part, one for each,
+ * g_array_unref(). *untouched says why the whole message stays, or is NULL. NULL with
+ * MIME_ERROR_IO.
  */
 GArray *policy_decide(const struct outline *outline, struct source *source,
 	const struct mime_settings *settings, const char **untouched, GError **error);

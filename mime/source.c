@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-static bool read_fully(int fd, char *buffer, size_t bytes, uint64_t offset, GError **error)
+static bool read_fully(
+	int fd, char *buffer, size_t bytes, uint64_t offset, GError **error)
 {
 	size_t got = 0;
 
@@ -48,8 +49,8 @@ void source_deinit(struct source *source)
 	g_clear_pointer(&source->block, g_free);
 }
 
-const char *source_peek(struct source *source, uint64_t offset, uint64_t end, size_t *length,
-	GError **error)
+const char *source_peek(struct source *source, uint64_t offset, uint64_t end,
+	size_t *length, GError **error)
 {
 	if (source->whole != NULL) {
 		*length = (size_t)(end - offset);

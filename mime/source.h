@@ -1,5 +1,6 @@
 /*
- * source - the original message's octets, by offset: from memory when it is small, else pread.
+ * source - the original message's octets, by offset: from memory when it is small, else
+ * pread.
  *
  * Private to mime/. Thread: its owner's.
  */
@@ -12,7 +13,8 @@
 
 enum {
 	SOURCE_BLOCK_BYTES = 64 * 1024,
-	/* A message up to this size is read once and kept: one system call for all passes. */
+	/* A message up to this size is read once and kept: one system call for all
+	   passes. */
 	SOURCE_WHOLE_BYTES = 256 * 1024,
 };
 
@@ -28,11 +30,11 @@ bool source_init(struct source *source, int fd, uint64_t bytes, GError **error);
 void source_deinit(struct source *source);
 
 /*
- * The octets from offset on, up to end: *length of them, at least 1 and at most a block when
- * offset < end. The pointer holds until the next call. NULL with MIME_ERROR_IO.
+ * The octets from offset on, up to end: *length of them, at least 1 and at most a block
+ * when offset < end. The pointer holds until the next call. NULL with MIME_ERROR_IO.
  */
-const char *source_peek(struct source *source, uint64_t offset, uint64_t end, size_t *length,
-	GError **error);
+const char *source_peek(struct source *source, uint64_t offset, uint64_t end,
+	size_t *length, GError **error);
 
 /* Appends the octets from offset to end to text. The caller bounds their number. */
 bool source_append(struct source *source, uint64_t offset, uint64_t end, GString *text,

@@ -19,7 +19,8 @@ struct edit {
 struct splice {
 	uint64_t original_bytes;
 	uint64_t result_bytes;
-	GArray *edits; /* struct edit; by offset, insertions before the range that begins there */
+	GArray *edits; /* struct edit; by offset, insertions before the range that begins
+			  there */
 };
 
 static void clear_edit(gpointer data)
@@ -45,7 +46,8 @@ static const struct edit *edit_at(const struct splice *splice, size_t i)
 	return &g_array_index(splice->edits, struct edit, i);
 }
 
-/* Where an edit at offset goes: behind all that begin before it and, there, all insertions. */
+/* Where an edit at offset goes: behind all that begin before it and, there, all
+ * insertions. */
 static size_t position_of(const struct splice *splice, uint64_t offset)
 {
 	size_t low = 0, high = splice->edits->len;
@@ -54,7 +56,8 @@ static size_t position_of(const struct splice *splice, uint64_t offset)
 		size_t middle = low + (high - low) / 2;
 		const struct edit *edit = edit_at(splice, middle);
 
-		if (edit->offset < offset || (edit->offset == offset && edit->length == 0))
+		if (edit->offset < offset ||
+			(edit->offset == offset && edit->length == 0))
 			low = middle + 1;
 		else
 			high = middle;
@@ -62,7 +65,8 @@ static size_t position_of(const struct splice *splice, uint64_t offset)
 	return low;
 }
 
-static bool overlaps(const struct splice *splice, size_t at, uint64_t offset, uint64_t length)
+static bool overlaps(
+	const struct splice *splice, size_t at, uint64_t offset, uint64_t length)
 {
 	if (at > 0) {
 		const struct edit *before = edit_at(splice, at - 1);
@@ -76,10 +80,12 @@ static bool overlaps(const struct splice *splice, size_t at, uint64_t offset, ui
 	return false;
 }
 
-bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length, const char *text,
-	size_t text_bytes)
+bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length,
+	const char *text, size_t text_bytes)
 {
-	struct edit edit = { .offset = offset, .length = length, .text_bytes = text_bytes };
+	struct edit edit = {
+		.offset = offset, .length = length, .text_bytes = text_bytes
+	};
 	size_t at = position_of(splice, offset);
 
 	if (offset > splice->original_bytes || length > splice->original_bytes - offset)
@@ -110,8 +116,8 @@ void splice_reader_init(struct splice_reader *reader, const struct splice *splic
 }
 
 /* Copies what is left of the text of the edit that begins here; steps over its range. */
-static size_t read_text(struct splice_reader *reader, const struct edit *edit, char *buffer,
-	size_t buffer_bytes)
+static size_t read_text(struct splice_reader *reader, const struct edit *edit,
+	char *buffer, size_t buffer_bytes)
 {
 	size_t n = MIN(edit->text_bytes - reader->text_at, buffer_bytes);
 
@@ -136,8 +142,8 @@ static ssize_t read_original(struct splice_reader *reader, uint64_t until, char 
 		n = pread(reader->fd, buffer, want, (off_t)reader->original_at);
 	while (n < 0 && errno == EINTR);
 	if (n < 0) {
-		g_set_error(error, MIME_ERROR, MIME_ERROR_IO, "cannot read the message: %s",
-			g_strerror(errno));
+		g_set_error(error, MIME_ERROR, MIME_ERROR_IO,
+			"cannot read the message: %s", g_strerror(errno));
 		return -1;
 	}
 	if (n == 0) {
@@ -150,8 +156,8 @@ static ssize_t read_original(struct splice_reader *reader, uint64_t until, char 
 	return n;
 }
 
-ssize_t splice_read(struct splice_reader *reader, char *buffer, size_t buffer_bytes,
-	GError **error)
+ssize_t splice_read(
+	struct splice_reader *reader, char *buffer, size_t buffer_bytes, GError **error)
 {
 	const struct splice *splice = reader->splice;
 	size_t filled = 0;
@@ -169,7 +175,8 @@ ssize_t splice_read(struct splice_reader *reader, char *buffer, size_t buffer_by
 		}
 		if (reader->original_at == splice->original_bytes)
 			break;
-		n = read_original(reader, edit != NULL ? edit->offset : splice->original_bytes,
+		n = read_original(reader,
+			edit != NULL ? edit->offset : splice->original_bytes,
 			buffer + filled, buffer_bytes - filled, error);
 		if (n < 0)
 			return -1;

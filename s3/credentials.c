@@ -38,24 +38,17 @@ static const char *environment(const char *name)
 	return given(g_getenv(name));
 }
 
-static void wipe(char *text)
-{
-	if (text)
-		OPENSSL_cleanse(text, strlen(text));
-	g_free(text);
-}
-
 /* The value of a secret that g_autoptr wipes. */
 typedef char secret_text;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(secret_text, wipe)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(secret_text, sigv4_wipe)
 
 void s3_credentials_unref(struct s3_credentials *credentials)
 {
 	if (!credentials || !g_atomic_ref_count_dec(&credentials->references))
 		return;
-	wipe((char *)credentials->keys.access_key_id);
-	wipe((char *)credentials->keys.secret_access_key);
-	wipe((char *)credentials->keys.session_token);
+	sigv4_wipe((char *)credentials->keys.access_key_id);
+	sigv4_wipe((char *)credentials->keys.secret_access_key);
+	sigv4_wipe((char *)credentials->keys.session_token);
 	g_free(credentials);
 }
 
@@ -163,7 +156,7 @@ static ssize_t read_up_to(int fd, char *buffer, size_t max_bytes)
 	return -1;
 }
 
-/* The file's text, NUL-ended, and its length; NULL with errno. wipe() it. */
+/* The file's text, NUL-ended, and its length; NULL with errno. sigv4_wipe() it. */
 static char *read_file(
 	GArray *watched, const char *path, size_t max_bytes, size_t *length)
 {

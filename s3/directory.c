@@ -2,6 +2,7 @@
 #include "s3/directory.h"
 #include "s3/name.h"
 #include "s3/profile.h"
+#include "s3/sigv4.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -166,17 +167,10 @@ static bool store_object(const char *directory, const struct s3_object *object,
 	return true;
 }
 
-static char *hex(const uint8_t *bytes, size_t n)
-{
-	GString *text = g_string_sized_new(2 * n + 1);
-	for (size_t i = 0; i < n; i++)
-		g_string_append_printf(text, "%02x", bytes[i]);
-	return g_string_free(text, FALSE);
-}
-
 static char *metadata_text(const struct s3_object *object)
 {
-	g_autofree char *sha256 = hex(object->sha256, sizeof(object->sha256));
+	char sha256[65];
+	sigv4_hex(object->sha256, sha256);
 	g_autofree char *type = s3_name_media_type(object->media_type);
 	g_autofree char *name =
 		g_utf8_make_valid(object->file_name ? object->file_name : "", -1);
@@ -269,8 +263,7 @@ static char *new_credentials_text(void)
 				"aws_access_key_id = STOW%s\n"
 				"aws_secret_access_key = %s\n",
 			id, secret);
-	OPENSSL_cleanse(secret, 40);
-	g_free(secret);
+	sigv4_wipe(secret);
 	g_free(id);
 	return text;
 }
@@ -287,8 +280,7 @@ static bool make_credentials(const char *directory, const char *path, GError **e
 	char *text = new_credentials_text();
 	bool written = write_all(fd, text, strlen(text)) && fsync(fd) == 0;
 	int saved = errno;
-	OPENSSL_cleanse(text, strlen(text));
-	g_free(text);
+	sigv4_wipe(text);
 	close(fd);
 	errno = saved;
 	if (written && link(temporary, path) < 0 && errno != EEXIST)

@@ -1,6 +1,7 @@
 /* Hosts and styles of addressing. Regions are not listed: new ones come every year, so
  * only the partitions' domains are known here. */
 #include "s3/endpoint.h"
+#include "s3/error.h"
 #include "s3/sigv4.h"
 #include <string.h>
 
@@ -13,18 +14,6 @@ static const struct partition {
 	{ "eu-isoe-", "cloud.adc-e.uk" }, { "eusc-", "amazonaws.eu" },
 	{ "", "amazonaws.com" }, /* aws and aws-us-gov */
 };
-
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
-{
-	va_list arguments;
-	va_start(arguments, format);
-	g_autoptr(GError) made =
-		g_error_new_valist(S3_ERROR, S3_ERROR_CONFIG, format, arguments);
-	va_end(arguments);
-	g_propagate_error(error, g_steal_pointer(&made));
-	return false;
-}
 
 static const char *domain_of(const char *region)
 {
@@ -45,9 +34,11 @@ static bool consists_of(const char *text, const char *more)
 static bool check_region(const char *region, GError **error)
 {
 	if (!region || !*region)
-		return fail(error, "s3: region is missing (like eu-west-1)");
+		return s3_fail(
+			error, S3_ERROR_CONFIG, "s3: region is missing (like eu-west-1)");
 	if (strlen(region) > 64 || !consists_of(region, "-_"))
-		return fail(error, "s3: region \"%s\" is not like eu-west-1", region);
+		return s3_fail(error, S3_ERROR_CONFIG,
+			"s3: region \"%s\" is not like eu-west-1", region);
 	return true;
 }
 
@@ -70,14 +61,14 @@ static bool is_host_label(const char *bucket)
 static bool check_bucket(const char *bucket, bool path_style, GError **error)
 {
 	if (!bucket || !*bucket)
-		return fail(error, "s3: bucket is missing");
+		return s3_fail(error, S3_ERROR_CONFIG, "s3: bucket is missing");
 	if (strlen(bucket) > 255 || !consists_of(bucket, "-._") || bucket[0] == '.')
-		return fail(error,
+		return s3_fail(error, S3_ERROR_CONFIG,
 			"s3: bucket \"%s\" is not a bucket's name (3 to 63 of a-z, 0-9, "
 			"- and .)",
 			bucket);
 	if (!path_style && !is_host_label(bucket))
-		return fail(error,
+		return s3_fail(error, S3_ERROR_CONFIG,
 			"s3: bucket \"%s\" cannot be part of a host name: set path_style",
 			bucket);
 	return true;
@@ -99,16 +90,17 @@ static bool check_url(GUri *uri, const char *url, GError **error)
 	if (!uri || !g_uri_get_host(uri) || !*g_uri_get_host(uri) ||
 		(strcmp(g_uri_get_scheme(uri), "https") != 0 &&
 			strcmp(g_uri_get_scheme(uri), "http") != 0))
-		return fail(error,
+		return s3_fail(error, S3_ERROR_CONFIG,
 			"s3: endpoint \"%s\" is not like https://host[:port][/path]",
 			url);
 	if (g_uri_get_userinfo(uri) || g_uri_get_query(uri) || g_uri_get_fragment(uri))
-		return fail(error,
+		return s3_fail(error, S3_ERROR_CONFIG,
 			"s3: the endpoint must have no user, query or fragment, only "
 			"https://host[:port][/path]");
 	if (!g_hostname_is_ip_address(g_uri_get_host(uri)) &&
 		!consists_of(g_uri_get_host(uri), "-._"))
-		return fail(error, "s3: endpoint \"%s\": no such host can be", url);
+		return s3_fail(error, S3_ERROR_CONFIG,
+			"s3: endpoint \"%s\": no such host can be", url);
 	return true;
 }
 

@@ -22,27 +22,30 @@ enum s3_error { S3_ERROR_RETRY, S3_ERROR_MEND, S3_ERROR_CONFIG };
 GQuark s3_error_quark(void);
 
 /* Filled by conf/; strings belong to the settings' owner and must outlive the store. NULL
- * or 0 where not given. */
+ * or 0 where not given: numbers then have the defaults said. */
 struct s3_settings {
 	const char *bucket;
-	const char *region;   /* "eu-west-1" */
+	const char *region;   /* "eu-west-1"; NULL: AWS_REGION, AWS_DEFAULT_REGION */
 	const char *endpoint; /* "https://host[:port]"; NULL: Amazon's for the region */
 	const char *prefix;   /* of keys, without slashes at the ends; may be NULL */
 	bool path_style;      /* /bucket/key instead of bucket.host/key */
 	const char *ca_file;  /* PEM; NULL: the distribution's bundle */
-	/* Static credentials; each *_file is read when NULL stands in the value. With
-	 * none of them: AWS_* environment, then the profile of the shared credentials
-	 * file. */
+	/* Static credentials; each *_file is read when NULL stands in the value, and
+	 * again when it changes. Without them: credentials_file or profile if given here,
+	 * then the AWS_* environment, then the shared credentials and config files. A
+	 * source that is configured but unusable is an error, the next one is not asked.
+	 */
 	const char *access_key_id, *access_key_id_file;
 	const char *secret_access_key, *secret_access_key_file;
 	const char *session_token, *session_token_file;
 	const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE,
 					 ~/.aws/credentials */
 	const char *profile;          /* NULL: AWS_PROFILE, "default" */
-	unsigned connections;         /* at most, 1..256 */
-	unsigned connect_timeout_ms;
-	unsigned stall_timeout_ms; /* an upload without progress for so long has failed */
-	unsigned attempts;         /* per object within one s3_store_put(), 1..10 */
+	unsigned connections;         /* at most, 1..256; 8 */
+	unsigned connect_timeout_ms;  /* 10 s */
+	unsigned stall_timeout_ms;    /* an upload without progress for so long (in whole
+					 seconds, and up to 5 s more) has failed; 30 s */
+	unsigned attempts;            /* per object within one s3_store_put(), 1..10; 3 */
 	/* The store without S3: objects are files under directory, their links point to
 	 * directory_url (where the gateway's object listener answers). Bucket, region and
 	 * credentials are then local: the key pair is made once and kept in the
@@ -67,7 +70,8 @@ struct s3_object {
 
 struct s3_store;
 
-/* Copies nothing from settings but checks them. NULL with S3_ERROR_CONFIG. */
+/* Copies nothing from settings but checks them, credentials included. NULL with
+ * S3_ERROR_CONFIG; S3_ERROR_RETRY when no thread can be started. */
 struct s3_store *s3_store_new(const struct s3_settings *settings, GError **error);
 struct s3_store *s3_store_ref(struct s3_store *store);
 void s3_store_unref(struct s3_store **store);
@@ -81,10 +85,11 @@ bool s3_store_put(struct s3_store *store, const struct s3_object *objects,
 
 /*
  * A link to key, valid from now_s (Unix time) for expiry_s seconds or less: *expires_at_s
- * gets the true end = min(asked, 7 days, life of the credentials). The download is named
- * file_name (always an attachment; ASCII filename and UTF-8 filename*), its type is
- * media_type unless that is active content (HTML, SVG, XML, scripts), then
- * application/octet-stream. g_free() the result. NULL with error: no usable credentials.
+ * gets the true end = min(asked, 7 days, life of the credentials; 36 hours, STS's
+ * longest, for a session token whose end is not known). The download is named file_name
+ * (always an attachment; ASCII filename and UTF-8 filename*), its type is media_type
+ * unless that is active content (HTML, SVG, XML, scripts), then application/octet-stream.
+ * g_free() the result. NULL with error: no usable credentials.
  */
 char *s3_store_presign(struct s3_store *store, const char *key, const char *file_name,
 	const char *media_type, int64_t now_s, unsigned expiry_s, int64_t *expires_at_s,

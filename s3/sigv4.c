@@ -34,18 +34,18 @@ struct sigv4_signer *sigv4_signer_new(const char *region, const char *service)
 	return signer;
 }
 
-static void wipe_string(char *text)
+void sigv4_wipe(char *secret)
 {
-	if (text)
-		OPENSSL_cleanse(text, strlen(text));
-	g_free(text);
+	if (secret)
+		OPENSSL_cleanse(secret, strlen(secret));
+	g_free(secret);
 }
 
 void sigv4_signer_free(struct sigv4_signer **signer)
 {
 	if (!*signer)
 		return;
-	wipe_string((*signer)->secret);
+	sigv4_wipe((*signer)->secret);
 	OPENSSL_cleanse((*signer)->key, sizeof((*signer)->key));
 	g_mutex_clear(&(*signer)->lock);
 	g_free((*signer)->region);
@@ -84,15 +84,21 @@ static char *encoded(const char *text)
 	return g_string_free(out, FALSE);
 }
 
-static void append_hex(GString *out, const uint8_t digest[SHA256_DIGEST_LENGTH])
+void sigv4_hex(const uint8_t digest[32], char out[65])
 {
 	static const char hex[16] = "0123456789abcdef";
-	char text[2 * SHA256_DIGEST_LENGTH];
-	for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
-		text[2 * i] = hex[digest[i] >> 4];
-		text[2 * i + 1] = hex[digest[i] & 15];
+	for (size_t i = 0; i < 32; i++) {
+		out[2 * i] = hex[digest[i] >> 4];
+		out[2 * i + 1] = hex[digest[i] & 15];
 	}
-	g_string_append_len(out, text, sizeof(text));
+	out[64] = '\0';
+}
+
+static void append_hex(GString *out, const uint8_t digest[SHA256_DIGEST_LENGTH])
+{
+	char text[65];
+	sigv4_hex(digest, text);
+	g_string_append(out, text);
 }
 
 static void hmac(const uint8_t *key, size_t key_bytes, const char *text,
@@ -107,13 +113,13 @@ static void hmac(const uint8_t *key, size_t key_bytes, const char *text,
 
 static void derive_key(struct sigv4_signer *signer, const char *secret, const char *date)
 {
-	wipe_string(signer->secret);
+	sigv4_wipe(signer->secret);
 	signer->secret = g_strdup(secret);
 	memcpy(signer->date, date, DATE_BYTES);
 
 	char *start = g_strconcat("AWS4", secret, NULL);
 	hmac((const uint8_t *)start, strlen(start), date, signer->key);
-	wipe_string(start);
+	sigv4_wipe(start);
 	hmac(signer->key, sizeof(signer->key), signer->region, signer->key);
 	hmac(signer->key, sizeof(signer->key), signer->service, signer->key);
 	hmac(signer->key, sizeof(signer->key), "aws4_request", signer->key);

@@ -63,6 +63,12 @@ char *sigv4_presigned_query(struct sigv4_signer *signer, const struct sigv4_keys
 /* time_s (Unix time, 0 to the year 9999) as x-amz-date wants it. */
 void sigv4_format_time(int64_t time_s, char out[SIGV4_TIME_BYTES]);
 
+/* A digest in lower-case hex, NUL-ended. */
+void sigv4_hex(const uint8_t digest[32], char out[65]);
+
+/* Overwrites a secret, then g_free()s it. NULL is taken. */
+void sigv4_wipe(char *secret);
+
 /* Appends text percent-encoded as AWS does: all but A-Z a-z 0-9 - . _ ~ and, if kept,
  * "/". */
 void sigv4_append_encoded(GString *out, const char *text, bool keep_slashes);

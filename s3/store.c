@@ -2,16 +2,13 @@
  * link. */
 #include "s3/client.h"
 #include "s3/directory.h"
+#include "s3/error.h"
 #include "s3/name.h"
 #include "s3/presign.h"
-#include "s3/s3.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-G_DEFINE_QUARK(stowage - s3 - error - quark, s3_error)
 
 #define CONNECTIONS_DEFAULT        8
 #define CONNECTIONS_MAX            256
@@ -34,18 +31,6 @@ struct s3_store {
 	struct s3_client *client; /* NULL: a directory */
 };
 
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
-{
-	va_list arguments;
-	va_start(arguments, format);
-	g_autoptr(GError) made =
-		g_error_new_valist(S3_ERROR, S3_ERROR_CONFIG, format, arguments);
-	va_end(arguments);
-	g_propagate_error(error, g_steal_pointer(&made));
-	return false;
-}
-
 /* ---- settings ---- */
 
 static const char *environment_region(void)
@@ -59,7 +44,8 @@ static bool check_number(unsigned *number, unsigned otherwise, unsigned max,
 {
 	if (*number == 0)
 		*number = otherwise;
-	return *number <= max || fail(error, "s3: %s must be 1 to %u", name, max);
+	return *number <= max ||
+	       s3_fail(error, S3_ERROR_CONFIG, "s3: %s must be 1 to %u", name, max);
 }
 
 static bool check_numbers(struct s3_settings *s, GError **error)
@@ -80,7 +66,7 @@ static bool check_prefix(const char *prefix, GError **error)
 		return true;
 	if (s3_name_is_key(prefix) && strlen(prefix) <= PREFIX_MAX_BYTES)
 		return true;
-	return fail(error,
+	return s3_fail(error, S3_ERROR_CONFIG,
 		"s3: prefix \"%s\" must be of A-Z, a-z, 0-9, \".\", \"_\", \"-\" and "
 		"single \"/\" "
 		"within, at most %d long",
@@ -91,13 +77,15 @@ static bool check_ca_file(const char *ca_file, GError **error)
 {
 	if (!ca_file || access(ca_file, R_OK) == 0)
 		return true;
-	return fail(error, "s3: ca_file %s: %s", ca_file, g_strerror(errno));
+	return s3_fail(
+		error, S3_ERROR_CONFIG, "s3: ca_file %s: %s", ca_file, g_strerror(errno));
 }
 
 static bool check_settings(struct s3_settings *s, GError **error)
 {
 	if (s->directory && !s->directory_url)
-		return fail(error, "s3: a directory needs the URL at which it is served");
+		return s3_fail(error, S3_ERROR_CONFIG,
+			"s3: a directory needs the URL at which it is served");
 	return check_numbers(s, error) && check_prefix(s->prefix, error) &&
 	       check_ca_file(s->ca_file, error);
 }
@@ -112,7 +100,7 @@ static bool check_credentials(struct s3_store *store, GError **error)
 	struct s3_credentials *credentials =
 		s3_credentials_chain_get(store->credentials, (int64_t)time(NULL), &cause);
 	if (!credentials)
-		return fail(error, "s3: %s", cause->message);
+		return s3_fail(error, S3_ERROR_CONFIG, "s3: %s", cause->message);
 	s3_credentials_unref(credentials);
 	return true;
 }
@@ -196,9 +184,7 @@ void s3_store_unref(struct s3_store **store)
 	s3_credentials_chain_free(&gone->credentials);
 	sigv4_signer_free(&gone->signer);
 	s3_endpoint_deinit(&gone->endpoint);
-	if (gone->secret_access_key)
-		OPENSSL_cleanse(gone->secret_access_key, strlen(gone->secret_access_key));
-	g_free(gone->secret_access_key);
+	sigv4_wipe(gone->secret_access_key);
 	g_free(gone->access_key_id);
 	g_free(gone);
 }

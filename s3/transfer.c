@@ -70,8 +70,12 @@ static int on_seek(void *data, curl_off_t offset, int origin)
 static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
 	struct s3_channel *channel = user;
-	channel->head_ended = size * n <= 2 && (line[0] == '\r' || line[0] == '\n');
-	return size * n;
+	size_t length = size * n;
+	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0)
+		channel->head_ended = false; /* 100 Continue has a head of its own */
+	else if (line[0] == '\r' || line[0] == '\n')
+		channel->head_ended = true;
+	return length;
 }
 
 static size_t on_write(char *data, size_t size, size_t n, void *user)
@@ -192,16 +196,6 @@ static void add_header(struct s3_channel *channel, const char *name, const char 
 	OPENSSL_cleanse(line, strlen(line));
 }
 
-static void hex(const uint8_t digest[32], char out[65])
-{
-	static const char digits[16] = "0123456789abcdef";
-	for (size_t i = 0; i < 32; i++) {
-		out[2 * i] = digits[digest[i] >> 4];
-		out[2 * i + 1] = digits[digest[i] & 15];
-	}
-	out[64] = '\0';
-}
-
 static void add_signature(struct s3_channel *channel, const struct sigv4_request *request,
 	const struct s3_credentials *credentials, int64_t now_s)
 {
@@ -220,7 +214,7 @@ static void add_headers(struct s3_channel *channel, const struct s3_object *obje
 	const struct s3_credentials *credentials, int64_t now_s)
 {
 	char sha256[65];
-	hex(object->sha256, sha256);
+	sigv4_hex(object->sha256, sha256);
 	g_autofree char *type = s3_name_media_type(object->media_type);
 	g_autofree char *disposition = s3_name_disposition(object->file_name);
 	g_autofree char *name = s3_name_metadata(object->file_name);

@@ -116,7 +116,12 @@ static bool upload(struct job *job, GError **error)
 	return true;
 }
 
-/* Reads the octets up to and with the empty line that ends the header block. */
+static bool has_empty_line(const uint8_t *octets, size_t n)
+{
+	return memmem(octets, n, "\n\r\n", 3) || memmem(octets, n, "\n\n", 2);
+}
+
+/* Reads at least the octets up to the empty line that ends the header block. */
 static GByteArray *read_header(int fd, uint64_t message_bytes, GError **error)
 {
 	g_autoptr(GByteArray) header = g_byte_array_new();
@@ -199,20 +204,49 @@ static bool before_final_dot(void *context, GError **error)
 	return queue_mark_relaying(job->queue, job->message, error);
 }
 
+/* Two addresses of one message may lead to one: it is named to the relay once. The
+ * distinct forward-paths of the open recipients, borrowed; of_recipient gets each one's
+ * index. */
+static GPtrArray *open_forward_paths(
+	const GPtrArray *recipients, GHashTable *of_recipient)
+{
+	g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+	GPtrArray *paths = g_ptr_array_new();
+	for (guint i = 0; i < recipients->len; i++) {
+		struct queue_recipient *recipient = g_ptr_array_index(recipients, i);
+		void *index = GUINT_TO_POINTER(paths->len);
+		if (!outcome_is_open(recipient))
+			continue;
+		if (!g_hash_table_lookup_extended(
+			    seen, recipient->forward_path, NULL, &index)) {
+			g_hash_table_insert(seen, recipient->forward_path, index);
+			g_ptr_array_add(paths, recipient->forward_path);
+		}
+		g_hash_table_insert(of_recipient, recipient, index);
+	}
+	return paths;
+}
+
+static void take_verdicts(GHashTable *of_recipient, const struct relay_recipient *results)
+{
+	GHashTableIter each;
+	void *recipient, *index;
+	g_hash_table_iter_init(&each, of_recipient);
+	while (g_hash_table_iter_next(&each, &recipient, &index))
+		outcome_take_verdict(recipient, &results[GPOINTER_TO_UINT(index)]);
+}
+
 static bool relay(struct job *job, GError **error)
 {
 	(void)error; /* every outcome is a recipient's */
 	struct queue_message *message = job->message;
-	GPtrArray *recipients = message->recipients;
-	g_autoptr(GPtrArray) open = g_ptr_array_new();
-	for (guint i = 0; i < recipients->len; i++)
-		if (outcome_is_open(g_ptr_array_index(recipients, i)))
-			g_ptr_array_add(open, g_ptr_array_index(recipients, i));
+	g_autoptr(GHashTable) of_recipient = g_hash_table_new(NULL, NULL);
+	g_autoptr(GPtrArray) paths =
+		open_forward_paths(message->recipients, of_recipient);
 	g_autofree struct relay_recipient *results =
-		g_new0(struct relay_recipient, open->len);
-	for (guint i = 0; i < open->len; i++) {
-		const struct queue_recipient *recipient = g_ptr_array_index(open, i);
-		results[i].forward_path = recipient->forward_path;
+		g_new0(struct relay_recipient, paths->len);
+	for (guint i = 0; i < paths->len; i++) {
+		results[i].forward_path = g_ptr_array_index(paths, i);
 		results[i].verdict = RELAY_DEFERRED;
 	}
 	g_autofree char *reverse_path =
@@ -224,13 +258,12 @@ static bool relay(struct job *job, GError **error)
 		.content = job->splice,
 		.fd = job->fd,
 		.recipients = results,
-		.n_recipients = open->len,
+		.n_recipients = paths->len,
 		.before_final_dot = before_final_dot,
 		.context = job,
 	};
 	relay_send(job->route->relay, &outgoing);
-	for (guint i = 0; i < open->len; i++)
-		outcome_take_verdict(g_ptr_array_index(open, i), &results[i]);
+	take_verdicts(of_recipient, results);
 	if (outgoing.relay_id) {
 		g_free(message->relay_id);
 		message->relay_id = g_strdup(outgoing.relay_id);

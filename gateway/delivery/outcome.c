@@ -9,7 +9,7 @@ bool outcome_is_open(const struct queue_recipient *recipient)
 }
 
 void outcome_take_verdict(
-	struct queue_recipient *recipient, struct relay_recipient *result)
+	struct queue_recipient *recipient, const struct relay_recipient *result)
 {
 	static const enum queue_state states[] = {
 		[RELAY_SENT] = QUEUE_SENT,
@@ -20,7 +20,7 @@ void outcome_take_verdict(
 	recipient->state = states[result->verdict];
 	recipient->reply_code = result->reply_code;
 	g_free(recipient->reply);
-	recipient->reply = g_steal_pointer(&result->reply);
+	recipient->reply = g_strdup(result->reply);
 }
 
 /* The state that the recipients' states make, and whose reply explains it. */
@@ -82,7 +82,8 @@ void outcome_schedule(
 		message->finished_ms = now_ms;
 		return;
 	}
-	message->finished_ms = 0; /* it may have been dead before a person asked to retry it */
+	message->finished_ms =
+		0; /* it may have been dead before a person asked to retry it */
 	message->next_attempt_ms =
 		now_ms + queue_retry_delay_ms(settings, message->attempts);
 	if (now_ms - message->received_ms < (int64_t)settings->lifetime_s * 1000)

@@ -13,9 +13,9 @@
 /* Whether the recipient has not been settled by an earlier attempt. */
 bool outcome_is_open(const struct queue_recipient *recipient);
 
-/* Moves the relay's verdict and reply into the recipient. */
+/* Copies the relay's verdict and reply into the recipient. */
 void outcome_take_verdict(
-	struct queue_recipient *recipient, struct relay_recipient *result);
+	struct queue_recipient *recipient, const struct relay_recipient *result);
 
 /* Sets state and reason after a step failed: DEAD for GATEWAY_ERROR_REJECT, DEFERRED
  * else. */

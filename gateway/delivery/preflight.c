@@ -11,7 +11,7 @@
 #include <gmime/gmime.h>
 #include <string.h>
 
-* / enum treatment {
+enum treatment {
 	ONCE,      /* doubles are dropped */
 	JOIN,      /* an address list: doubles are joined to the first */
 	DROP,      /* never sent */

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#define LINE_BYTES 998 /* RFC 5322, section 2.1.1; SES refuses 1,000 with the line end   \
-			*/
+#define LINE_BYTES 998 /* RFC 5322, section 2.1.1; SES refuses 1,000 */
 #define FOLD_BYTES 900 /* where a line beyond that is folded anew */
 
 static bool is_blank(char c)

@@ -74,6 +74,14 @@ static bool is_affordable(const struct method *method, const char *hash)
 	}
 }
 
+/* "Legacy" to crypt(3), which would not make new ones, are bcrypt's older prefixes and
+ * SHA-256 too; the table above has said what is. */
+static bool is_known_to_crypt(const char *hash)
+{
+	int verdict = crypt_checksalt(hash);
+	return verdict == CRYPT_SALT_OK || verdict == CRYPT_SALT_METHOD_LEGACY;
+}
+
 static const char *hash_problem(const char *hash)
 {
 	const struct method *method = find_method(hash);
@@ -86,7 +94,7 @@ static const char *hash_problem(const char *hash)
 		(size_t)(last - hash) <= strlen(method->prefix) ||
 		strlen(last) != method->hash_chars ||
 		strspn(last, CRYPT_BASE64) != method->hash_chars ||
-		crypt_checksalt(hash) != CRYPT_SALT_OK)
+		!is_known_to_crypt(hash))
 		return "the hash is damaged: set the password anew with stowage user add";
 	if (!is_affordable(method, hash))
 		return "the hash costs too much time or memory to check: set the "

@@ -93,6 +93,11 @@ class FaultSmtp:
                    f"{count} messages at the relay (there are {len(self.messages)})", timeout)
         return self.messages
 
+    @staticmethod
+    def identity(number):
+        """The n-th message's ID as SES makes them."""
+        return f"0102018f2a3b4c5d-6e7f8091-a2b3-4c5d-8e9f-{number:012d}-000000"
+
     # ---- sessions ----
 
     def _accept(self, listening):
@@ -261,7 +266,7 @@ class _Session:
                 self.server.messages.append(message)
         if entry == FaultSmtp.TAKE_AND_CLOSE:
             raise Close
-        self.send(entry or f"250 2.0.0 Ok relay-{len(self.server.messages):08d}")
+        self.send(entry or f"250 Ok {self.server.identity(len(self.server.messages))}")
 
     def on_rset(self, argument):
         self.sender, self.recipients = None, []

@@ -209,7 +209,7 @@ def check_leaves(old, new, links, dropped, replaced, problems):
         if at < len(stay) and (leaf.header, leaf.body) == (stay[at].header, stay[at].body):
             at += 1
         elif at < len(stay) and leaf.type == stay[at].type and same_text(
-            stay[at], leaf, replaced
+            stay[at], leaf, replaced and leaf.type == "text/html"
         ):
             check_fields(stay[at], leaf, problems, f"body {at + 1}")
             carriers.append(leaf)

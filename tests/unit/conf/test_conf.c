@@ -290,10 +290,10 @@ static const struct mistake sense_mistakes[] = {
 		  "auth: required, auth_without_tls: yes, networks: [ 203.0.113.0/24 ]"),
 		"f:2:94: listeners[0].auth_without_tls: is for private networks only" },
 	{ "auth: { users: /u }\n" TLS "listeners: [ { name: in, address: \"[::]:25\", "
-				      "auth: required, auth_without_tls: on } ]\n",
+	  "auth: required, auth_without_tls: on } ]\n",
 		"f:3:80: listeners[0].auth_without_tls: is for private networks only" },
 	{ LISTENER("auth: none"),
-		"f:1:13: listeners[0].networks: must name the clients that may "
+		"f:1:14: listeners[0].networks: must name the clients that may "
 		"relay" },
 	{ LISTENER("networks: [ 0.0.0.0/0 ]"),
 		"f:1:70: listeners[0].networks: must name the clients that may relay" },
@@ -619,7 +619,7 @@ static void test_values(void **state)
 		"legacy,\n"
 		"      networks: [ 10.0.0.0/8, \"fd00::/8\" ], auth_without_tls: no "
 		"}\n" TLS "s3: { bucket: box, endpoint: \"https://[::1]:9000\", prefix: "
-			  "/mail/in/,\n"
+		"/mail/in/,\n"
 		"      stall_timeout: 1s500ms, path_style: on }\n"
 		"links: { expiry: 1h30m }\n"
 		"attachments: { inline_images: link, forwarded: whole, position: top }\n"

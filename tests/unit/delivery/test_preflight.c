@@ -238,7 +238,8 @@ static const struct from_case {
 		"From: \"a Bcc: x@y via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: \"a Bcc: x@y\" <a@o.org>\r\n"
 		"X-Original-From:\r\n "
-		"=?UTF-8?B?Ij0/dXRmLTg/cT9hPTBEPTBBQmNjPTNBX3g9NDB5Pz0iIDxhQG8ub3JnPg==?=\r\n" },
+		"=?UTF-8?B?Ij0/dXRmLTg/"
+		"cT9hPTBEPTBBQmNjPTNBX3g9NDB5Pz0iIDxhQG8ub3JnPg==?=\r\n" },
 };
 
 static void test_from(void **state)

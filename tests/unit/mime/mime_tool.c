@@ -1,8 +1,9 @@
 /*
- * mime_tool FILE OBJECTS MANIFEST > REWRITTEN: mime/ applied to one mail, for the checker.
+ * mime_tool FILE OBJECTS MANIFEST > REWRITTEN: mime/ applied to one mail, for the
+ * checker.
  *
- * Object N of the mail lies in OBJECTS/N (from 1). The manifest is JSON: "untouched" (a reason or
- * null), "parts" and "links". Options set settings, see set_option().
+ * Object N of the mail lies in OBJECTS/N (from 1). The manifest is JSON: "untouched" (a
+ * reason or null), "parts" and "links". Options set settings, see set_option().
  */
 #include "mime/mime.h"
 #include <errno.h>
@@ -33,7 +34,8 @@ static int open_output(void *context, size_t index, GError **error)
 		close(outputs->fd);
 	outputs->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (outputs->fd < 0)
-		g_set_error(error, MIME_ERROR, MIME_ERROR_IO, "%s: %s", path, g_strerror(errno));
+		g_set_error(error, MIME_ERROR, MIME_ERROR_IO, "%s: %s", path,
+			g_strerror(errno));
 	return outputs->fd;
 }
 
@@ -70,8 +72,9 @@ static void put_parts(FILE *file, const struct mime_message *message)
 
 	fputs("\"parts\": [", file);
 	for (size_t i = 0; i < n; i++) {
-		fprintf(file, "%s\n  {\"part\": %zu, \"linked\": %s, \"type\": ", i > 0 ? "," : "",
-			decisions[i].part, decisions[i].linked ? "true" : "false");
+		fprintf(file, "%s\n  {\"part\": %zu, \"linked\": %s, \"type\": ",
+			i > 0 ? "," : "", decisions[i].part,
+			decisions[i].linked ? "true" : "false");
 		put_json(file, decisions[i].media_type);
 		fputs(", \"name\": ", file);
 		put_json(file, decisions[i].file_name);
@@ -87,7 +90,9 @@ static void put_links(FILE *file, const struct mime_attachment *attachments,
 {
 	fputs("\"links\": [", file);
 	for (size_t i = 0; i < n; i++) {
-		fprintf(file, "%s\n  {\"part\": %zu, \"size\": %" G_GUINT64_FORMAT ", \"sha256\": \"",
+		fprintf(file,
+			"%s\n  {\"part\": %zu, \"size\": %" G_GUINT64_FORMAT
+			", \"sha256\": \"",
 			i > 0 ? "," : "", attachments[i].part, attachments[i].size);
 		for (size_t k = 0; k < sizeof(attachments[i].sha256); k++)
 			fprintf(file, "%02x", attachments[i].sha256[k]);
@@ -122,15 +127,17 @@ static struct mime_link *make_links(size_t n, const char *token)
 	struct mime_link *links = g_new0(struct mime_link, n);
 
 	for (size_t i = 0; i < n; i++) {
-		links[i].url = g_strdup_printf("https://bucket.s3.example/mail/2026/%zu-x.bin"
-					       "?X-Amz-Expires=604800&X-Amz-Signature=%s%zu",
-			i + 1, token, i + 1);
+		links[i].url =
+			g_strdup_printf("https://bucket.s3.example/mail/2026/%zu-x.bin"
+					"?X-Amz-Expires=604800&X-Amz-Signature=%s%zu",
+				i + 1, token, i + 1);
 		links[i].expires = "2026-11-27 14:05 UTC";
 	}
 	return links;
 }
 
-static bool set_option(struct mime_settings *settings, const char **token, const char *option)
+static bool set_option(
+	struct mime_settings *settings, const char **token, const char *option)
 {
 	if (strcmp(option, "--inline-link") == 0)
 		settings->inline_images = MIME_INLINE_LINK;

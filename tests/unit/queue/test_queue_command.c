@@ -90,7 +90,8 @@ static int close_queue(void **state)
 }
 
 /* A message in state, its row durable. */
-static void put(struct fixture *fixture, enum queue_state state, char id[MESSAGE_ID_BYTES])
+static void put(
+	struct fixture *fixture, enum queue_state state, char id[MESSAGE_ID_BYTES])
 {
 	fixture_submit(fixture, id);
 	if (state == QUEUE_RECEIVED)
@@ -145,10 +146,11 @@ static void a_queue_that_is_not_there_is_said(void **state)
 static void list_shows_what_is_unfinished(void **state)
 {
 	struct fixture *fixture = *state;
-	char deferred[MESSAGE_ID_BYTES], dead[MESSAGE_ID_BYTES];
+	char deferred[MESSAGE_ID_BYTES], dead[MESSAGE_ID_BYTES], sent[MESSAGE_ID_BYTES];
 	check_run(fixture, ARGUMENTS("list"), EX_OK, "0 messages listed", NULL);
 	put(fixture, QUEUE_DEFERRED, deferred);
 	put(fixture, QUEUE_DEAD, dead);
+	put(fixture, QUEUE_SENT, sent);
 	struct ran ran = run(fixture, ARGUMENTS("list"));
 	assert_int_equal(ran.code, EX_OK);
 	assert_non_null(strstr(ran.out, "ID   "));

@@ -347,9 +347,9 @@ static void nul_bytes(void **state)
 	for (size_t piece = sizeof(in) - 1; piece > 0; piece--) {
 		struct dialog d = { 0 };
 		dialog_run(&d, &mx, in, sizeof(in) - 1, piece);
-		assert_string_equal(
-			d.codes->str, "220|500 5.5.2|500 5.5.2|250|500 5.5.2|250 "
-				      "2.1.0|250 2.1.5|354|250 2.0.0|");
+		assert_string_equal(d.codes->str,
+			"220|500 5.5.2|500 5.5.2|250|500 5.5.2|250 "
+			"2.1.0|250 2.1.5|354|250 2.0.0|");
 		assert_memory_equal(d.message->str, "a\0b\r\n", 6);
 		dialog_clear(&d);
 	}

@@ -1,0 +1,221 @@
+/* Who may send what to whom. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "gateway/policy/policy.h"
+#include <arpa/inet.h>
+#include <string.h>
+
+enum { MX, SUBMIT, LAN, OPTIONAL, CLOSED, CIRCLE, LISTENERS };
+
+struct world {
+	struct conf conf;
+	struct conf_listener listeners[LISTENERS];
+	struct conf_network lan;
+};
+
+static void add(struct conf_recipient_map *map, const char *pattern, const char *target)
+{
+	g_autoptr(GError) error = NULL;
+	if (!conf_recipient_map_add(map, pattern, target, &error))
+		fail_msg("%s: %s", pattern, error->message);
+}
+
+static int make_world(void **state)
+{
+	static const char *const delivers[] = { "corp.example", NULL };
+	struct world *world = g_new0(struct world, 1);
+	struct conf_listener *l = world->listeners;
+	assert_true(conf_network_parse("10.1.0.0/16", &world->lan, NULL));
+
+	/* Strangers, who may write to what the map has. */
+	l[MX].recipients = conf_recipient_map_new();
+	add(l[MX].recipients, "@in.example.com", "%{local}@example.net");
+	add(l[MX].recipients, "ops@in.example.com", "ops@corp.example");
+	add(l[MX].recipients, "@corp.example", NULL);
+	add(l[MX].recipients, "ceo@corp.example", "assistant@corp.example");
+	add(l[MX].recipients, "self@in.example.com", "self@in.example.com");
+	add(l[MX].recipients, "postmaster@mail.example.com", "admin@example.net");
+	add(l[MX].recipients, "chain@in.example.com", "link@other.example");
+	l[SUBMIT].auth = CONF_AUTH_REQUIRED;
+	l[LAN].networks = &world->lan;
+	l[LAN].n_networks = 1;
+	l[OPTIONAL].auth = CONF_AUTH_OPTIONAL;
+	/* No map, no networks, no AUTH: nobody. */
+	l[CLOSED].auth = CONF_AUTH_NONE;
+	l[CIRCLE].recipients = conf_recipient_map_new();
+	add(l[CIRCLE].recipients, "a@round.example", "b@round.example");
+	add(l[CIRCLE].recipients, "b@round.example", "a@round.example");
+	add(l[CIRCLE].recipients, "@other.example", "end@example.net");
+	add(l[CIRCLE].recipients, "x@corp.example", "y@corp.example");
+	add(l[CIRCLE].recipients, "y@corp.example", "x@corp.example");
+	add(l[CIRCLE].recipients, "*", "catch@in.example.com");
+
+	world->conf.hostname = "mail.example.com";
+	world->conf.listeners = l;
+	world->conf.n_listeners = LISTENERS;
+	world->conf.relay.delivers = delivers;
+	*state = world;
+	return 0;
+}
+
+static int free_world(void **state)
+{
+	struct world *world = *state;
+	conf_recipient_map_free(&world->listeners[MX].recipients);
+	conf_recipient_map_free(&world->listeners[CIRCLE].recipients);
+	g_free(world);
+	return 0;
+}
+
+static struct sockaddr_storage address_of(const char *text)
+{
+	struct sockaddr_storage storage = { 0 };
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
+	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+		storage.ss_family = AF_INET;
+	} else {
+		assert_int_equal(inet_pton(AF_INET6, text, &v6->sin6_addr), 1);
+		storage.ss_family = AF_INET6;
+	}
+	return storage;
+}
+
+static void clients_of_the_networks_may_connect(void **state)
+{
+	static const struct {
+		unsigned listener;
+		const char *client;
+		bool may;
+	} cases[] = {
+		{ MX, "192.0.2.1", true },
+		{ MX, "2001:db8::1", true },
+		{ LAN, "10.1.2.3", true },
+		{ LAN, "::ffff:10.1.2.3", true },
+		{ LAN, "10.2.0.1", false },
+		{ LAN, "::1", false },
+	};
+	const struct world *world = *state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct sockaddr_storage client = address_of(cases[i].client);
+		assert_int_equal(policy_client(&world->listeners[cases[i].listener],
+					 (const struct sockaddr *)&client),
+			cases[i].may);
+	}
+}
+
+static const struct recipient_case {
+	unsigned listener;
+	const char *client, *user, *address;
+	enum policy_verdict verdict;
+	const char *forward_path;
+} recipient_cases[] = {
+	/* Strangers: what the map has, and nothing else. */
+	{ MX, "192.0.2.1", NULL, "bob@in.example.com", POLICY_ACCEPT, "bob@example.net" },
+	{ MX, "192.0.2.1", NULL, "BOB@IN.EXAMPLE.COM", POLICY_ACCEPT, "BOB@example.net" },
+	{ MX, "192.0.2.1", NULL, "ops@in.example.com", POLICY_ACCEPT,
+		"ops@corp.example" },
+	{ MX, "192.0.2.1", NULL, "victim@example.org", POLICY_NO_SUCH, NULL },
+	{ MX, "192.0.2.1", "alice", "victim@example.org", POLICY_NO_SUCH, NULL },
+	{ MX, "192.0.2.1", NULL, "bob@sub.in.example.com", POLICY_NO_SUCH, NULL },
+	{ MX, "192.0.2.1", NULL, "victim%example.org@in.example.com", POLICY_ACCEPT,
+		"victim%example.org@example.net" },
+	{ MX, "192.0.2.1", NULL, "postmaster", POLICY_ACCEPT, "admin@example.net" },
+	{ MX, "192.0.2.1", NULL, "Postmaster", POLICY_ACCEPT, "admin@example.net" },
+	/* Through the next map, until it leaves. */
+	{ MX, "192.0.2.1", NULL, "chain@in.example.com", POLICY_ACCEPT,
+		"end@example.net" },
+	{ CIRCLE, "192.0.2.1", NULL, "any@where.example", POLICY_ACCEPT,
+		"catch@example.net" },
+	/* What would not leave. */
+	{ MX, "192.0.2.1", NULL, "self@in.example.com", POLICY_LOOP, NULL },
+	{ CIRCLE, "192.0.2.1", NULL, "a@round.example", POLICY_LOOP, NULL },
+	/* The relay delivers corp.example itself. */
+	{ MX, "192.0.2.1", NULL, "bob@corp.example", POLICY_ACCEPT, "bob@corp.example" },
+	{ MX, "192.0.2.1", NULL, "ceo@corp.example", POLICY_ACCEPT,
+		"assistant@corp.example" },
+	{ CIRCLE, "192.0.2.1", NULL, "x@corp.example", POLICY_ACCEPT, "y@corp.example" },
+	/* Users may send anywhere. */
+	{ SUBMIT, "192.0.2.1", "alice", "bob@example.org", POLICY_ACCEPT,
+		"bob@example.org" },
+	{ SUBMIT, "192.0.2.1", "alice", "bob@in.example.com", POLICY_ACCEPT,
+		"bob@example.net" },
+	{ SUBMIT, "192.0.2.1", "alice", "a@round.example", POLICY_LOOP, NULL },
+	{ SUBMIT, "192.0.2.1", NULL, "bob@example.org", POLICY_AUTH_NEEDED, NULL },
+	{ SUBMIT, "192.0.2.1", NULL, "bob@in.example.com", POLICY_AUTH_NEEDED, NULL },
+	{ OPTIONAL, "192.0.2.1", "alice", "bob@example.org", POLICY_ACCEPT,
+		"bob@example.org" },
+	{ OPTIONAL, "192.0.2.1", NULL, "bob@example.org", POLICY_AUTH_NEEDED, NULL },
+	/* So may the listener's networks. */
+	{ LAN, "10.1.2.3", NULL, "bob@example.org", POLICY_ACCEPT, "bob@example.org" },
+	{ LAN, "::ffff:10.1.2.3", NULL, "bob@example.org", POLICY_ACCEPT,
+		"bob@example.org" },
+	{ LAN, "10.2.0.1", NULL, "bob@example.org", POLICY_NO_RELAY, NULL },
+	{ LAN, "10.2.0.1", "alice", "bob@example.org", POLICY_NO_RELAY, NULL },
+	/* Default deny. */
+	{ CLOSED, "192.0.2.1", NULL, "bob@example.org", POLICY_NO_RELAY, NULL },
+	{ CLOSED, "127.0.0.1", NULL, "bob@example.org", POLICY_NO_RELAY, NULL },
+	{ CLOSED, "::1", NULL, "bob@in.example.com", POLICY_NO_RELAY, NULL },
+};
+
+static void only_those_who_may_send(void **state)
+{
+	const struct world *world = *state;
+	for (size_t i = 0; i < G_N_ELEMENTS(recipient_cases); i++) {
+		const struct recipient_case *c = &recipient_cases[i];
+		struct sockaddr_storage client = address_of(c->client);
+		char *forward_path = (char *)1;
+		enum policy_verdict verdict = policy_recipient(&world->conf,
+			&world->listeners[c->listener], (const struct sockaddr *)&client,
+			c->user, c->address, &forward_path);
+		if (verdict != c->verdict ||
+			g_strcmp0(forward_path, c->forward_path) != 0)
+			fail_msg("case %zu, %s: verdict %u, to %s", i, c->address,
+				verdict, forward_path ? forward_path : "nobody");
+		g_free(forward_path);
+	}
+}
+
+static void a_chain_without_end_is_a_loop(void **state)
+{
+	(void)state;
+	struct conf_listener listener = { .recipients = conf_recipient_map_new() };
+	const struct conf conf = {
+		.hostname = "mail.example.com", .listeners = &listener, .n_listeners = 1
+	};
+	/* Each address leads to the next: no circle, but longer than anyone means. */
+	for (unsigned i = 0; i < 40; i++) {
+		g_autofree char *from = g_strdup_printf("n%u@in.example.com", i);
+		g_autofree char *to = g_strdup_printf("n%u@in.example.com", i + 1);
+		add(listener.recipients, from, to);
+	}
+	struct sockaddr_storage client = address_of("192.0.2.1");
+	char *forward_path = NULL;
+	assert_int_equal(
+		policy_recipient(&conf, &listener, (const struct sockaddr *)&client, NULL,
+			"n0@in.example.com", &forward_path),
+		POLICY_LOOP);
+	assert_null(forward_path);
+	assert_int_equal(
+		policy_recipient(&conf, &listener, (const struct sockaddr *)&client, NULL,
+			"n35@in.example.com", &forward_path),
+		POLICY_ACCEPT);
+	assert_string_equal(forward_path, "n40@in.example.com");
+	g_free(forward_path);
+	conf_recipient_map_free(&listener.recipients);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(clients_of_the_networks_may_connect),
+		cmocka_unit_test(only_those_who_may_send),
+		cmocka_unit_test(a_chain_without_end_is_a_loop),
+	};
+	return cmocka_run_group_tests(tests, make_world, free_world);
+}
