@@ -1,6 +1,7 @@
 /* Who may connect, how, and that strangers cannot relay. */
 #include "conf/check.h"
 #include "conf/files.h"
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -170,37 +171,81 @@ struct bound {
 	struct sockaddr_storage address;
 };
 
-static bool is_same(const struct bound *a, const struct bound *b)
+static bool has_same_port(const struct bound *a, const struct bound *b)
 {
-	return memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
+	/* The port stands at one place in both kinds of address. */
+	const struct sockaddr_in *x = (const struct sockaddr_in *)&a->address;
+	const struct sockaddr_in *y = (const struct sockaddr_in *)&b->address;
+	return x->sin_port == y->sin_port;
+}
+
+static bool is_wildcard(const struct bound *bound)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&bound->address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&bound->address;
+	return bound->address.ss_family == AF_INET
+		       ? v4->sin_addr.s_addr == htonl(INADDR_ANY)
+		       : IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+}
+
+/* Whether the system gives only one of them to a listener. */
+static bool clash(const struct bound *a, const struct bound *b)
+{
+	return a->address.ss_family == b->address.ss_family && has_same_port(a, b) &&
+	       (is_wildcard(a) || is_wildcard(b) ||
+		       memcmp(&a->address, &b->address, sizeof(a->address)) == 0);
+}
+
+/* [::] leaves IPv4 to listeners that name an IPv4 address with its port. */
+static bool takes_ipv4_from(const struct bound *a, const struct bound *b)
+{
+	return a->address.ss_family == AF_INET && b->address.ss_family == AF_INET6 &&
+	       has_same_port(a, b) && is_wildcard(b) && !is_wildcard(a);
+}
+
+static void check_address(
+	const struct conf_check *check, const struct bound *bound, size_t n, size_t index)
+{
+	const struct bound *one = &bound[index];
+	for (size_t i = 0; i < n; i++) {
+		const struct bound *other = &bound[i];
+		if (i < index && clash(one, other)) {
+			conf_source_problem(check->source, one->path,
+				"%s is taken by %s (%s) already: choose another",
+				one->text, other->path, other->text);
+			return;
+		}
+		if (takes_ipv4_from(other, one)) {
+			conf_source_warning(check->source, one->path,
+				"%s takes IPv6 clients only, since %s has %s: name each "
+				"IPv4 address that clients come to in a listener",
+				one->text, other->path, other->text);
+			return;
+		}
+	}
+}
+
+static void add_bound(struct bound *bound, size_t *n, const char *path, const char *text)
+{
+	struct bound one = { path, text, { 0 } };
+	if (text != NULL && conf_address_parse(text, &one.address, NULL))
+		bound[(*n)++] = one;
 }
 
 static void check_addresses(const struct conf_check *check)
 {
 	const struct conf *conf = check->conf;
-	size_t n = conf->n_listeners, n_bound = 0;
-	g_auto(GStrv) paths = g_new0(char *, n + 1);
-	g_autofree struct bound *bound = g_new0(struct bound, n + 2);
-	for (size_t i = 0; i < n; i++) {
+	size_t n = 0;
+	g_auto(GStrv) paths = g_new0(char *, conf->n_listeners + 1);
+	g_autofree struct bound *bound = g_new0(struct bound, conf->n_listeners + 2);
+	for (size_t i = 0; i < conf->n_listeners; i++) {
 		paths[i] = g_strdup_printf("listeners[%zu].address", i);
-		bound[n_bound++] =
-			(struct bound){ paths[i], conf->listeners[i].address, { 0 } };
+		add_bound(bound, &n, paths[i], conf->listeners[i].address);
 	}
-	bound[n_bound++] = (struct bound){ "s3.listen", conf->s3_listen, { 0 } };
-	bound[n_bound++] = (struct bound){ "admin.listen", conf->admin_listen, { 0 } };
-	for (size_t i = 0; i < n_bound; i++) {
-		if (bound[i].text == NULL ||
-			!conf_address_parse(bound[i].text, &bound[i].address, NULL))
-			continue;
-		for (size_t j = 0; j < i; j++) {
-			if (bound[j].text == NULL || !is_same(&bound[i], &bound[j]))
-				continue;
-			conf_source_problem(check->source, bound[i].path,
-				"%s is taken by %s already: choose another",
-				bound[i].text, bound[j].path);
-			break;
-		}
-	}
+	add_bound(bound, &n, "s3.listen", conf->s3_listen);
+	add_bound(bound, &n, "admin.listen", conf->admin_listen);
+	for (size_t i = 0; i < n; i++)
+		check_address(check, bound, n, i);
 }
 
 static void check_certificate(const struct conf_check *check)

@@ -89,17 +89,11 @@ static void check_iam_key(const struct conf_check *check)
 static void check_host(const struct conf_check *check)
 {
 	const struct conf_relay *relay = &check->conf->relay;
-	bool has_credentials = relay->user != NULL || relay->iam_access_key_id != NULL ||
-			       relay->iam_access_key_id_file != NULL;
 	check_tls(check);
 	check_password(check);
 	check_iam_key(check);
 	conf_check_file(
 		check, "relay.ca_file", relay->ca_file, conf_file_check_certificates);
-	if (relay->tls == CONF_TLS_NONE && has_credentials &&
-		!conf_check_any_bad(check, "relay.tls", NULL))
-		conf_source_warning(check->source, "relay.tls",
-			"the relay's password goes in the clear, if only over loopback");
 }
 
 static void check_maildir(const struct conf_check *check)

@@ -130,7 +130,7 @@ size() { stat -c %s "$1"; }
 title "curl sends a mail of $(size "$dir/mail.eml") octets, with three attachments"
 (cd "$dir/sent" && ls -l | awk 'NR > 1 { size = $5; $1 = $2 = $3 = $4 = $5 = $6 = $7 = $8 = "";
 	sub(/^ +/, ""); printf "%9d  %s\n", size, $0 }')
-curl -sS --max-time 60 --ssl-reqd --cacert "$certificate" "smtp://$smtp" \
+curl -sS --max-time 60 --ssl-reqd --cacert "$certificate" "smtp://$smtp/camera7.lab.example" \
 	--user sandbox:sandbox --mail-from camera7@lab.example --mail-rcpt ops@example.com \
 	--upload-file "$dir/mail.eml" || die 'the gateway did not take it'
 logged message.sent
@@ -211,7 +211,17 @@ done
 [ $bad = 0 ] || die 'not what was sent'
 
 title 'What the gateway says about it'
-grep -E '"event":"(message|attachment)\.' "$dir/log" | sed 's/^/  /'
+PYTHONIOENCODING=utf-8 /usr/bin/python3 - "$dir/log" <<'PY'
+import json, sys
+shown = {"message.accepted": "{id}: {size} octets from {client} ({user}), {tls}",
+         "attachment.stored": "{file_name}, {size} octets, as {key}",
+         "message.sent": "{attachments} attachments linked, {age_ms} ms after it came in"}
+with open(sys.argv[1], encoding="utf-8") as log:
+    for event in map(json.loads, log):
+        if event["event"] in shown:
+            text = shown[event["event"]].format_map(event)
+            print(f"{event['time'][11:23]}  {event['event']:17}  {text}")
+PY
 
 if [ "$stay" ]; then
 	title 'The sandbox stays. Send it more:'

@@ -2,7 +2,7 @@
  * checks'. */
 #include "conf/reader.h"
 
-#include "conf/error.h"
+#include "conf/field.h"
 #include "conf/schema.h"
 #include "conf/text.h"
 #include "conf/value.h"
@@ -41,116 +41,6 @@ static void key_problem(const struct reader *reader, const yaml_node_t *key,
 {
 	conf_source_problem_at(reader->source, key->start_mark.line + 1,
 		key->start_mark.column + 1, path, "%s", what);
-}
-
-static void *member(const struct conf_field *field, void *base)
-{
-	return (char *)base + field->offset;
-}
-
-static void store_pointer(void *at, const void *pointer)
-{
-	memcpy(at, &pointer, sizeof(pointer));
-}
-
-static void store_count(const struct conf_field *field, void *base, size_t count)
-{
-	memcpy((char *)base + field->count_offset, &count, sizeof(count));
-}
-
-static void store_number(const struct conf_field *field, void *base, uint64_t value)
-{
-	if (field->width == sizeof(uint32_t)) {
-		uint32_t narrow = (uint32_t)value;
-		g_assert(narrow == value);
-		memcpy(member(field, base), &narrow, sizeof(narrow));
-	} else {
-		g_assert(field->width == sizeof(value));
-		memcpy(member(field, base), &value, sizeof(value));
-	}
-}
-
-static enum conf_unit unit_of(enum conf_kind kind)
-{
-	switch (kind) {
-	case CONF_KIND_SIZE:
-		return CONF_UNIT_OCTETS;
-	case CONF_KIND_SECONDS:
-		return CONF_UNIT_SECONDS;
-	case CONF_KIND_MILLISECONDS:
-		return CONF_UNIT_MILLISECONDS;
-	default:
-		return CONF_UNIT_NONE;
-	}
-}
-
-static bool read_choice(
-	const struct conf_field *field, const char *text, void *base, GError **error)
-{
-	for (const struct conf_choice *c = field->choices; c->word != NULL; c++) {
-		if (g_ascii_strcasecmp(text, c->word) != 0)
-			continue;
-		store_number(field, base, c->value);
-		return true;
-	}
-	g_autofree char *quoted = conf_value_quote(text);
-	g_autofree char *words = conf_choice_words(field->choices);
-	g_set_error(error, CONF_ERROR, CONF_ERROR_VALUE, "%s is unknown: it must be %s",
-		quoted, words);
-	return false;
-}
-
-static bool read_text(struct conf_snapshot *snapshot, const struct conf_field *field,
-	const char *text, void *base, GError **error)
-{
-	if (field->kind == CONF_KIND_ADDRESS_OFF && strcmp(text, "off") == 0) {
-		store_pointer(member(field, base), NULL);
-		return true;
-	}
-	if (!conf_text_check(field->kind, text, error))
-		return false;
-	store_pointer(member(field, base), conf_snapshot_text(snapshot, text));
-	return true;
-}
-
-/* Any field that is one word; defaults come this way as well. */
-static bool read_word(struct conf_snapshot *snapshot, const struct conf_field *field,
-	const char *text, void *base, GError **error)
-{
-	uint64_t number;
-	switch (field->kind) {
-	case CONF_KIND_BOOL:
-		return conf_value_bool(text, member(field, base), error);
-	case CONF_KIND_RATE:
-		return conf_value_rate(
-			text, (double)field->max, member(field, base), error);
-	case CONF_KIND_NUMBER:
-	case CONF_KIND_SIZE:
-	case CONF_KIND_SECONDS:
-	case CONF_KIND_MILLISECONDS:
-		if (!conf_value_number(text, unit_of(field->kind), field->min, field->max,
-			    &number, error))
-			return false;
-		store_number(field, base, number);
-		return true;
-	case CONF_KIND_CHOICE:
-		return read_choice(field, text, base, error);
-	default:
-		return read_text(snapshot, field, text, base, error);
-	}
-}
-
-static void set_defaults(
-	struct conf_snapshot *snapshot, const struct conf_section *section, void *base)
-{
-	for (size_t i = 0; i < section->n_fields; i++) {
-		const struct conf_field *field = &section->fields[i];
-		if (field->kind == CONF_KIND_SECTION)
-			set_defaults(snapshot, field->section, base);
-		else if (field->initial != NULL &&
-			 !read_word(snapshot, field, field->initial, base, NULL))
-			g_error("the default of %s is not in its own bounds", field->key);
-	}
 }
 
 static void report(const struct reader *reader, const char *path, const GError *error)
@@ -249,7 +139,7 @@ static void read_texts(const struct reader *reader, const struct conf_field *fie
 		.kind = field->kind == CONF_KIND_DOMAINS ? CONF_KIND_DOMAIN : field->kind,
 	};
 	read_elements(reader, &elements, list, path);
-	store_pointer(member(field, base), elements.texts);
+	conf_field_store_pointer(field, base, elements.texts);
 }
 
 static void read_networks(const struct reader *reader, const struct conf_field *field,
@@ -266,8 +156,8 @@ static void read_networks(const struct reader *reader, const struct conf_field *
 		conf_source_problem(reader->source, path,
 			"is an empty list: name a network, or take the line out to let "
 			"any client connect");
-	store_pointer(member(field, base), elements.networks);
-	store_count(field, base, elements.n);
+	conf_field_store_pointer(field, base, elements.networks);
+	conf_field_store_count(field, base, elements.n);
 }
 
 char *conf_reader_recipient_path(const char *recipients, const char *pattern)
@@ -342,7 +232,7 @@ static void read_recipients(const struct reader *reader, const struct conf_field
 		return;
 	}
 	struct conf_recipient_map *map = conf_recipient_map_new();
-	store_pointer(member(field, base), map);
+	conf_field_store_pointer(field, base, map);
 	if (node->type == YAML_SEQUENCE_NODE)
 		read_recipient_list(reader, map, node, path);
 	else
@@ -376,7 +266,8 @@ static void read_listeners(
 		struct conf_listener *listener =
 			&g_array_index(listeners, struct conf_listener, i);
 		struct place place = { &conf_schema_listener, listener, element };
-		set_defaults(reader->snapshot, &conf_schema_listener, listener);
+		conf_field_set_defaults(
+			reader->snapshot, &conf_schema_listener, listener);
 		mark(reader, node, element);
 		read_section(reader, node, &place);
 	}
@@ -398,7 +289,7 @@ static void read_scalar(const struct reader *reader, const struct conf_field *fi
 			field->example != NULL   ? field->example
 			: field->initial != NULL ? field->initial
 						 : "");
-	else if (!read_word(reader->snapshot, field, text, base, &error))
+	else if (!conf_field_read(reader->snapshot, field, text, base, &error))
 		report(reader, path, error);
 }
 
@@ -525,7 +416,7 @@ bool conf_read(struct conf_snapshot *snapshot, struct conf_source *source,
 		return false;
 	struct reader reader = { snapshot, source, &document };
 	struct place place = { &conf_schema, &snapshot->conf, "" };
-	set_defaults(snapshot, &conf_schema, &snapshot->conf);
+	conf_field_set_defaults(snapshot, &conf_schema, &snapshot->conf);
 	const yaml_node_t *root = yaml_document_get_root_node(&document);
 	mark(&reader, root, "");
 	read_section(&reader, root, &place);

@@ -231,13 +231,13 @@ static const struct conf_field attachments_fields[] = {
 	{ "position", CONF_KIND_CHOICE, "end", .choices = position_choices,
 		TO(attachments.block_position),
 		.help = "Where in the body the links stand." },
-	{ "max_header_size", CONF_KIND_SIZE, "256KiB", .min = KIB, .max = 16 * MIB,
+	{ "max_header_size", CONF_KIND_SIZE, "1MiB", .min = KIB, .max = 16 * MIB,
 		TO(attachments.max_header_bytes),
 		.help = "A message with a larger header block is not opened: it goes out "
 			"as it is." },
-	{ "max_parts", CONF_KIND_NUMBER, "1000", .min = 1, .max = 100000,
+	{ "max_parts", CONF_KIND_NUMBER, "2000", .min = 1, .max = 100000,
 		TO(attachments.max_parts), .help = "The same for the number of parts." },
-	{ "max_depth", CONF_KIND_NUMBER, "32", .min = 1, .max = 200,
+	{ "max_depth", CONF_KIND_NUMBER, "64", .min = 1, .max = 200,
 		TO(attachments.max_depth), .help = "The same for parts within parts." },
 };
 static const struct conf_section attachments_section = SECTION(attachments_fields);

@@ -171,6 +171,6 @@ void conf_source_report(
 			g_ptr_array_add(out, g_strdup(r->text));
 	}
 	if (source->dropped > 0 && source->has_problems && problems != NULL)
-		g_ptr_array_add(problems,
-			g_strdup_printf("%s: and %zu more", source->file, source->dropped));
+		g_ptr_array_add(problems, g_strdup_printf("%s: and %zu more",
+						  source->file, source->dropped));
 }

@@ -209,8 +209,13 @@ static bool check_bytes(const char *bytes, size_t length, struct conf_source *so
 		return true;
 	size_t line, column;
 	locate(bytes, (size_t)(bad - bytes), &line, &column);
-	conf_source_problem_at(source, line, column, "",
-		"not UTF-8 (byte \\x%02x): save the file as UTF-8", (unsigned char)*bad);
+	if (*bad == '\0')
+		conf_source_problem_at(source, line, column, "",
+			"a NUL byte stands here: this is no text file");
+	else
+		conf_source_problem_at(source, line, column, "",
+			"not UTF-8 (byte \\x%02x): save the file as UTF-8",
+			(unsigned char)*bad);
 	return false;
 }
 

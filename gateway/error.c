@@ -1,4 +1,4 @@
 /* The one GError domain of gateway/. */
 #include "gateway/error.h"
 
-G_DEFINE_QUARK(stowage - gateway - error - quark, gateway_error)
+G_DEFINE_QUARK(gateway_error, gateway_error)

@@ -100,12 +100,13 @@ static void append_delimiter(
 		out, "--%s%s", entity_at(linker, multipart)->content.boundary, behind);
 }
 
-/* The end of a multipart that the sender did not close, now that we write there. */
+/* The end of a multipart that the sender did not close, now that we write behind child,
+ * its last: a line of its own, whatever follows. */
 static void append_close(
-	const struct linker *linker, GString *out, size_t multipart, uint64_t at)
+	const struct linker *linker, GString *out, const struct outline_entity *child)
 {
-	append_delimiter(linker, out, multipart, "--");
-	if (at == linker->message->source.bytes)
+	append_delimiter(linker, out, child->parent, "--");
+	if (child->glued || child->region_end == linker->message->source.bytes)
 		g_string_append(out, linker->newline);
 }
 
@@ -118,7 +119,7 @@ static void remove_entities(struct linker *linker)
 		if (!linker->removed[i] || linker->removed[entity->parent])
 			continue;
 		if (!entity->ended_by_sibling)
-			append_close(linker, text, entity->parent, entity->region_end);
+			append_close(linker, text, entity);
 		replace(linker, entity->delimiter_start, entity->region_end, text);
 		mark_changed(linker, entity->parent);
 	}
@@ -373,7 +374,7 @@ static void insert_behind(struct linker *linker, size_t child, bool beside_text)
 	append_new_part(linker, text, beside_text);
 	g_string_append(text, linker->newline);
 	if (!entity->ended_by_sibling)
-		append_close(linker, text, entity->parent, entity->region_end);
+		append_close(linker, text, entity);
 	replace(linker, entity->region_end, entity->region_end, text);
 	mark_changed(linker, entity->parent);
 }

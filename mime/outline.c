@@ -223,7 +223,10 @@ static enum match match_delimiter(
 	return found;
 }
 
-/* Ends all entities from the current one up to, not including, multipart. */
+/*
+ * Ends all entities from the current one up to, not including, multipart. An empty one
+ * may reach up to the delimiter line itself: the line break before that ends its header.
+ */
 static void end_entities(struct outline *outline, size_t multipart, uint64_t body_end,
 	uint64_t delimiter_start)
 {
@@ -233,9 +236,11 @@ static void end_entities(struct outline *outline, size_t multipart, uint64_t bod
 		struct outline_entity *entity = entity_at(outline, i);
 		bool own = entity->parent == multipart && multipart != OUTLINE_NONE;
 
-		entity->body_end = MAX(entity->body_start, body_end);
-		entity->region_end = own ? delimiter_start : entity->body_end;
+		body_end = MAX(entity->body_start, body_end);
+		entity->body_end = body_end;
+		entity->region_end = own ? delimiter_start : body_end;
 		entity->ended_by_sibling = own;
+		entity->glued = body_end == delimiter_start && multipart != OUTLINE_NONE;
 		i = entity->parent;
 	}
 }

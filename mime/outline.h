@@ -61,6 +61,8 @@ struct outline_entity {
 				  start, or   the end of an unclosed multipart */
 	bool blank_line;       /* an empty line ends the header */
 	bool ended_by_sibling; /* region_end is a delimiter line of its own parent */
+	bool glued; /* empty: no line break between its end and the delimiter line behind
+		       it */
 	/* Multiparts only. */
 	size_t children;
 	bool closed;          /* its close delimiter was seen, at: */

@@ -17,7 +17,7 @@ list() {
 			libcurl4-gnutls-dev libuv1-dev libyaml-dev libsqlite3-dev \
 			libjansson-dev libmicrohttpd-dev libcrypt-dev libsystemd-dev \
 			libetpan-dev libcmocka-dev ;;
-		demo) echo curl python3 ca-certificates ;;
+		demo) echo curl openssl python3 swaks libnet-ssleay-perl ;;
 		test) echo clang libclang-rt-14-dev llvm-14 valgrind binutils curl openssl \
 			swaks libnet-ssleay-perl python3-pytest python3-pytest-xdist \
 			python3-pytest-timeout python3-yaml python3-botocore ;;

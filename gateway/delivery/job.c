@@ -18,6 +18,8 @@
 #define HEADER_BYTES_MAX   (1024 * 1024)
 #define HEADER_BYTES_FIRST 16384
 
+#define KEPT_LOGGED_MAX 16 /* of one message */
+
 struct job {
 	struct queue *queue;
 	struct metrics *metrics;
@@ -29,6 +31,26 @@ struct job {
 	struct splice *splice;
 	bool linked; /* attachments were replaced by links */
 };
+
+/* Says what stays in the message that a person might have expected to be linked. */
+static void log_kept(const struct job *job)
+{
+	const struct mime_decision *decisions;
+	size_t n = mime_message_decisions(rewriter_message(job->rewriter), &decisions);
+	unsigned kept = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct mime_decision *d = &decisions[i];
+		if (d->linked ||
+			(!d->file_name && g_str_has_prefix(d->media_type, "text/")))
+			continue;
+		if (++kept > KEPT_LOGGED_MAX)
+			break;
+		log_info("attachment.kept", LOG_TEXT("id", job->message->id),
+			LOG_NUMBER("part", d->part), LOG_TEXT("file_name", d->file_name),
+			LOG_TEXT("media_type", d->media_type),
+			LOG_TEXT("reason", d->reason));
+	}
+}
 
 static bool rewrite(struct job *job, GError **error)
 {
@@ -45,6 +67,8 @@ static bool rewrite(struct job *job, GError **error)
 		metrics_add(job->metrics, METRIC_MESSAGES_UNTOUCHED_TOTAL, NULL, 1);
 		log_info("message.untouched", LOG_TEXT("id", message->id),
 			LOG_TEXT("reason", why));
+	} else {
+		log_kept(job);
 	}
 	job->stowing = stowing_new(job->route->conf, job->rewriter, message->id,
 		message->seed, message->received_ms / 1000);
@@ -137,8 +161,7 @@ static GByteArray *read_header(int fd, uint64_t message_bytes, GError **error)
 				n < 0 ? g_strerror(errno) : "it is shorter than it was");
 			return NULL;
 		}
-		if (wanted == message_bytes ||
-			memmem(header->data, wanted, "\r\n\r\n", 4))
+		if (wanted == message_bytes || has_empty_line(header->data, wanted))
 			return g_steal_pointer(&header);
 		if (wanted >= HEADER_BYTES_MAX) {
 			g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_REJECT,

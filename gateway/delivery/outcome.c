@@ -69,10 +69,12 @@ void outcome_of_recipients(struct queue_message *message)
 		set_reason(message, g_strdup("no recipients"));
 	else if (message->state == QUEUE_SENT)
 		set_reason(message, g_strdup(because->reply));
+	else if (because->reply_code == 0)
+		set_reason(message, g_strdup_printf("<%s>: %s", because->forward_path,
+					    because->reply));
 	else
 		set_reason(message, g_strdup_printf("<%s>: %d %s", because->forward_path,
-					    because->reply_code,
-					    because->reply ? because->reply : ""));
+					    because->reply_code, because->reply));
 }
 
 void outcome_schedule(
@@ -82,8 +84,8 @@ void outcome_schedule(
 		message->finished_ms = now_ms;
 		return;
 	}
-	message->finished_ms =
-		0; /* it may have been dead before a person asked to retry it */
+	/* It may have been dead before a person asked to retry it. */
+	message->finished_ms = 0;
 	message->next_attempt_ms =
 		now_ms + queue_retry_delay_ms(settings, message->attempts);
 	if (now_ms - message->received_ms < (int64_t)settings->lifetime_s * 1000)

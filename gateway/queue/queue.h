@@ -5,8 +5,8 @@
  * One writer thread commits; what arrives together shares the syncs (group commit).
  * Threads: every call may be made from any thread unless said otherwise.
  * A second process cannot open the same queue with queue_new() (flock); the command line
- * reads and retries through queue_reader beside a running gateway, which notices within a
- * second.
+ * reads and retries on a connection of its own beside a running gateway, which notices
+ * within a second.
  */
 #ifndef GATEWAY_QUEUE_QUEUE_H
 #define GATEWAY_QUEUE_QUEUE_H

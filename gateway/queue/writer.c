@@ -10,8 +10,9 @@
 
 #define BATCH_OPERATIONS 512
 #define TICK_US          G_TIME_SPAN_SECOND
-#define PURGE_MESSAGES   250 /* in one transaction */
-#define PURGE_ROUNDS     8   /* in one tick */
+#define PURGE_MESSAGES   250                       /* in one transaction */
+#define PURGE_ROUNDS     8                         /* in one tick */
+#define PURGE_PAUSE_US   (10 * G_TIME_SPAN_SECOND) /* when nothing old is left */
 
 /* A message that lies in a lane or was taken. */
 struct flight {
@@ -410,6 +411,8 @@ static bool purge_once(
 /* In small transactions, between which submissions have their turn. */
 static bool purge(struct queue *queue, GError **error)
 {
+	if (g_get_monotonic_time() < queue->purge_us)
+		return true;
 	g_mutex_lock(&queue->lock);
 	int64_t before_ms = now_ms() - (int64_t)queue->settings.history_s * 1000;
 	g_mutex_unlock(&queue->lock);
@@ -420,7 +423,11 @@ static bool purge(struct queue *queue, GError **error)
 		g_mutex_lock(&queue->lock);
 		bool busy = queue->urgent > 0;
 		g_mutex_unlock(&queue->lock);
-		if (purged < PURGE_MESSAGES || busy)
+		if (purged < PURGE_MESSAGES) {
+			queue->purge_us = g_get_monotonic_time() + PURGE_PAUSE_US;
+			break;
+		}
+		if (busy)
 			break;
 	}
 	return true;

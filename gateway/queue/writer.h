@@ -79,6 +79,7 @@ struct queue {
 	GHashTable *flights; /* id to struct flight */
 	int64_t version;     /* of the database, as others change it */
 	int64_t tick_us;     /* monotonic time of the next housekeeping */
+	int64_t purge_us;    /* and of the next look for old history */
 	bool failing;        /* the last transaction failed */
 	bool oldest_unknown;
 };

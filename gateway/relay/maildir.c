@@ -117,7 +117,11 @@ static bool store(const char *directory, const char *name, struct relay_message 
 		ok = fail_errno(error, "rename into new/");
 	if (!ok)
 		unlink(from);
-	return ok && sync_folder(folder, error);
+	if (ok && !sync_folder(folder, error)) {
+		unlink(to); /* it will come again: not twice */
+		ok = false;
+	}
+	return ok;
 }
 
 void maildir_deliver(const char *directory, const char *hostname, struct relay_message *m,

@@ -191,33 +191,47 @@ static int64_t patience_us(const struct pool *pool)
 	       G_USEC_PER_SEC;
 }
 
+static void fail_busy(struct failure *failure)
+{
+	failure_set(failure, REPLY_RETRY, 0,
+		"all connections to the relay have been busy for long", NULL);
+}
+
+static void fail_blocked(const struct pool *pool, struct failure *failure)
+{
+	const struct failure *last = &pool->last;
+	failure_set(failure, last->kind, last->reply_code, last->text, last->advice);
+}
+
 struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure *failure)
 {
 	struct pool_connection *connection = NULL;
 	g_mutex_lock(&pool->mutex);
-	int64_t until_us = g_get_monotonic_time() + patience_us(pool);
-	for (;;) {
+	int64_t now_us = g_get_monotonic_time(), until_us = now_us + patience_us(pool);
+	for (;; now_us = g_get_monotonic_time()) {
 		if (!fresh && (connection = take_idle(pool)))
 			break;
-		bool blocked =
-			pool->failures && g_get_monotonic_time() < pool->blocked_until_us;
-		if (blocked) {
-			failure_set(failure, pool->last.kind, pool->last.reply_code,
-				pool->last.text, pool->last.advice);
+		bool blocked = pool->failures && now_us < pool->blocked_until_us;
+		bool probed = pool->failures && pool->probing;
+		if (blocked && !pool->open) {
+			fail_blocked(pool, failure);
 			break;
 		}
-		bool wait_for_probe = pool->failures && pool->probing;
-		if (!wait_for_probe && make_place(pool)) {
+		if (!blocked && !probed && make_place(pool)) {
 			pool->open++;
 			connection = open_connection(pool, failure);
+			if (connection || !pool->open)
+				break;
+			failure_clear(failure); /* not this message's: wait as below */
+			continue;
+		}
+		if (now_us >= until_us) {
+			fail_busy(failure);
 			break;
 		}
-		if (!g_cond_wait_until(&pool->freed, &pool->mutex, until_us)) {
-			failure_set(failure, REPLY_RETRY, 0,
-				"all connections to the relay have been busy for long",
-				NULL);
-			break;
-		}
+		/* While others still have connections that work, one of those will do. */
+		g_cond_wait_until(&pool->freed, &pool->mutex,
+			blocked ? MIN(until_us, pool->blocked_until_us) : until_us);
 	}
 	g_mutex_unlock(&pool->mutex);
 	return connection;

@@ -113,13 +113,13 @@ static void complain(struct relay *relay, const struct failure *failure)
 			LOG_TEXT("advice", failure->advice));
 }
 
-static void react(struct relay *relay, const struct failure *failure)
+/* connected: the peer said it to a message, not to the connection, which the pool looks
+ * after. */
+static void react(struct relay *relay, const struct failure *failure, bool connected)
 {
-	if (!failure->text)
-		return;
-	if (failure->kind == REPLY_THROTTLE)
+	if (connected && failure->text && failure->kind == REPLY_THROTTLE)
 		pace_throttled(&relay->pace, g_get_monotonic_time());
-	if (failure->kind == REPLY_MEND || failure->advice)
+	if (failure->text && (failure->kind == REPLY_MEND || failure->advice))
 		complain(relay, failure);
 }
 
@@ -197,8 +197,8 @@ static bool try_once(struct relay *relay, const struct client_transaction *t, bo
 {
 	struct failure failure = { 0 };
 	struct pool_connection *connection = pool_take(relay->pool, fresh, &failure);
-	bool stale = false;
-	if (connection) {
+	bool stale = false, connected = connection;
+	if (connected) {
 		bool kept = client_send(connection->client, t, &failure);
 		stale = !kept && connection->reused;
 		pool_put(relay->pool, connection, kept ? NULL : &failure);
@@ -206,7 +206,7 @@ static bool try_once(struct relay *relay, const struct client_transaction *t, bo
 		set_all(t, RELAY_DEFERRED, failure.reply_code, failure.text);
 	}
 	if (!stale)
-		react(relay, &failure);
+		react(relay, &failure, connected);
 	failure_clear(&failure);
 	return !stale;
 }

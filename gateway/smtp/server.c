@@ -40,7 +40,8 @@ static void on_listener_gone(void *owner)
 	if (!server->listeners_alive && server->drained) {
 		void (*drained)(void *) = server->drained;
 		server->drained = NULL;
-		drained(server->context);
+		drained(server->context); /* it may free the server */
+		return;
 	}
 	free_if_over(server);
 }

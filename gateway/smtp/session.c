@@ -431,13 +431,17 @@ static enum smtp_reply_id on_rcpt(struct smtp_session *s, struct slice args)
 
 /* ---- DATA ---- */
 
+/* Eight octets at a time: every octet of every message passes here. */
 static bool has_8bit(const char *bytes, size_t n_bytes)
 {
-	unsigned char all = 0;
-	for (size_t i = 0; i < n_bytes;
-		i++) /* no branch inside: the compiler makes it wide */
-		all |= (unsigned char)bytes[i];
-	return all & 0x80;
+	uint64_t all = 0, word;
+	for (; n_bytes >= sizeof(word); n_bytes -= sizeof(word), bytes += sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		all |= word;
+	}
+	for (; n_bytes; n_bytes--)
+		all |= (uint64_t)(unsigned char)*bytes++;
+	return all & UINT64_C(0x8080808080808080);
 }
 
 static void refuse_body(struct smtp_session *s, enum smtp_reply_id id)

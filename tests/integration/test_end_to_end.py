@@ -165,8 +165,6 @@ def test_openssl_s_client(real_gateway, postfix, authority, recipient):
          "-CAfile", authority.certificate, "-crlf", "-quiet", "-ign_eof"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        last = process.stdout.readline()  # the reply that ended s_client's own EHLO
-        assert last.startswith(b"250 "), last
         for code, text in steps:
             # s_client makes CR LF of each LF
             process.stdin.write(text.replace("\r\n", "\n").encode() + b"\n")

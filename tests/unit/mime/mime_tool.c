@@ -136,8 +136,7 @@ static struct mime_link *make_links(size_t n, const char *token)
 	return links;
 }
 
-static bool set_option(
-	struct mime_settings *settings, const char **token, const char *option)
+static bool set_option(struct mime_settings *settings, char **token, const char *option)
 {
 	if (strcmp(option, "--inline-link") == 0)
 		settings->inline_images = MIME_INLINE_LINK;
@@ -145,8 +144,9 @@ static bool set_option(
 		settings->forwarded = MIME_FORWARDED_WHOLE;
 	else if (strcmp(option, "--top") == 0)
 		settings->block_position = MIME_BLOCK_TOP;
-	else if (g_str_has_prefix(option, "--token="))
-		*token = option + 8;
+	else if (g_str_has_prefix(option, "--token-bytes="))
+		*token = (g_free(*token),
+			g_strnfill(g_ascii_strtoull(option + 14, NULL, 10), 'A'));
 	else if (g_str_has_prefix(option, "--min-size="))
 		settings->min_size = g_ascii_strtoull(option + 11, NULL, 10);
 	else if (g_str_has_prefix(option, "--inline-max="))
@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 	struct outputs outputs = { .fd = -1 };
 	struct mime_output output = { open_output, discard_output, &outputs };
 	const struct mime_attachment *attachments;
-	const char *token = "0123456789abcdef";
+	char *token = g_strdup("0123456789abcdef");
 	GError *error = NULL;
 	struct stat status;
 	int i = 1;
@@ -202,6 +202,7 @@ int main(int argc, char **argv)
 	for (size_t k = 0; k < n; k++)
 		g_free((gpointer)(uintptr_t)links[k].url);
 	g_free(links);
+	g_free(token);
 	splice_free(&splice);
 	mime_message_free(&message);
 	if (outputs.fd >= 0)

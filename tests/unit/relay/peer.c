@@ -206,7 +206,7 @@ static void on_data(struct connection *c, const char *line)
 	while (read_line(c, text)) {
 		if (!strcmp(text->str, ".\r\n"))
 			break;
-		if (!begun && act(c, "CONTENT"))
+		if (!begun && act(c, "CONTENT") && !c->closed)
 			wait_for_close(c);
 		begun = true;
 		g_string_append_len(content, text->str, (gssize)text->len);

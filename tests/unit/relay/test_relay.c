@@ -693,15 +693,17 @@ static void test_addresses_cannot_carry_commands(void **unused)
 
 static char *expected_wire(const char *text)
 {
-	g_auto(GStrv) lines = g_strsplit(text, "\r\n", -1);
-	g_autoptr(GString) wire = g_string_new("content:");
-	for (size_t i = 0; lines[i]; i++) {
-		if (!lines[i + 1] && !*lines[i])
-			break;
-		g_string_append_printf(
-			wire, "%s%s\r\n", lines[i][0] == '.' ? "." : "", lines[i]);
+	GString *wire = g_string_new("content:");
+	bool line_start = true;
+	for (const char *p = text; *p; p++) {
+		if (line_start && *p == '.')
+			g_string_append_c(wire, '.');
+		g_string_append_c(wire, *p);
+		line_start = *p == '\n';
 	}
-	return g_string_free(g_steal_pointer(&wire), FALSE);
+	if (!line_start)
+		g_string_append(wire, "\r\n");
+	return g_string_free(wire, FALSE);
 }
 
 /* Sizes around the blocks and buffers, lines with dots at their starts. */
@@ -1063,6 +1065,37 @@ static void test_many_threads(void **unused)
 	SSL_CTX_free(context);
 }
 
+/* The peer wants no second connection: then the first one serves all, and nothing is
+ * deferred. */
+static void test_fewer_connections_than_wanted(void **unused)
+{
+	(void)unused;
+	static const struct peer_rule rules[] = {
+		{ "CONNECT", PEER_REPLY, "220 peer\r\n", 1 },
+		{ "CONNECT", PEER_REPLY_CLOSE,
+			"421 Too many concurrent SMTP connections\r\n", 0 },
+		{ 0 },
+	};
+	struct scene s;
+	scene_init(&s, &(struct peer_script){ .rules = rules });
+	s.settings.messages_per_connection = 1000;
+	s.settings.command_timeout_s = s.settings.data_timeout_s = 20;
+	scene_send(&s, "to@example.org", NULL);
+	expect(&s, 0, RELAY_SENT, 250, NULL, "first");
+	struct sender senders[4];
+	GThread *threads[4];
+	for (size_t i = 0; i < 4; i++) {
+		senders[i] = (struct sender){ &s, 0 };
+		threads[i] = g_thread_new("sender", send_many, &senders[i]);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		g_thread_join(threads[i]);
+		assert_int_equal(senders[i].sent, 25);
+	}
+	assert_int_equal(count_of(&s, "content:"), 101);
+	scene_deinit(&s);
+}
+
 /* ---- Settings ---- */
 
 static void test_bad_settings(void **unused)
@@ -1153,6 +1186,7 @@ int main(void)
 		cmocka_unit_test(test_throttling_pauses_the_relay),
 		cmocka_unit_test(test_secret_is_read_again),
 		cmocka_unit_test(test_many_threads),
+		cmocka_unit_test(test_fewer_connections_than_wanted),
 		cmocka_unit_test(test_bad_settings),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

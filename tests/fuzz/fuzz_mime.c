@@ -1,0 +1,105 @@
+/*
+ * A whole mail: listed, extracted, linked. What is rewritten is understood again, and
+ * nothing is left in it to take out.
+ */
+#include "mime/mime.h"
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static int open_output(void *context, size_t index, GError **error)
+{
+	int fd = *(int *)context;
+
+	(void)index;
+	(void)error;
+	if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+		abort();
+	return fd;
+}
+
+static void discard_output(void *context, size_t index)
+{
+	(void)context;
+	(void)index;
+}
+
+/* Rewrites original into result; the number of attachments. */
+static size_t rewrite(int original, uint64_t bytes, int part, int result,
+	uint64_t *result_bytes, unsigned variant)
+{
+	struct mime_settings settings;
+	struct mime_output output = { open_output, discard_output, &part };
+	const struct mime_attachment *attachments;
+	struct splice_reader reader;
+	char block[1000];
+	ssize_t n;
+
+	mime_settings_init(&settings);
+	settings.inline_images = variant & 1 ? MIME_INLINE_LINK : MIME_INLINE_KEEP;
+	settings.block_position = variant & 2 ? MIME_BLOCK_TOP : MIME_BLOCK_END;
+	settings.forwarded = variant & 4 ? MIME_FORWARDED_WHOLE : MIME_FORWARDED_KEEP;
+	struct mime_message *message = mime_message_new(original, bytes, &settings, NULL);
+
+	g_assert(message != NULL);
+	g_assert(mime_message_extract(message, &output, NULL));
+	size_t count = mime_message_attachments(message, &attachments);
+	struct mime_link *links = g_new0(struct mime_link, count);
+	struct splice *splice = splice_new(bytes);
+
+	for (size_t i = 0; i < count; i++) {
+		g_assert(g_utf8_validate(attachments[i].file_name, -1, NULL));
+		links[i] = (struct mime_link){ "https://x.example/?a=1&b=2", "noon" };
+	}
+	if (!mime_message_link(message, links, count, splice, NULL)) {
+		splice_free(&splice);
+		splice = splice_new(bytes);
+	}
+	g_assert(splice_is_identity(splice) || count > 0);
+	*result_bytes = splice_bytes(splice);
+	splice_reader_init(&reader, splice, original);
+	if (ftruncate(result, 0) != 0 || lseek(result, 0, SEEK_SET) != 0)
+		abort();
+	while ((n = splice_read(&reader, block, sizeof(block), NULL)) > 0)
+		if (write(result, block, (size_t)n) != n)
+			abort();
+	g_assert(n == 0);
+	if (splice_is_identity(splice))
+		count = 0;
+	g_free(links);
+	splice_free(&splice);
+	mime_message_free(&message);
+	return count;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	mime_init();
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int original = memfd_create("original", MFD_CLOEXEC);
+	int part = memfd_create("part", MFD_CLOEXEC);
+	int first = memfd_create("first", MFD_CLOEXEC);
+	int second = memfd_create("second", MFD_CLOEXEC);
+	unsigned variant = size > 0 ? data[size - 1] % 8 : 0;
+	uint64_t first_bytes, second_bytes;
+
+	if (write(original, data, size) != (ssize_t)size)
+		abort();
+	if (rewrite(original, size, part, first, &first_bytes, variant) > 0)
+		g_assert(rewrite(first, first_bytes, part, second, &second_bytes,
+				 variant) == 0);
+	close(original);
+	close(part);
+	close(first);
+	close(second);
+	return 0;
+}

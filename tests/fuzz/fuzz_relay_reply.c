@@ -1,0 +1,51 @@
+/* A relay's replies, line by line, and what is made of them; also as an EHLO reply. */
+#include "gateway/relay/ehlo.h"
+#include "gateway/relay/reply.h"
+#include <stdint.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void use(const struct reply *reply)
+{
+	unsigned status[3];
+	const char *advice;
+	struct ehlo ehlo;
+	g_autofree char *print = reply_print(reply);
+	g_autofree char *id = reply_message_id(reply);
+	g_assert(reply->code >= 200 && reply->code <= 599);
+	g_assert(reply->text->len <= REPLY_TEXT_BYTES_MAX);
+	g_assert(strlen(reply->text->str) == reply->text->len);
+	g_assert(g_utf8_validate(print, -1, NULL) && !strpbrk(print, "\r\n\t"));
+	g_assert(!id || (*id && reply->code == 250));
+	if (reply_enhanced(reply, status))
+		g_assert(status[0] <= 5 && status[1] <= 999 && status[2] <= 999);
+	enum reply_kind kind = reply_classify(reply, &advice);
+	g_assert((kind == REPLY_DONE) == (reply->code < 400));
+	g_assert(kind != REPLY_REFUSE || reply->code >= 500);
+	g_assert(reply_classify_session(reply, NULL) != REPLY_REFUSE);
+	ehlo_parse(&ehlo, reply->text->str);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct reply reply;
+	const char *text = (const char *)data, *end = text + size;
+	reply_init(&reply);
+	while (text < end) {
+		const char *lf = memchr(text, '\n', (size_t)(end - text));
+		const char *next = lf ? lf + 1 : end;
+		bool taken = reply_add_line(&reply, text, (size_t)(next - text));
+		if (reply.complete)
+			use(&reply);
+		if (!taken || reply.complete)
+			reply_clear(&reply);
+		text = next;
+	}
+	reply_deinit(&reply);
+
+	struct ehlo ehlo;
+	g_autofree char *copy = g_strndup((const char *)data, size);
+	ehlo_parse(&ehlo, copy);
+	return 0;
+}

@@ -1,0 +1,129 @@
+/* Edits over a file: order, overlap, and reading the result in pieces of any size. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "mime/mime.h"
+#include "mime/splice.h"
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char original[] = "0123456789";
+
+static int make_file(const char *text)
+{
+	int fd = memfd_create("splice", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	return fd;
+}
+
+static void read_all(const struct splice *splice, int fd, size_t piece, GString *out)
+{
+	struct splice_reader reader;
+	char buffer[64];
+	ssize_t n;
+
+	g_string_truncate(out, 0);
+	splice_reader_init(&reader, splice, fd);
+	while ((n = splice_read(&reader, buffer, piece, NULL)) > 0) {
+		assert_true((size_t)n <= piece);
+		g_string_append_len(out, buffer, n);
+	}
+	assert_int_equal(n, 0);
+}
+
+struct edit {
+	uint64_t offset, length;
+	const char *text;
+	bool refused;
+};
+
+static const struct {
+	const char *name;
+	struct edit edits[5];
+	const char *want;
+} cases[] = {
+	{ "nothing", { { 0, 0, NULL, false } }, "0123456789" },
+	{ "insert at both ends", { { 10, 0, "Z", false }, { 0, 0, "A", false } },
+		"A0123456789Z" },
+	{ "remove all", { { 0, 10, "", false } }, "" },
+	{ "insertions in order, before the range that begins there",
+		{ { 3, 2, "X", false }, { 3, 0, "a", false }, { 3, 0, "b", false } },
+		"012abX56789" },
+	{ "ranges that touch",
+		{ { 3, 2, "X", false }, { 5, 1, "Y", false }, { 2, 1, "W", false } },
+		"01WXY6789" },
+	{ "insert behind a range", { { 3, 2, "", false }, { 5, 0, "n", false } },
+		"012n56789" },
+	{ "overlaps are refused",
+		{ { 3, 3, "X", false }, { 4, 1, "Y", true }, { 2, 2, "W", true },
+			{ 4, 0, "in", true }, { 3, 1, "V", true } },
+		"012X6789" },
+	{ "outside is refused", { { 11, 0, "X", true }, { 9, 2, "Y", true } },
+		"0123456789" },
+	{ "an offset that wraps", { { 5, UINT64_MAX, "X", true } }, "0123456789" },
+};
+
+static void test_cases(void **state)
+{
+	int fd = make_file(original);
+	GString *out = g_string_new(NULL);
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct splice *splice = splice_new(10);
+
+		for (size_t k = 0; k < 5 && cases[i].edits[k].text != NULL; k++) {
+			const struct edit *edit = &cases[i].edits[k];
+
+			assert_int_equal(
+				splice_replace(splice, edit->offset, edit->length,
+					edit->text, strlen(edit->text)),
+				!edit->refused);
+		}
+		for (size_t piece = 1; piece < 20; piece++) {
+			read_all(splice, fd, piece, out);
+			assert_string_equal(out->str, cases[i].want);
+		}
+		assert_int_equal(splice_bytes(splice), strlen(cases[i].want));
+		assert_int_equal(
+			splice_is_identity(splice), strcmp(cases[i].want, original) == 0);
+		splice_free(&splice);
+	}
+	g_string_free(out, TRUE);
+	close(fd);
+}
+
+static void test_short_file(void **state)
+{
+	int fd = make_file("0123");
+	struct splice *splice = splice_new(10);
+	struct splice_reader reader;
+	char buffer[32];
+	GError *error = NULL;
+
+	(void)state;
+	splice_reader_init(&reader, splice, fd);
+	assert_int_equal(splice_read(&reader, buffer, sizeof(buffer), &error), -1);
+	assert_true(g_error_matches(error, MIME_ERROR, MIME_ERROR_IO));
+	g_clear_error(&error);
+	splice_free(&splice);
+	splice_free(&splice);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_short_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
