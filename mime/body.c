@@ -287,7 +287,6 @@ static GString *to_utf8(const struct editor *editor, const GString *text)
 	return result;
 }
 
-/* True when text in UTF-8 converts to the part's charset and is exactly want there. */
 static GString *from_utf8(const struct editor *editor, const GString *text)
 {
 	size_t bytes;
@@ -302,6 +301,7 @@ static GString *from_utf8(const struct editor *editor, const GString *text)
 	return result;
 }
 
+/* True when utf8 converts to the part's charset and is exactly want there. */
 static bool round_trips(
 	const struct editor *editor, const GString *utf8, const GString *want)
 {

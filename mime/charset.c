@@ -19,13 +19,22 @@ static bool is_any(const char *text, const char *const *names)
 	return false;
 }
 
+/* iconv gives "//IGNORE" and the like behind a name a meaning: inexact conversion. */
+static bool is_name(const char *charset)
+{
+	for (const char *p = charset; *p != '\0'; p++)
+		if (!g_ascii_isalnum(*p) && strchr("-_.:+", *p) == NULL)
+			return false;
+	return true;
+}
+
 /* Does iconv see printable ASCII as itself? Asked for names that are in neither list. */
 static bool probe_ascii(const char *charset)
 {
 	static const char sample[] =
 		"\r\n !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRS"
 		"TUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
-	GIConv converter = g_iconv_open("UTF-8", charset);
+	GIConv converter = is_name(charset) ? g_iconv_open("UTF-8", charset) : (GIConv)-1;
 	g_autofree char *utf8 = NULL;
 
 	if (converter == (GIConv)-1)
@@ -84,11 +93,15 @@ static const char *iconv_name(const char *charset)
 	return charset;
 }
 
+/* Exactly, all of it; a name that is none is a charset that nobody knows. */
 static char *convert(const char *text, size_t length, const char *to, const char *from,
 	size_t *bytes_written)
 {
 	gsize read = 0, written = 0;
-	char *result = g_convert(text, (gssize)length, to, from, &read, &written, NULL);
+	char *result = NULL;
+
+	if (is_name(to) && is_name(from))
+		result = g_convert(text, (gssize)length, to, from, &read, &written, NULL);
 
 	if (result != NULL && read != length)
 		g_clear_pointer(&result, g_free);

@@ -125,13 +125,15 @@ static void remove_entities(struct linker *linker)
 	}
 }
 
-/* A boundary that nobody can foresee: it hangs on the links' signatures. */
-static char *make_boundary(const struct linker *linker)
+/* A boundary that nobody can foresee: it hangs on the links' signatures. kind is a letter
+ * that tells ours from one another; "=_" stands in no quoted-printable or base64 text. */
+static char *make_boundary(const struct linker *linker, char kind)
 {
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
 	uint8_t hash[EVP_MAX_MD_SIZE];
 	GString *boundary = g_string_new("=_stowage_");
 
+	g_string_append_printf(boundary, "%c_", kind);
 	g_assert(digest != NULL);
 	EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
 	for (size_t i = 0; i < linker->n_links; i++)
@@ -215,7 +217,7 @@ static void append_alternatives(
  */
 static void append_new_part(const struct linker *linker, GString *out, bool beside_text)
 {
-	g_autofree char *boundary = make_boundary(linker);
+	g_autofree char *boundary = make_boundary(linker, 'a');
 
 	if (beside_text) {
 		append_plain(linker, out);
@@ -279,7 +281,7 @@ static void replace_top_fields(
 static bool replace_root(struct linker *linker)
 {
 	const struct outline_entity *root = entity_at(linker, 0);
-	g_autofree char *boundary = make_boundary(linker);
+	g_autofree char *boundary = make_boundary(linker, 'a');
 	g_autoptr(GString) body = g_string_new(NULL);
 
 	if (has_doubles(linker))
@@ -318,8 +320,7 @@ static bool wrap_root(struct linker *linker, bool beside_text, GError **error)
 {
 	const struct outline_entity *root = entity_at(linker, 0);
 	uint64_t end = linker->message->source.bytes;
-	g_autofree char *inner = make_boundary(linker);
-	g_autofree char *boundary = g_strconcat(inner, "_", NULL);
+	g_autofree char *boundary = make_boundary(linker, 'm');
 	g_autoptr(GString) before = g_string_new(NULL);
 	g_autoptr(GString) behind = g_string_new(NULL);
 	GError *failure = NULL;

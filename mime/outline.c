@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { FIELDS_MAX = 20 * 1000, DELIMITER_LINE_BYTES = 1024 };
+enum { FIELDS_MAX = 20 * 1000, KEPT_FIELDS_MAX = 100, DELIMITER_LINE_BYTES = 1024 };
 
 /* A multipart whose delimiters are looked for. Closed ones too, until an outer one ends
  * them. */
@@ -430,6 +430,11 @@ static void start_field(
 		return;
 	if (memchr(line->text, '\0', line->length) != NULL) {
 		fail_entity(outline, "a Content- field holds a NUL");
+		return;
+	}
+	if (outline->fields->len - entity_at(outline, outline->current)->first_field >=
+		KEPT_FIELDS_MAX) {
+		fail_entity(outline, "too many Content- fields in one header");
 		return;
 	}
 	field.name = g_ascii_strdown(line->text, (gssize)name_bytes);

@@ -13,6 +13,8 @@
 #include "mime/html.h"
 #include <string.h>
 
+enum { LOCATIONS_MAX = 100 };
+
 struct policy {
 	const struct outline *outline;
 	struct source *source;
@@ -276,7 +278,7 @@ static bool is_shown_html(const struct policy *policy, size_t i)
 
 static void note_references(struct policy *policy, const char *text, size_t length)
 {
-	size_t at = 0, start;
+	size_t at = 0, start, searches = 0;
 	char *id;
 
 	while (html_next_cid(text, length, &at, &start, &id))
@@ -284,8 +286,10 @@ static void note_references(struct policy *policy, const char *text, size_t leng
 	for (size_t i = 0; i < policy->parts->len; i++) {
 		const char *location = content_at(policy, i)->location;
 
-		if (part_at(policy, i)->leaf && location != NULL &&
-			html_refers_to(text, length, location))
+		if (!part_at(policy, i)->leaf || location == NULL)
+			continue;
+		/* Beyond what any mail has, all count as referred to. */
+		if (searches++ >= LOCATIONS_MAX || html_refers_to(text, length, location))
 			part_at(policy, i)->referenced = true;
 	}
 }

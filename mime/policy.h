@@ -14,7 +14,7 @@
 
 enum {
 	/* A text body above it, as sent, is not edited but gets a new part beside it. */
-	POLICY_BODY_BYTES = 4 * 1024 * 1024,
+	POLICY_BODY_BYTES = 2 * 1024 * 1024,
 };
 
 enum policy_role { POLICY_NO_BODY, POLICY_TEXT_BODY, POLICY_HTML_BODY };

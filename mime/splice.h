@@ -1,10 +1,12 @@
 /*
- * splice - a rewritten message as edits over the original: ranges that stay, text in between.
+ * splice - a rewritten message as edits over the original: ranges that stay, text in
+ * between.
  *
  * What is not edited is copied from the original's descriptor, so it is byte-identical by
  * construction, and no rewritten copy of a large message is ever made.
  *
- * Pure but for splice_read(), which preads. Thread: one at a time; no thread is preferred.
+ * Pure but for splice_read(), which preads. Thread: one at a time; no thread is
+ * preferred.
  */
 #ifndef MIME_SPLICE_H
 #define MIME_SPLICE_H
@@ -20,13 +22,14 @@ struct splice;
 struct splice *splice_new(uint64_t original_bytes);
 
 /*
- * Replaces length octets at offset of the original by text (copied; may hold NUL). length 0
- * inserts; text_bytes 0 removes. Edits may come in any order; several insertions at one offset
- * stand in the order they were made, and before the text that replaces a range that begins
- * there. False when the edit overlaps another or lies outside the original: nothing changed.
+ * Replaces length octets at offset of the original by text (copied; may hold NUL). length
+ * 0 inserts; text_bytes 0 removes. Edits may come in any order; several insertions at one
+ * offset stand in the order they were made, and before the text that replaces a range
+ * that begins there. False when the edit overlaps another or lies outside the original:
+ * nothing changed.
  */
-bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length, const char *text,
-	size_t text_bytes);
+bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length,
+	const char *text, size_t text_bytes);
 
 /* True when no edit was made. */
 bool splice_is_identity(const struct splice *splice);
@@ -34,7 +37,8 @@ bool splice_is_identity(const struct splice *splice);
 /* Octets of the result. */
 uint64_t splice_bytes(const struct splice *splice);
 
-/* A place in the result. Embedded; no deinit. The splice must not change while it is in use. */
+/* A place in the result. Embedded; no deinit. The splice must not change while it is in
+ * use. */
 struct splice_reader {
 	const struct splice *splice;
 	int fd; /* of the original; borrowed; read with pread only */
@@ -43,15 +47,16 @@ struct splice_reader {
 	size_t text_at;
 };
 
-void splice_reader_init(struct splice_reader *reader, const struct splice *splice, int fd);
+void splice_reader_init(
+	struct splice_reader *reader, const struct splice *splice, int fd);
 
 /*
- * Reads up to buffer_bytes octets of the result: their number, 0 at the end, -1 with error set
- * (MIME_ERROR_IO: the original could not be read, or is shorter than it was). Reads less than
- * asked only at the end.
+ * Reads up to buffer_bytes octets of the result: their number, 0 at the end, -1 with
+ * error set (MIME_ERROR_IO: the original could not be read, or is shorter than it was).
+ * Reads less than asked only at the end.
  */
-ssize_t splice_read(struct splice_reader *reader, char *buffer, size_t buffer_bytes,
-	GError **error);
+ssize_t splice_read(
+	struct splice_reader *reader, char *buffer, size_t buffer_bytes, GError **error);
 
 void splice_free(struct splice **splice);
 

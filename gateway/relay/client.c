@@ -11,7 +11,7 @@
 
 bool client_is_alive(const struct client *c)
 {
-	return c->session->stream && !transport_death(c->transport);
+	return !transport_death(c->transport);
 }
 
 void client_limit_command(struct client *c)
@@ -26,7 +26,7 @@ bool client_read_reply(struct client *c)
 	while (!c->reply.complete) {
 		mmap_string_truncate(c->line, 0);
 		if (!client_is_alive(c) ||
-			!mailstream_read_line_append(c->session->stream, c->line) ||
+			!mailstream_read_line_append(c->stream, c->line) ||
 			transport_death(c->transport)) {
 			transport_kill(c->transport, "no reply");
 			return false;
@@ -43,14 +43,13 @@ bool client_read_reply(struct client *c)
 
 bool client_put(struct client *c, const char *data, size_t bytes)
 {
-	ssize_t n = mailstream_write(c->session->stream, data, bytes);
+	ssize_t n = mailstream_write(c->stream, data, bytes);
 	return n == (ssize_t)bytes && !transport_death(c->transport);
 }
 
 bool client_flush(struct client *c)
 {
-	return mailstream_flush(c->session->stream) == 0 &&
-	       !transport_death(c->transport);
+	return mailstream_flush(c->stream) == 0 && !transport_death(c->transport);
 }
 
 /* Sends a command and reads its reply; c->reply is not complete when there is none. */
@@ -93,30 +92,13 @@ static bool fail_mend(
 	return false;
 }
 
-/* libetpan's own reading of a reply, as a struct reply. */
-static void take_session_reply(struct client *c)
-{
-	reply_clear(&c->reply);
-	int code = c->session->response_code;
-	if (code < 200 || code > 599)
-		return;
-	c->reply.code = code;
-	c->reply.complete = true;
-	const char *text = c->session->response ? c->session->response : "";
-	g_string_append_len(c->reply.text, text,
-		(gssize)MIN(strcspn(text, "\n"), REPLY_TEXT_BYTES_MAX));
-}
-
+/* libetpan's mailsmtp_connect() and mailesmtp_starttls() are not used: an empty line in a
+ * reply makes their parser read before its buffer, and both replies come in the clear. */
 static bool greet(struct client *c, struct failure *failure)
 {
-	mailstream *stream =
-		mailstream_new(transport_low(c->transport), CLIENT_STREAM_BYTES);
-	g_assert(stream);
+	reply_clear(&c->reply);
 	client_limit_command(c);
-	/* Closes and frees the stream when it fails. */
-	int result = mailsmtp_connect(c->session, stream);
-	take_session_reply(c);
-	if (result == MAILSMTP_NO_ERROR && c->reply.code == 220 && client_is_alive(c))
+	if (client_read_reply(c) && c->reply.code == 220)
 		return true;
 	return fail_step(c, failure, "greeting");
 }
@@ -144,26 +126,22 @@ static bool start_tls(
 	return false;
 }
 
-/* RFC 3207. libetpan's mailesmtp_starttls() refuses what follows the 220 in the same
- * segment; that the read buffer is empty is looked at again, since its content would
- * outlive TLS. */
+/* RFC 3207. What a man in the middle sent behind the 220 must not be read as if it had
+ * come under TLS: the stream's buffer outlives the handshake. */
 static bool upgrade(
 	struct client *c, const struct transport_trust *trust, struct failure *failure)
 {
 	if (!c->ehlo.starttls)
 		return fail_mend(c, failure, "the relay offers no STARTTLS",
 			"see relay.port and relay.tls; a firewall may be in between");
-	client_limit_command(c);
-	c->session->esmtp |= MAILSMTP_ESMTP_STARTTLS;
-	int result = mailesmtp_starttls(c->session);
-	take_session_reply(c);
-	if (result == MAILSMTP_ERROR_SSL || c->session->stream->read_buffer_len > 0) {
+	bool replied = run(c, "STARTTLS\r\n");
+	if (c->stream->read_buffer_len > 0) {
 		transport_kill(c->transport, "octets after the answer to STARTTLS");
 		return fail_mend(c, failure,
 			"octets came in the clear after the answer to STARTTLS",
 			"someone may be in the way of the connection");
 	}
-	if (result != MAILSMTP_NO_ERROR || c->reply.code != 220)
+	if (!replied || c->reply.code != 220)
 		return fail_step(c, failure, "STARTTLS");
 	return start_tls(c, trust, failure) && say_ehlo(c, failure);
 }
@@ -171,8 +149,7 @@ static bool upgrade(
 /* The stream keeps what it has sent: overwrite it. */
 static void wipe_stream(struct client *c)
 {
-	if (c->session->stream)
-		OPENSSL_cleanse(c->session->stream->write_buffer, AUTH_LINE_BYTES_MAX);
+	OPENSSL_cleanse(c->stream->write_buffer, AUTH_LINE_BYTES_MAX);
 	OPENSSL_cleanse(c->command->str, c->command->allocated_len);
 	g_string_truncate(c->command, 0);
 }
@@ -278,9 +255,9 @@ struct client *client_new(const struct conf_relay *settings, const char *hostnam
 	c->settings = settings;
 	c->hostname = hostname;
 	c->transport = transport;
-	c->session = mailsmtp_new(0, NULL);
+	c->stream = mailstream_new(transport_low(transport), CLIENT_STREAM_BYTES);
 	c->line = mmap_string_new("");
-	g_assert(c->session && c->line);
+	g_assert(c->stream && c->line); /* out of memory ends the process */
 	reply_init(&c->reply);
 	c->command = g_string_sized_new(1024);
 	c->block = g_malloc(CLIENT_BLOCK_BYTES);
@@ -291,7 +268,7 @@ struct client *client_new(const struct conf_relay *settings, const char *hostnam
 
 bool client_is_usable(struct client *c)
 {
-	return client_is_alive(c) && c->session->stream->read_buffer_len == 0 &&
+	return client_is_alive(c) && c->stream->read_buffer_len == 0 &&
 	       !transport_has_input(c->transport);
 }
 
@@ -310,12 +287,7 @@ void client_free(struct client **client)
 		return;
 	if (client_is_alive(c))
 		quit(c);
-	/* Closed here, since mailsmtp_free() would say QUIT and send what is still
-	 * buffered. */
-	if (c->session->stream)
-		mailstream_close(c->session->stream);
-	c->session->stream = NULL;
-	mailsmtp_free(c->session);
+	mailstream_close(c->stream); /* sends nothing of what is buffered */
 	transport_free(&c->transport);
 	mmap_string_free(c->line);
 	reply_deinit(&c->reply);

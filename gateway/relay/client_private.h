@@ -17,7 +17,7 @@ struct client {
 	const struct conf_relay *settings;
 	const char *hostname;
 	struct transport *transport;
-	mailsmtp *session; /* its stream is NULL once libetpan has closed it */
+	mailstream *stream; /* over the transport */
 	MMAPString *line;
 	struct reply reply; /* the last one read */
 	struct ehlo ehlo;

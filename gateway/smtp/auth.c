@@ -46,12 +46,11 @@ static char *decode(struct slice text, size_t *n_bytes)
 		return g_strdup("");
 	if (!is_base64(text))
 		return NULL;
-	g_autofree char *copy = g_strndup(text.start, text.bytes);
-	guchar *bytes = g_base64_decode(copy, n_bytes);
-	OPENSSL_cleanse(copy, text.bytes);
-	bytes = g_realloc(bytes, *n_bytes + 1);
-	bytes[*n_bytes] = '\0';
-	return (char *)bytes;
+	char *bytes = g_strndup(text.start, text.bytes);
+	g_base64_decode_inplace(bytes, n_bytes);
+	OPENSSL_cleanse(
+		bytes + *n_bytes, text.bytes - *n_bytes); /* and ends it with a NUL */
+	return bytes;
 }
 
 /* [authzid] NUL authcid NUL passwd */

@@ -30,6 +30,7 @@ enum wait {
 struct input {
 	struct slice rest;
 	char *copy;
+	size_t copy_bytes;
 };
 
 struct connection {
@@ -67,38 +68,54 @@ static struct front *front_of(const struct connection *c)
 
 /* ---- input that waits ---- */
 
-static void input_clear(struct input *input, bool secret)
+/* It may have held a password. */
+static void free_copy(struct input *input)
 {
-	if (secret && input->rest.bytes)
-		OPENSSL_cleanse((char *)input->rest.start, input->rest.bytes);
+	if (input->copy)
+		OPENSSL_cleanse(input->copy, input->copy_bytes);
 	g_clear_pointer(&input->copy, g_free);
+}
+
+static void input_clear(struct input *input)
+{
+	free_copy(input);
 	input->rest = (struct slice){ NULL, 0 };
+}
+
+static void input_set(struct input *input, const char *bytes, size_t n_bytes)
+{
+	free_copy(input);
+	input->rest = (struct slice){ bytes, n_bytes };
+}
+
+static void set_copy(struct input *input, char *copy, size_t n_bytes)
+{
+	free_copy(input);
+	input->copy = copy;
+	input->copy_bytes = n_bytes;
+	input->rest = (struct slice){ copy, n_bytes };
 }
 
 /* The front's buffers serve the next client in a moment. */
 static void input_keep(struct input *input)
 {
-	if (!input->rest.bytes) {
-		g_clear_pointer(&input->copy, g_free);
-	} else if (!input->copy) {
-		input->copy = g_memdup2(input->rest.start, input->rest.bytes);
-		input->rest.start = input->copy;
-	}
+	if (!input->rest.bytes)
+		free_copy(input);
+	else if (!input->copy)
+		set_copy(input, g_memdup2(input->rest.start, input->rest.bytes),
+			input->rest.bytes);
 }
 
 static void input_add(struct input *input, const char *bytes, size_t n_bytes)
 {
 	if (!input->rest.bytes) {
-		g_clear_pointer(&input->copy, g_free);
-		input->rest = (struct slice){ bytes, n_bytes };
+		input_set(input, bytes, n_bytes);
 		return;
 	}
 	char *joined = g_malloc(input->rest.bytes + n_bytes);
 	memcpy(joined, input->rest.start, input->rest.bytes);
 	memcpy(joined + input->rest.bytes, bytes, n_bytes);
-	g_free(input->copy);
-	input->copy = joined;
-	input->rest = (struct slice){ joined, input->rest.bytes + n_bytes };
+	set_copy(input, joined, input->rest.bytes + n_bytes);
 }
 
 /* ---- life ---- */
@@ -111,7 +128,7 @@ static void unpin(struct connection *c)
 	void *owner = c->owner;
 	metrics_add(front_of(c)->metrics, METRIC_SESSIONS, c->client.listener->name, -1);
 	g_queue_unlink(&front_of(c)->connections, &c->link);
-	transaction_reset(&c->transaction);
+	transaction_abandon(&c->transaction, &c->client);
 	smtp_session_free(&c->session);
 	tls_free(&c->tls);
 	g_clear_error(&c->flush_error);
@@ -133,8 +150,8 @@ void connection_close(struct connection *c)
 		return;
 	c->closing = true;
 	verification_forget(&c->verification);
-	input_clear(&c->plain, c->saw_secret);
-	input_clear(&c->raw, c->saw_secret);
+	input_clear(&c->plain);
+	input_clear(&c->raw);
 	uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
 	uv_close((uv_handle_t *)&c->timer, on_handle_closed);
 }
@@ -285,7 +302,7 @@ static void shake_hands(struct connection *c)
 static void end_input(struct connection *c)
 {
 	c->eof = true;
-	input_clear(&c->raw, false);
+	input_clear(&c->raw);
 }
 
 static void decrypt(struct connection *c)
@@ -296,7 +313,7 @@ static void decrypt(struct connection *c)
 		c->tls, front_of(c)->plain, sizeof(front_of(c)->plain), &n_bytes);
 	take_back_raw(c);
 	if (status == TLS_OK)
-		c->plain.rest = (struct slice){ front_of(c)->plain, n_bytes };
+		input_set(&c->plain, front_of(c)->plain, n_bytes);
 	else if (status == TLS_CLOSED)
 		end_input(c);
 	else if (status == TLS_FAILED)
@@ -582,8 +599,8 @@ static void on_shutdown(uv_shutdown_t *request, int status)
 static void linger(struct connection *c)
 {
 	c->lingering = true;
-	input_clear(&c->raw, c->saw_secret);
-	input_clear(&c->plain, c->saw_secret);
+	input_clear(&c->raw);
+	input_clear(&c->plain);
 	if (c->eof || uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_shutdown))
 		connection_close(c);
 }
@@ -763,7 +780,7 @@ static void on_refused(void *context, enum smtp_reply_id id)
 	c->hung_up |= smtp_reply_closes(id);
 	log_debug("command.refused", LOG_TEXT("listener", c->client.listener->name),
 		LOG_TEXT("client", c->client.address), LOG_TEXT("code", code),
-		LOG_TEXT("reason", smtp_reply(id)->text));
+		LOG_TEXT("reason", smtp_reply_reason(id)));
 }
 
 static const struct smtp_session_callbacks callbacks = {

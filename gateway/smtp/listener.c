@@ -25,6 +25,7 @@ struct listener {
 	uv_poll_t poll;
 	uv_timer_t resume;
 	unsigned connections;
+	bool paused;
 	unsigned pins; /* open handles and sessions */
 	void (*gone)(void *owner);
 	void *owner;
@@ -43,13 +44,15 @@ static in_port_t port_of(const struct sockaddr_storage *address)
 		       : ((const struct sockaddr_in *)address)->sin_port;
 }
 
-/* [::] takes IPv4 too, unless a listener of its own has that port there. */
+/* [::] takes IPv4 too, unless a listener of 0.0.0.0 does. */
 static bool is_ipv6_only(const struct conf *conf, const struct conf_listener *listener)
 {
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct sockaddr_storage *other = &conf->listeners[i].socket_address;
 		if (other->ss_family == AF_INET &&
-			port_of(other) == port_of(&listener->socket_address))
+			port_of(other) == port_of(&listener->socket_address) &&
+			((const struct sockaddr_in *)other)->sin_addr.s_addr ==
+				INADDR_ANY)
 			return true;
 	}
 	return false;
@@ -212,8 +215,10 @@ static void on_resume(uv_timer_t *timer)
  * gone. */
 static void pause_accepting(struct listener *listener, int reason)
 {
-	log_error("listener.paused", LOG_TEXT("listener", listener->conf->name),
-		LOG_TEXT("reason", g_strerror(reason)));
+	if (!listener->paused)
+		log_error("listener.paused", LOG_TEXT("listener", listener->conf->name),
+			LOG_TEXT("reason", g_strerror(reason)));
+	listener->paused = true;
 	uv_poll_stop(&listener->poll);
 	uv_timer_start(&listener->resume, on_resume, RESUME_MS, 0);
 }
@@ -233,9 +238,10 @@ static void on_clients(uv_poll_t *poll, int status, int events)
 		socklen_t length = sizeof(peer);
 		int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length,
 			SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0)
+		if (fd >= 0) {
+			listener->paused = false;
 			serve(listener, fd, &peer);
-		else if (errno == EAGAIN)
+		} else if (errno == EAGAIN)
 			return;
 		else if (!is_clients_fault(errno)) {
 			pause_accepting(listener, errno);

@@ -52,7 +52,12 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_MAIL_SYNTAX] = { 501, "5.5.4",
 		"Syntax: MAIL FROM:<address> [parameters]" },
 	[REPLY_RCPT_SYNTAX] = { 501, "5.5.4", "Syntax: RCPT TO:<address> [parameters]" },
-	[REPLY_BAD_SEQUENCE] = { 503, "5.5.1", "Bad sequence of commands: {}" },
+	[REPLY_NO_EHLO] = { 503, "5.5.1", "Bad sequence of commands: EHLO first" },
+	[REPLY_NO_MAIL] = { 503, "5.5.1", "Bad sequence of commands: no MAIL given" },
+	[REPLY_NO_RECIPIENT] = { 503, "5.5.1",
+		"Bad sequence of commands: no recipient yet" },
+	[REPLY_IN_TRANSACTION] = { 503, "5.5.1",
+		"Bad sequence of commands: a message is under way" },
 	[REPLY_TLS_ACTIVE] = { 503, "5.5.1", "TLS is active already" },
 	[REPLY_TLS_NEEDED] = { 530, "5.7.0", "Must issue a STARTTLS command first" },
 
@@ -77,7 +82,7 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_AUTH_PARAMETER_SYNTAX] = { 501, "5.5.4",
 		"AUTH must be <> or an address in xtext" },
 	[REPLY_TOO_BIG] = { 552, "5.3.4",
-		"Message exceeds the maximum size of {} octets" },
+		"Message exceeds the maximum size: see SIZE in the reply to EHLO" },
 
 	[REPLY_AUTH_NEEDED] = { 530, "5.7.0", "Authentication required" },
 	[REPLY_AUTH_DONE] = { 503, "5.5.1", "Already authenticated" },
@@ -107,6 +112,12 @@ const struct smtp_reply *smtp_reply(enum smtp_reply_id id)
 {
 	g_assert(id > REPLY_NONE && id < REPLY_IDS && replies[id].code);
 	return &replies[id];
+}
+
+const char *smtp_reply_reason(enum smtp_reply_id id)
+{
+	const char *text = smtp_reply(id)->text;
+	return g_str_has_prefix(text, "{} ") ? text + 3 : text;
 }
 
 bool smtp_reply_closes(enum smtp_reply_id id)

@@ -50,7 +50,10 @@ enum smtp_reply_id {
 	REPLY_HELO_SYNTAX,
 	REPLY_MAIL_SYNTAX,
 	REPLY_RCPT_SYNTAX,
-	REPLY_BAD_SEQUENCE,
+	REPLY_NO_EHLO,
+	REPLY_NO_MAIL,
+	REPLY_NO_RECIPIENT,
+	REPLY_IN_TRANSACTION,
 	REPLY_TLS_ACTIVE,
 	REPLY_TLS_NEEDED,
 	/* 5xx: addresses and parameters */
@@ -88,10 +91,13 @@ enum smtp_reply_id {
 struct smtp_reply {
 	unsigned code;
 	const char *enhanced; /* "" where RFC 2034 wants none */
-	const char *text;     /* "{}" stands for a detail known at run time */
+	const char *text;     /* "{}" stands for a detail: the host's name in refusals */
 };
 
 const struct smtp_reply *smtp_reply(enum smtp_reply_id id);
+
+/* Its text without a detail, for the log. */
+const char *smtp_reply_reason(enum smtp_reply_id id);
 
 /* Whether the connection closes behind it. */
 bool smtp_reply_closes(enum smtp_reply_id id);

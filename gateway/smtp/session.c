@@ -92,24 +92,20 @@ static void say(struct smtp_session *s, enum smtp_reply_id id, const char *detai
 /* A reply to a command, with what its text wants to know. */
 static void answer(struct smtp_session *s, enum smtp_reply_id id)
 {
-	char size[24];
-	const char *detail = NULL;
-	if (id == REPLY_TOO_BIG) {
-		g_snprintf(size, sizeof(size), "%" G_GUINT64_FORMAT,
-			(guint64)s->listener->max_message_size);
-		detail = size;
-	} else if (id == REPLY_BAD_SEQUENCE) {
-		detail = s->state == STARTED ? "no EHLO yet"
-			 : s->state == GREETED
-				 ? s->esmtp ? "no MAIL yet" : "greeted with HELO"
-			 : s->state == MAIL_GIVEN ? "MAIL given, no recipient yet"
-						  : "MAIL and RCPT given";
-	} else if (id == REPLY_HELO_OK) {
-		detail = s->hostname;
-	} else if (id == REPLY_AUTH_CHALLENGE) {
-		detail = smtp_auth_challenge(&s->auth);
-	}
-	say(s, id, detail);
+	if (id == REPLY_AUTH_CHALLENGE)
+		say(s, id, smtp_auth_challenge(&s->auth));
+	else
+		say(s, id, s->hostname);
+}
+
+static enum smtp_reply_id bad_sequence(
+	const struct smtp_session *s, const struct smtp_verb *verb)
+{
+	if (s->state == STARTED)
+		return REPLY_NO_EHLO;
+	if (s->state == GREETED)
+		return REPLY_NO_MAIL;
+	return verb->states & RCPT_GIVEN ? REPLY_NO_RECIPIENT : REPLY_IN_TRANSACTION;
 }
 
 /* Between messages, with nobody working for it. */
@@ -240,7 +236,7 @@ static enum smtp_reply_id on_auth(struct smtp_session *s, struct slice args)
 	if (s->authenticated)
 		return REPLY_AUTH_DONE;
 	if (!s->esmtp && !is_legacy(s))
-		return REPLY_BAD_SEQUENCE;
+		return REPLY_NO_EHLO;
 	if (!offers_auth(s))
 		return REPLY_AUTH_NEEDS_TLS;
 	struct slice initial;
@@ -626,7 +622,7 @@ static enum smtp_reply_id check_verb(
 		!s->tls)
 		return REPLY_TLS_NEEDED;
 	if (!(verb->states & s->state))
-		return REPLY_BAD_SEQUENCE;
+		return bad_sequence(s, verb);
 	if (verb->flags & NEEDS_AUTH && s->listener->auth == CONF_AUTH_REQUIRED &&
 		!s->authenticated)
 		return REPLY_AUTH_NEEDED;

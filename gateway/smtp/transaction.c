@@ -83,7 +83,7 @@ enum smtp_reply_id transaction_recipient(
 			LOG_TEXT("user", client->user),
 			LOG_TEXT("reverse_path", t->message->reverse_path),
 			LOG_TEXT("recipient", address),
-			LOG_TEXT("reason", smtp_reply(id)->text));
+			LOG_TEXT("reason", smtp_reply_reason(id)));
 	else if (!has_recipient(t->message, address))
 		queue_message_add_recipient(t->message, address, forward_path);
 	return id;
@@ -138,7 +138,7 @@ void transaction_flushed(struct transaction *t)
 void transaction_drop(
 	struct transaction *t, const struct client *client, enum smtp_reply_id why)
 {
-	log_refused(t, client, smtp_reply(why)->text);
+	log_refused(t, client, smtp_reply_reason(why));
 	spool_free(&t->spool);
 }
 
@@ -147,6 +147,13 @@ void transaction_reset(struct transaction *t)
 	spool_free(&t->spool);
 	queue_message_free(t->message);
 	*t = (struct transaction){ 0 };
+}
+
+void transaction_abandon(struct transaction *t, const struct client *client)
+{
+	if (t->spool)
+		log_refused(t, client, "the session ended before the data did");
+	transaction_reset(t);
 }
 
 static char *join_forward_paths(const GPtrArray *recipients)

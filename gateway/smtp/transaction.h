@@ -43,6 +43,8 @@ void transaction_drop(
 	struct transaction *t, const struct client *client, enum smtp_reply_id why);
 /* Frees all; takes an empty one. */
 void transaction_reset(struct transaction *t);
+/* The same where the client has gone: its half message is logged. */
+void transaction_abandon(struct transaction *t, const struct client *client);
 
 /* Completes the message and hands it to the queue with its spool. done gets context. */
 void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,

@@ -82,7 +82,14 @@ class Part:
         return self.body
 
     def text(self):
-        return self.decoded().decode(self.charset(), "surrogateescape")
+        try:
+            data = self.decoded()
+        except binascii.Error:
+            data = self.body
+        try:
+            return data.decode(self.charset(), "surrogateescape")
+        except LookupError:
+            return data.decode("latin-1")
 
     def leaves(self):
         if not self.children:

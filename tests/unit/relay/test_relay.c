@@ -1029,6 +1029,7 @@ static gpointer send_many(gpointer data)
 		message.recipients = &recipient;
 		message.n_recipients = 1;
 		message.before_final_dot = NULL;
+		message.relay_id = NULL;
 		relay_send(sender->scene->relay, &message);
 		sender->sent += recipient.verdict == RELAY_SENT;
 		relay_message_deinit(&message);

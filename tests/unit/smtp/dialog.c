@@ -128,14 +128,18 @@ static bool give_answers(struct dialog *d, const char *text, size_t *at, size_t 
 	return true;
 }
 
+/* "5.7.1 " */
+static bool has_enhanced_code(const char *text)
+{
+	size_t bytes = strspn(text, "0123456789.");
+	return bytes >= 5 && text[1] == '.' && strchr("245", text[0]) &&
+	       text[bytes] == ' ';
+}
+
 static void append_code(struct dialog *d, const char *line)
 {
-	static GRegex *enhanced;
-	if (!enhanced)
-		enhanced =
-			g_regex_new("^[245]\\.\\d+\\.\\d+ ", G_REGEX_OPTIMIZE, 0, NULL);
 	g_string_append_len(d->codes, line, 3);
-	if (g_regex_match(enhanced, line + 4, 0, NULL)) {
+	if (has_enhanced_code(line + 4)) {
 		g_string_append_c(d->codes, ' ');
 		g_string_append_len(d->codes, line + 4, (gssize)strcspn(line + 4, " "));
 	}

@@ -309,13 +309,15 @@ static const struct offer_case {
 	{ &open_auth, HELLO, "250-AUTH PLAIN LOGIN\r\n", "AUTH=" },
 	{ &lan, HELLO, "250-AUTH=PLAIN LOGIN\r\n", "AUTH=LOGIN" },
 	{ &lan, "AUTH LOGIN\r\nEHLO a\r\n",
-		"503 5.5.1 Bad sequence of commands: no EHLO yet\r\n", "334" },
+		"503 5.5.1 Bad sequence of commands: EHLO first\r\n", "334" },
 	{ &lan, HELLO "AUTH LOGIN\r\ndQ==\r\n",
 		"334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n", "501" },
 	{ &submits, HELLO "AUTH PLAIN\r\n", "\r\n334 \r\n", "501" },
 	{ &mx, OPEN ".\r\n", "250 2.0.0 Ok: queued as ID\r\n", "421" },
 	{ &mx, HELLO "MAIL FROM:<a@b> SIZE=2000\r\n",
-		"552 5.3.4 Message exceeds the maximum size of 1000 octets\r\n", "{}" },
+		"552 5.3.4 Message exceeds the maximum size: see SIZE in the reply to "
+		"EHLO\r\n",
+		"{}" },
 };
 
 static void what_is_said(void **state)
