@@ -141,6 +141,7 @@ static void on_stop(uv_signal_t *handle, int signal_number)
 	uv_timer_start(&gateway->deadline, on_deadline,
 		gateway->conf->shutdown_timeout_s * 1000ULL, 0);
 	queue_stop(gateway->queue);
+	relay_hurry(gateway->route->relay);
 	smtp_server_drain(gateway->server, on_sessions_ended, gateway);
 }
 

@@ -65,9 +65,10 @@ static bool ask(FILE *terminal, const char *prompt, char line[USERS_PASSWORD_MAX
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
 	quiet.c_lflag |= ICANON;
 	quiet.c_cc[VEOL] = CONTROL_C;
-	fputs(prompt, stderr);
+	/* Before the prompt: what is typed in answer to it must not be flushed. */
 	if (tcsetattr(fd, TCSAFLUSH, &quiet) < 0)
 		return false;
+	fputs(prompt, stderr);
 	bool ok = read_line(terminal, line);
 	tcsetattr(fd, TCSAFLUSH, &before);
 	fputc('\n', stderr);
@@ -89,6 +90,7 @@ static int get_password(bool twice, char password[USERS_PASSWORD_MAX + 2])
 {
 	bool terminal = isatty(STDIN_FILENO);
 	bool ok;
+	setvbuf(stdin, NULL, _IONBF, 0); /* no second copy that nobody wipes */
 	if (terminal && twice)
 		ok = ask_twice(password);
 	else if (terminal)

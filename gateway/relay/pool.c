@@ -21,6 +21,8 @@ struct pool {
 	bool probing;  /* one tries whether the relay is back */
 	unsigned failures;
 	int64_t blocked_until_us;
+	uint64_t failures_ever; /* unlike failures, never set back */
+	bool hurried;           /* nobody waits for a blocked relay any more */
 	struct failure last;
 	bool closing;
 	GThread *reaper;
@@ -112,6 +114,7 @@ static void note_failure(struct pool *pool, const struct failure *failure)
 	int64_t wait_us = MIN(BACKOFF_MIN_US << doublings, most);
 	wait_us += (int64_t)g_random_int_range(0, (gint32)(wait_us / 4));
 	pool->failures++;
+	pool->failures_ever++;
 	pool->blocked_until_us = g_get_monotonic_time() + wait_us;
 	failure_set(&pool->last, failure->kind, failure->reply_code, failure->text,
 		failure->advice);
@@ -208,12 +211,14 @@ struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure 
 	struct pool_connection *connection = NULL;
 	g_mutex_lock(&pool->mutex);
 	int64_t now_us = g_get_monotonic_time(), until_us = now_us + patience_us(pool);
+	uint64_t failures_before = pool->failures_ever;
 	for (;; now_us = g_get_monotonic_time()) {
 		if (!fresh && (connection = take_idle(pool)))
 			break;
 		bool blocked = pool->failures && now_us < pool->blocked_until_us;
 		bool probed = pool->failures && pool->probing;
-		if (blocked && !pool->open) {
+		bool tried = pool->failures_ever != failures_before || pool->hurried;
+		if (blocked && !pool->open && tried) {
 			fail_blocked(pool, failure);
 			break;
 		}
@@ -229,12 +234,22 @@ struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure 
 			fail_busy(failure);
 			break;
 		}
-		/* While others still have connections that work, one of those will do. */
+		/* While others still have connections that work, one of those will do;
+		 * and an older failure is not this message's: it waits for the next
+		 * probe. */
 		g_cond_wait_until(&pool->freed, &pool->mutex,
 			blocked ? MIN(until_us, pool->blocked_until_us) : until_us);
 	}
 	g_mutex_unlock(&pool->mutex);
 	return connection;
+}
+
+void pool_hurry(struct pool *pool)
+{
+	g_mutex_lock(&pool->mutex);
+	pool->hurried = true;
+	g_cond_broadcast(&pool->freed);
+	g_mutex_unlock(&pool->mutex);
 }
 
 void pool_put(

@@ -28,14 +28,19 @@ struct pool_connection {
 	bool reused; /* it was idle before: its peer may have left unnoticed */
 };
 
-/* A connection for the caller alone; waits for a free one. fresh: not one that was idle.
- * NULL with failure set: the relay cannot be reached, or all connections are busy for
- * long. */
+/* A connection for the caller alone; waits for a free one, and after a failure for the
+ * next time one is tried. fresh: not one that was idle. NULL with failure set: the relay
+ * could not be reached since the call began, or all connections are busy for long. */
 struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure *failure);
 
-/* Gives it back after one transaction; one that is no longer usable is closed. lost: why it ended
- * before its time, NULL where it did not; counts as a failure to connect unless it was reused. */
-void pool_put(struct pool *pool, struct pool_connection *connection, const struct failure *lost);
+/* From now on nobody waits for a relay that could not be reached: the gateway stops. */
+void pool_hurry(struct pool *pool);
+
+/* Gives it back after one transaction; one that is no longer usable is closed. lost: why
+ * it ended before its time, NULL where it did not; counts as a failure to connect unless
+ * it was reused. */
+void pool_put(struct pool *pool, struct pool_connection *connection,
+	const struct failure *lost);
 
 /* No connection may be out. Closes the idle ones. */
 void pool_free(struct pool **pool);

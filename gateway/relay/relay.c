@@ -72,6 +72,12 @@ struct relay *relay_new(const struct conf_relay *settings, const char *hostname,
 	return relay;
 }
 
+void relay_hurry(struct relay *relay)
+{
+	if (relay->pool)
+		pool_hurry(relay->pool);
+}
+
 struct relay *relay_ref(struct relay *relay)
 {
 	g_atomic_ref_count_inc(&relay->references);

@@ -1,8 +1,9 @@
 /*
  * relay - hands a message to the next hop: SES's SMTP interface, or a Maildir.
  *
- * Keeps a pool of connections (libetpan over an own OpenSSL mailstream_low driver). Owner:
- * reference-counted. Threads: any; relay_send() blocks its caller, within the time limits.
+ * Keeps a pool of connections (libetpan over an own OpenSSL mailstream_low driver).
+ * Owner: reference-counted. Threads: any; relay_send() blocks its caller, within the time
+ * limits.
  */
 #ifndef GATEWAY_RELAY_RELAY_H
 #define GATEWAY_RELAY_RELAY_H
@@ -16,12 +17,18 @@
 
 struct relay;
 
-/* settings and hostname (the EHLO name) are borrowed and must outlive it. GATEWAY_ERROR_MEND:
- * secrets not readable, CA file not usable, Maildir not writable. Opens no connection. */
+/* settings and hostname (the EHLO name) are borrowed and must outlive it.
+ * GATEWAY_ERROR_MEND: secrets not readable, CA file not usable, Maildir not writable.
+ * Opens no connection. */
 struct relay *relay_new(const struct conf_relay *settings, const char *hostname,
 	struct metrics *metrics, GError **error);
 struct relay *relay_ref(struct relay *relay);
-void relay_unref(struct relay **relay); /* closes idle connections with QUIT when the last goes */
+void relay_unref(
+	struct relay **relay); /* closes idle connections with QUIT when the last goes */
+
+/* The gateway stops: a relay_send() that waits for a relay to be reachable again gives
+ * up. */
+void relay_hurry(struct relay *relay);
 
 enum relay_verdict {
 	RELAY_SENT,
@@ -31,10 +38,10 @@ enum relay_verdict {
 };
 
 struct relay_recipient {
-	const char *forward_path; /* in: no angle brackets */
+	const char *forward_path;   /* in: no angle brackets */
 	enum relay_verdict verdict; /* out */
 	int reply_code;             /* out: 0 when the peer did not answer */
-	char *reply;                /* out: text with enhanced code, one line; relay_message_deinit */
+	char *reply; /* out: text with enhanced code, one line; relay_message_deinit */
 };
 
 struct relay_message {
@@ -42,21 +49,23 @@ struct relay_message {
 	const char *reverse_path; /* "" is the null one */
 	bool body_8bit;           /* the content has octets above 127 */
 	const struct splice *content;
-	int fd; /* of the splice's original */
+	int fd;                             /* of the splice's original */
 	struct relay_recipient *recipients; /* caller's array */
 	size_t n_recipients;
-	/* Called right before a final dot is sent (again for each transaction when recipients are
-	 * split); false with error: the transaction is given up, its recipients DEFERRED. */
+	/* Called right before a final dot is sent (again for each transaction when
+	 * recipients are split); false with error: the transaction is given up, its
+	 * recipients DEFERRED. */
 	bool (*before_final_dot)(void *context, GError **error);
 	void *context;
 	char *relay_id; /* out: id from the last 250, NULL if none is recognised */
 };
 
 /*
- * Sends it, splitting over settings->max_recipients, recipients that are not yet RELAY_SENT on
- * entry only (set verdicts to DEFERRED first). Every outcome stands in the recipients; there is
- * no other error. Adds dot-stuffing, nothing else. A content over max_message_size, or lines over
- * 998 octets where the peer would refuse them, is REFUSED with a reason before any connection.
+ * Sends it, splitting over settings->max_recipients, recipients that are not yet
+ * RELAY_SENT on entry only (set verdicts to DEFERRED first). Every outcome stands in the
+ * recipients; there is no other error. Adds dot-stuffing, nothing else. A content over
+ * max_message_size, or lines over 998 octets where the peer would refuse them, is REFUSED
+ * with a reason before any connection.
  */
 void relay_send(struct relay *relay, struct relay_message *message);
 

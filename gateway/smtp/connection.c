@@ -3,7 +3,7 @@
 #include "gateway/smtp/connection.h"
 
 #include "gateway/log.h"
-#include "gateway/smtp/slice.h"
+#include "gateway/smtp/input.h"
 #include "gateway/smtp/transaction.h"
 
 #include <openssl/crypto.h>
@@ -24,13 +24,6 @@ enum wait {
 	WAIT_WRITE, /* for the client to read */
 	WAIT_AUTH_DELAY,
 	WAIT_LINGER,
-};
-
-/* Input not taken yet: in the front's buffer during a read, else in a copy. */
-struct input {
-	struct slice rest;
-	char *copy;
-	size_t copy_bytes;
 };
 
 struct connection {
@@ -64,58 +57,6 @@ static void advance(struct connection *c);
 static struct front *front_of(const struct connection *c)
 {
 	return c->client.front;
-}
-
-/* ---- input that waits ---- */
-
-/* It may have held a password. */
-static void free_copy(struct input *input)
-{
-	if (input->copy)
-		OPENSSL_cleanse(input->copy, input->copy_bytes);
-	g_clear_pointer(&input->copy, g_free);
-}
-
-static void input_clear(struct input *input)
-{
-	free_copy(input);
-	input->rest = (struct slice){ NULL, 0 };
-}
-
-static void input_set(struct input *input, const char *bytes, size_t n_bytes)
-{
-	free_copy(input);
-	input->rest = (struct slice){ bytes, n_bytes };
-}
-
-static void set_copy(struct input *input, char *copy, size_t n_bytes)
-{
-	free_copy(input);
-	input->copy = copy;
-	input->copy_bytes = n_bytes;
-	input->rest = (struct slice){ copy, n_bytes };
-}
-
-/* The front's buffers serve the next client in a moment. */
-static void input_keep(struct input *input)
-{
-	if (!input->rest.bytes)
-		free_copy(input);
-	else if (!input->copy)
-		set_copy(input, g_memdup2(input->rest.start, input->rest.bytes),
-			input->rest.bytes);
-}
-
-static void input_add(struct input *input, const char *bytes, size_t n_bytes)
-{
-	if (!input->rest.bytes) {
-		input_set(input, bytes, n_bytes);
-		return;
-	}
-	char *joined = g_malloc(input->rest.bytes + n_bytes);
-	memcpy(joined, input->rest.start, input->rest.bytes);
-	memcpy(joined + input->rest.bytes, bytes, n_bytes);
-	set_copy(input, joined, input->rest.bytes + n_bytes);
 }
 
 /* ---- life ---- */

@@ -2,7 +2,7 @@
  * server - the front door: all listeners of the settings, their TLS contexts, their
  * sessions.
  *
- * Thread: the loop's, for every call.
+ * Thread: the loop's, for every call. The process ignores SIGPIPE: libuv writes plainly.
  */
 #ifndef GATEWAY_SMTP_SERVER_H
 #define GATEWAY_SMTP_SERVER_H
@@ -17,7 +17,8 @@
 struct smtp_server;
 
 /* Loads certificate and users, binds every listener. NULL with GATEWAY_ERROR_MEND naming
- * the address or file: nothing stays bound. Takes a reference to conf; queue and metrics
+ * the address or file: nothing stays bound (what was opened closes with the
+ * loop's next turns: run it). Takes a reference to conf; queue and metrics
  * are borrowed. */
 struct smtp_server *smtp_server_new(uv_loop_t *loop, struct conf *conf,
 	struct queue *queue, struct metrics *metrics, GError **error);

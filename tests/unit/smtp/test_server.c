@@ -720,6 +720,40 @@ static void settings_change(void **state)
 	close(fd);
 }
 
+static X509 *certificate_shown(void)
+{
+	struct peer peer;
+	peer_open(&peer, SUBMITS);
+	assert_true(peer_start_tls(&peer));
+	expect_only(&peer, "220 ");
+	X509 *shown = SSL_get1_peer_certificate(peer.ssl);
+	peer_close(&peer);
+	assert_non_null(shown);
+	return shown;
+}
+
+static void certificates_change(void **state)
+{
+	(void)state;
+	X509 *old = certificate_shown();
+	g_autofree char *certificate = path_of("cert.pem"), *key = path_of("key.pem");
+	certificate_make(certificate, key, 7200);
+	call(reload);
+	assert_null(t.reload_error);
+	X509 *new = certificate_shown();
+	assert_int_not_equal(X509_cmp(old, new), 0);
+	assert_true(metrics_get(t.metrics, METRIC_CERTIFICATE_EXPIRY_SECONDS, NULL) >
+		    (double)(time(NULL) + 7000));
+	assert_true(g_file_set_contents(key, "no key", -1, NULL));
+	call(reload);
+	assert_non_null(strstr(t.reload_error, key));
+	X509 *still = certificate_shown();
+	assert_int_equal(X509_cmp(new, still), 0);
+	X509_free(old);
+	X509_free(new);
+	X509_free(still);
+}
+
 static void port_taken(void **state)
 {
 	(void)state;
@@ -793,6 +827,7 @@ int main(void)
 		cmocka_unit_test(accepted_is_accepted),
 		cmocka_unit_test(settings_change),
 		cmocka_unit_test(port_taken),
+		cmocka_unit_test(certificates_change),
 		cmocka_unit_test(drained),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
