@@ -231,7 +231,7 @@ struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure 
 			continue;
 		}
 		if (now_us >= until_us) {
-			fail_busy(failure);
+			pool->failures ? fail_blocked(pool, failure) : fail_busy(failure);
 			break;
 		}
 		/* While others still have connections that work, one of those will do;

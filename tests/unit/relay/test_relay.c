@@ -946,11 +946,32 @@ static void test_dead_upstream_is_not_hammered(void **unused)
 	};
 	struct scene s;
 	scene_init(&s, &(struct peer_script){ .rules = rules });
+	scene_send(&s, "to@example.org", NULL);
+	expect(&s, 0, RELAY_DEFERRED, 421, "not now", "dead");
+	relay_hurry(s.relay); /* else each would wait for a probe of its own */
 	for (int i = 0; i < 200; i++) {
 		scene_send(&s, "to@example.org", NULL);
 		expect(&s, 0, RELAY_DEFERRED, 421, "not now", "dead");
 	}
 	assert_int_equal(count_of(&s, "connect\n"), 1);
+	scene_deinit(&s);
+}
+
+static void test_an_old_failure_is_not_a_later_messages(void **unused)
+{
+	(void)unused;
+	static const struct peer_rule rules[] = {
+		{ "CONNECT", PEER_REPLY_CLOSE, "421 4.3.2 not now\r\n", 1 },
+		{ 0 },
+	};
+	struct scene s;
+	scene_init(&s, &(struct peer_script){ .rules = rules });
+	s.settings.data_timeout_s = 20;
+	scene_send(&s, "to@example.org", NULL);
+	expect(&s, 0, RELAY_DEFERRED, 421, "not now", "first");
+	scene_send(&s, "to@example.org", NULL);
+	expect(&s, 0, RELAY_SENT, 250, NULL, "second waits for the next connection");
+	assert_int_equal(count_of(&s, "connect\n"), 2);
 	scene_deinit(&s);
 }
 
@@ -1183,6 +1204,7 @@ int main(void)
 		cmocka_unit_test(test_stale_connection_is_retried),
 		cmocka_unit_test(test_uncertain_is_not_retried),
 		cmocka_unit_test(test_dead_upstream_is_not_hammered),
+		cmocka_unit_test(test_an_old_failure_is_not_a_later_messages),
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_throttling_pauses_the_relay),
 		cmocka_unit_test(test_secret_is_read_again),
