@@ -21,12 +21,35 @@ bool policy_client(const struct conf_listener *listener, const struct sockaddr *
 	return listener->n_networks == 0 || in_networks(listener, address);
 }
 
-/* RFC 5321, section 4.5.1: postmaster without a domain is this host's. */
-static char *complete_address(const struct conf *conf, const char *address)
+/* RFC 5321, section 4.5.1: postmaster without a domain is taken by every host. It is this
+ * host's, or that of the first domain that the listener receives for. */
+static char *complete_address(const struct conf *conf,
+	const struct conf_recipient_map *map, const char *address)
 {
-	if (g_ascii_strcasecmp(address, "postmaster") == 0)
-		return g_strconcat(address, "@", conf->hostname, NULL);
-	return g_strdup(address);
+	if (g_ascii_strcasecmp(address, "postmaster") != 0)
+		return g_strdup(address);
+	char *complete = g_strconcat(address, "@", conf->hostname, NULL);
+	for (size_t i = 0; map && i < conf_recipient_map_size(map); i++) {
+		const char *domain = strrchr(conf_recipient_map_pattern(map, i), '@');
+		if (conf_recipient_map_has(map, complete) || !domain)
+			continue;
+		g_free(complete);
+		complete = g_strconcat(address, domain, NULL);
+	}
+	return complete;
+}
+
+/* Whether the map receives for any address of this one's domain: where not, a client asks
+ * for relaying. */
+static bool has_domain(const struct conf_recipient_map *map, const char *address)
+{
+	const char *domain = strrchr(address, '@');
+	for (size_t i = 0; domain && i < conf_recipient_map_size(map); i++) {
+		const char *own = strrchr(conf_recipient_map_pattern(map, i), '@');
+		if (own && g_ascii_strcasecmp(own, domain) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Whether the client may send to anyone, on a listener without a map. */
@@ -55,7 +78,10 @@ static enum policy_verdict first_step(const struct conf_listener *listener,
 	if (listener->auth == CONF_AUTH_REQUIRED && !user)
 		return POLICY_AUTH_NEEDED;
 	*next = conf_recipient_map_resolve(listener->recipients, address);
-	return *next ? POLICY_ACCEPT : POLICY_NO_SUCH;
+	if (*next)
+		return POLICY_ACCEPT;
+	return has_domain(listener->recipients, address) ? POLICY_NO_SUCH
+							 : POLICY_NO_RELAY;
 }
 
 /* Where the map that receives for address sends it, the listener's own first; NULL: no
@@ -111,7 +137,7 @@ enum policy_verdict policy_recipient(const struct conf *conf,
 	*forward_path = NULL;
 	if (!policy_client(listener, client))
 		return POLICY_NO_RELAY;
-	g_autofree char *complete = complete_address(conf, address);
+	g_autofree char *complete = complete_address(conf, listener->recipients, address);
 	enum policy_verdict verdict = first_step(listener, client, user, complete, &next);
 	return verdict == POLICY_ACCEPT ? lead_out(conf, listener, next, forward_path)
 					: verdict;

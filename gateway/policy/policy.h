@@ -11,7 +11,7 @@
 enum policy_verdict {
 	POLICY_ACCEPT,
 	POLICY_AUTH_NEEDED, /* 530 5.7.0 */
-	POLICY_NO_RELAY,    /* 550 5.7.1: not for strangers */
+	POLICY_NO_RELAY,    /* 550 5.7.1: not for strangers, or not a domain of the map */
 	POLICY_NO_SUCH,     /* 550 5.1.1: the listener's map does not have it */
 	POLICY_LOOP,        /* 550 5.4.6: it would come back here */
 };
