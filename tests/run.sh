@@ -91,13 +91,17 @@ must ninja -C build gateway/stowage
 fuzzers=$(meson introspect build-fuzz --targets | /usr/bin/python3 -c '
 import json, sys
 print(*(t["filename"][0] for t in json.load(sys.stdin) if t["name"].startswith("fuzz_")))')
-must ninja -C build-fuzz $(for target in $fuzzers; do echo "${target#"$root"/build-fuzz/}"; done)
+ninja -C build-fuzz $(for target in $fuzzers; do echo "${target#"$root"/build-fuzz/}"; done) || {
+	echo "the fuzz targets do not build" >&2
+	fuzzers=
+	count 0 1
+}
 
 step unit tests
 unit build-test
 
 step fuzzing
-fuzz $fuzzers
+[ -z "$fuzzers" ] || fuzz $fuzzers
 
 step integration tests
 integration "$@"

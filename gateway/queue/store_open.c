@@ -81,7 +81,7 @@ bool store_fail(const struct store *store, enum gateway_error kind, GError **err
 	const char *file = sqlite3_db_filename(store->db, NULL);
 	bool says_why = number != 0 && (code == SQLITE_IOERR || code == SQLITE_CANTOPEN ||
 					       code == SQLITE_FULL);
-	g_set_error(error, GATEWAY_ERROR, kind, "%s: %s%s%s",
+	g_set_error(error, GATEWAY_ERROR, (gint)kind, "%s: %s%s%s",
 		file && *file ? file : "queue database", sqlite3_errmsg(store->db),
 		says_why ? ": " : "", says_why ? g_strerror(number) : "");
 	return false;

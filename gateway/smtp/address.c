@@ -197,7 +197,7 @@ static enum smtp_path_status parse_path(
 	struct cursor *cursor, unsigned flags, GString *out)
 {
 	bool lenient = flags & PATH_LENIENT;
-	if (lenient)
+	if (flags & (PATH_LENIENT | PATH_SPACE))
 		skip_spaces(cursor);
 	const char *start = cursor->at;
 	bool bracket = take(cursor, '<');

@@ -9,8 +9,11 @@
 
 enum smtp_path_flags {
 	PATH_REVERSE = 1, /* "<>" is a path; without it "<postmaster>" is one */
-	PATH_LENIENT =
-		2, /* no brackets, stray spaces, any dots, a sender without domain */
+	/* No brackets, stray spaces, any dots, a sender without domain. */
+	PATH_LENIENT = 2,
+	/* Spaces before the path: the commonest mistake of all (RFC 5321, section 3.3).
+	 */
+	PATH_SPACE = 4,
 };
 
 enum smtp_path_status {

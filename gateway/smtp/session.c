@@ -144,10 +144,23 @@ static bool offers_auth(const struct smtp_session *s)
 	       (s->tls || s->listener->auth_without_tls);
 }
 
-/* Devices are taken at their word in the legacy profile, whatever the word. */
+/* Known clients are taken at their word, whatever the word: many a device has no name. */
+static bool helo_will_do(const struct smtp_session *s, struct slice args)
+{
+	switch (s->listener->profile) {
+	case CONF_PROFILE_LEGACY:
+		return true;
+	case CONF_PROFILE_STANDARD:
+		return args.bytes > 0;
+	case CONF_PROFILE_STRICT:
+		break;
+	}
+	return smtp_is_domain(args);
+}
+
 static bool take_helo(struct smtp_session *s, struct slice args)
 {
-	if (!is_legacy(s) && !smtp_is_domain(args))
+	if (!helo_will_do(s, args))
 		return false;
 	end_transaction(s);
 	g_free(s->helo);
@@ -363,7 +376,8 @@ static enum smtp_reply_id take_path(struct smtp_session *s, struct slice *args,
 	unsigned flags, const struct path_replies *replies, char **address)
 {
 	struct slice rest;
-	flags |= is_legacy(s) ? PATH_LENIENT : 0;
+	if (s->listener->profile != CONF_PROFILE_STRICT)
+		flags |= is_legacy(s) ? PATH_LENIENT : PATH_SPACE;
 	switch (smtp_path_parse(*args, flags, address, &rest)) {
 	case PATH_NO_BRACKETS:
 		return replies->no_brackets;

@@ -150,13 +150,13 @@ static void mistakes_are_named_with_their_line(void **state)
 static void costs_are_bounded(void **state)
 {
 	static const char *const too_dear[] = {
-		"alice:$6$rounds=999999999$saltsalt$"
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		"aaaaaaaaaaaaaa",
+		("alice:$6$rounds=999999999$saltsalt$"
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		 "aaaaaaaaaaaaaa"),
 		"alice:$2b$31$abcdefghijklmnopqrstuuaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"alice:$y$jNT$saltsaltsalt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-		"alice:$7$TU..../"
-		"....saltsalt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		("alice:$7$TU..../....saltsalt$"
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(too_dear); i++)
 		check_refused(*state, too_dear[i], ":1: the hash costs too much");

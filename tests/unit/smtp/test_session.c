@@ -47,6 +47,16 @@ static const struct session_case {
 	const struct conf_listener *listener;
 	const char *in, *codes, *events; /* events NULL: any */
 } cases[] = {
+	/* clients that are known are forgiven what strangers are not */
+	{ "a space before the path, from a stranger", &mx, HELLO "MAIL FROM: <a@b>\r\n",
+		"220|250|501 5.5.4|", "" },
+	{ "a space before the path, from a known client", &plain,
+		HELLO "MAIL FROM: <a@b>\r\nRCPT TO:  <c@d>\r\n",
+		"220|250|250 2.1.0|250 2.1.5|", "mail <a@b> 0|rcpt <c@d>|" },
+	{ "a HELO that is no name, from a stranger", &mx, "EHLO UPS room 3\r\n",
+		"220|501|", "" },
+	{ "a HELO that is no name, from a known client", &plain, "EHLO UPS room 3\r\n",
+		"220|250|", "" },
 	/* a message */
 	{ "one message", &mx, OPEN "Subject: x\r\n\r\n..y\r\n.\r\nQUIT\r\n",
 		OPENED "250 2.0.0|221 2.0.0|",
