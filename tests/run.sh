@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test, on a fresh Debian 12: installs what is missing, builds (with sanitizers in
-# build-test/, plain in build/, for fuzzing in build-fuzz/), runs unit tests, a short fuzz run
-# and the integration tests. The last line is "N passed, N failed"; the exit status says the
+# build-test/, plain in build/, for fuzzing in build-fuzz/), runs unit tests, some again under
+# valgrind, a short fuzz run and the integration tests. The last line is "N passed, N failed"; the exit status says the
 # same. Arguments go to pytest: sh tests/run.sh -k sandbox
 set -eu
 cd "$(dirname "$0")/.."
@@ -87,7 +87,7 @@ must build build gcc
 must build build-fuzz clang -Db_sanitize=address,undefined -Dfuzz=true
 mkdir -p "$log"
 must ninja -C build-test
-must ninja -C build gateway/stowage
+must ninja -C build
 fuzzers=$(meson introspect build-fuzz --targets | /usr/bin/python3 -c '
 import json, sys
 print(*(t["filename"][0] for t in json.load(sys.stdin) if t["name"].startswith("fuzz_")))')
@@ -99,6 +99,13 @@ ninja -C build-fuzz $(for target in $fuzzers; do echo "${target#"$root"/build-fu
 
 step unit tests
 unit build-test
+
+step unit tests under valgrind
+# those that take valgrind long, and those that are scripts, are left out
+unit build $(meson test -C build --list 2>/dev/null | sed 's|.* / ||' |
+	grep -vxE 'checker.*|client|crash|queue_command|relay|server') -t 10 --wrap "valgrind -q \
+	--error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+	--suppressions=$root/tests/valgrind.supp"
 
 step fuzzing
 [ -z "$fuzzers" ] || fuzz $fuzzers

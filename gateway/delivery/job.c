@@ -237,11 +237,12 @@ static GPtrArray *open_forward_paths(
 	GPtrArray *paths = g_ptr_array_new();
 	for (guint i = 0; i < recipients->len; i++) {
 		struct queue_recipient *recipient = g_ptr_array_index(recipients, i);
-		void *index = GUINT_TO_POINTER(paths->len);
+		void *index;
 		if (!outcome_is_open(recipient))
 			continue;
 		if (!g_hash_table_lookup_extended(
 			    seen, recipient->forward_path, NULL, &index)) {
+			index = GUINT_TO_POINTER(paths->len);
 			g_hash_table_insert(seen, recipient->forward_path, index);
 			g_ptr_array_add(paths, recipient->forward_path);
 		}
