@@ -61,11 +61,15 @@ static bool write_object(const char *directory, const struct s3_object *object)
 {
 	g_autofree char *path = g_build_filename(directory, object->key, NULL);
 	g_autofree char *parent = g_path_get_dirname(path);
-	if (g_mkdir_with_parents(parent, 0777) < 0 || lseek(object->fd, 0, SEEK_SET) < 0)
+	if (g_mkdir_with_parents(parent, 0777) < 0)
 		return false;
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	uint64_t written;
-	bool ok = fd >= 0 && copy_all(object->fd, fd, &written);
+	bool ok = fd >= 0 &&
+		  (object->octets
+				  ? write_all(fd, object->octets, (size_t)object->size)
+				  : lseek(object->fd, 0, SEEK_SET) == 0 &&
+					    copy_all(object->fd, fd, &written));
 	if (fd >= 0 && close(fd) < 0)
 		ok = false;
 	return ok;

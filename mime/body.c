@@ -136,6 +136,9 @@ static void place_text_block(
 	size_t at = 0;
 
 	if (editor->request->position == MIME_BLOCK_TOP) {
+		/* A byte order mark stays in front. */
+		if (g_str_has_prefix(text->str, "\xef\xbb\xbf"))
+			at = 3;
 		g_string_append_len(out, editor->request->block->str,
 			(gssize)editor->request->block->len);
 		g_string_append(out, newline);
@@ -173,6 +176,11 @@ static void place_html_block(
 			    ? html_top_of_body(text->str, text->len)
 			    : html_end_of_body(text->str, text->len);
 
+	if (editor->request->position == MIME_BLOCK_END) {
+		g_autoptr(GString) tags = html_close_hiding(text->str, at);
+
+		g_string_prepend_len(out, tags->str, (gssize)tags->len);
+	}
 	g_string_append_len(
 		out, editor->request->block->str, (gssize)editor->request->block->len);
 	/* What follows must not become a line that looks like a delimiter. */
@@ -183,6 +191,18 @@ static void place_html_block(
 
 /* In a tag the URL is escaped as an attribute's value; in a style sheet it stands as it
  * is. */
+static void replace_reference(const struct html_token *token, const char *url, size_t start,
+	size_t end, GArray *changes)
+{
+	GString *out = g_string_new(NULL);
+
+	if (token->type == HTML_RAW)
+		g_string_append(out, url);
+	else
+		block_escape(out, url);
+	add_change(changes, start, end - start, out);
+}
+
 static void replace_ids_within(const struct editor *editor, const GString *text,
 	const struct html_token *token, GArray *changes)
 {
@@ -193,19 +213,28 @@ static void replace_ids_within(const struct editor *editor, const GString *text,
 		const char *url = g_hash_table_lookup(editor->request->ids, id);
 
 		g_free(id);
-		if (url == NULL || start < token->start)
-			continue;
-		GString *out = g_string_new(NULL);
-
-		if (token->type == HTML_RAW)
-			g_string_append(out, url);
-		else
-			block_escape(out, url);
-		add_change(changes, start, at - start, out);
+		if (url != NULL && start >= token->start)
+			replace_reference(token, url, start, at, changes);
 	}
 }
 
-static void replace_ids(const struct editor *editor, const GString *text, GArray *changes)
+static void replace_locations_within(const struct editor *editor, const GString *text,
+	const struct html_token *token, GArray *changes)
+{
+	GHashTableIter iter;
+	gpointer location, url;
+
+	g_hash_table_iter_init(&iter, editor->request->locations);
+	while (g_hash_table_iter_next(&iter, &location, &url)) {
+		size_t at = token->start, start;
+
+		while (html_next_location(text->str, token->end, location, &at, &start))
+			replace_reference(token, url, start, at, changes);
+	}
+}
+
+static void replace_references(
+	const struct editor *editor, const GString *text, GArray *changes)
 {
 	struct html_scanner scanner;
 	struct html_token token;
@@ -215,8 +244,12 @@ static void replace_ids(const struct editor *editor, const GString *text, GArray
 		bool style = token.type == HTML_RAW && token.name_bytes == 5 &&
 			     g_ascii_strncasecmp(token.name, "style", 5) == 0;
 
-		if (token.type == HTML_START_TAG || style)
+		if (token.type != HTML_START_TAG && !style)
+			continue;
+		if (editor->request->ids != NULL)
 			replace_ids_within(editor, text, &token, changes);
+		if (editor->request->locations != NULL)
+			replace_locations_within(editor, text, &token, changes);
 	}
 }
 
@@ -231,8 +264,8 @@ static gint compare_changes(gconstpointer a, gconstpointer b)
 
 static void find_changes(struct editor *editor, const GString *text)
 {
-	if (editor->request->ids != NULL)
-		replace_ids(editor, text, editor->changes);
+	if (editor->request->ids != NULL || editor->request->locations != NULL)
+		replace_references(editor, text, editor->changes);
 	if (editor->request->block != NULL) {
 		if (editor->request->role == POLICY_HTML_BODY)
 			place_html_block(editor, text, editor->changes);

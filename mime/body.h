@@ -28,6 +28,7 @@ struct body_request {
 	const char *newline;  /* the message's */
 	const GString *block; /* UTF-8; ASCII for HTML; NULL: only the ids are replaced */
 	GHashTable *ids; /* content id as html_decode_id() gives it -> URL; NULL: none */
+	GHashTable *locations; /* Content-Location -> URL; NULL: none */
 };
 
 struct body_plan;

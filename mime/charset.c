@@ -72,8 +72,11 @@ bool charset_is_utf8(const char *charset)
 	return false;
 }
 
-/* Names that mail programs use and iconv does not know. */
-static const char *iconv_name(const char *charset)
+/*
+ * Names that mail programs use and iconv does not know, or for which they write more than
+ * the name promises. It is read so, but written as the name says.
+ */
+static const char *iconv_name(const char *charset, bool written)
 {
 	static const struct {
 		const char *name, *known;
@@ -87,6 +90,10 @@ static const char *iconv_name(const char *charset)
 		{ "cp-850", "CP850" },
 	};
 
+	if (written && g_ascii_strcasecmp(charset, "gb2312") == 0)
+		return "EUC-CN";
+	if (written && g_ascii_strcasecmp(charset, "ks_c_5601-1987") == 0)
+		return "EUC-KR";
 	for (size_t i = 0; i < G_N_ELEMENTS(aliases); i++)
 		if (g_ascii_strcasecmp(charset, aliases[i].name) == 0)
 			return aliases[i].known;
@@ -110,12 +117,54 @@ static char *convert(const char *text, size_t length, const char *to, const char
 	return result;
 }
 
+static bool is_hz(const char *charset)
+{
+	return g_ascii_strcasecmp(charset, "hz-gb-2312") == 0 ||
+	       g_ascii_strcasecmp(charset, "hz") == 0;
+}
+
+/* RFC 1843, which iconv does not know: GB 2312 between "~{" and "~}", on one line. */
+static char *hz_to_utf8(const char *text, size_t length, size_t *bytes_written)
+{
+	g_autoptr(GString) gb = g_string_sized_new(length);
+	bool chinese = false;
+
+	for (size_t i = 0; i < length; i++) {
+		char c = text[i], next = i + 1 < length ? text[i + 1] : '\0';
+
+		if (c == '~' && next == (chinese ? '}' : '{')) {
+			chinese = !chinese;
+			i++;
+		} else if (chinese) {
+			if (c <= ' ' || c > '~' || next <= ' ' || next > '~')
+				return NULL;
+			g_string_append_c(gb, (char)(c | 0x80));
+			g_string_append_c(gb, (char)(next | 0x80));
+			i++;
+		} else if (c == '~') {
+			if (next != '~')
+				return NULL;
+			g_string_append_c(gb, '~');
+			i++;
+		} else if ((unsigned char)c >= 0x80) {
+			return NULL;
+		} else {
+			g_string_append_c(gb, c);
+		}
+	}
+	if (chinese)
+		return NULL;
+	return convert(gb->str, gb->len, "UTF-8", "EUC-CN", bytes_written);
+}
+
 char *charset_to_utf8(
 	const char *charset, const char *text, size_t length, size_t *bytes_written)
 {
 	if (charset == NULL || *charset == '\0')
 		charset = "US-ASCII";
-	return convert(text, length, "UTF-8", iconv_name(charset), bytes_written);
+	if (is_hz(charset))
+		return hz_to_utf8(text, length, bytes_written);
+	return convert(text, length, "UTF-8", iconv_name(charset, false), bytes_written);
 }
 
 char *charset_from_utf8(
@@ -123,5 +172,5 @@ char *charset_from_utf8(
 {
 	if (charset == NULL || *charset == '\0')
 		charset = "US-ASCII";
-	return convert(text, length, iconv_name(charset), "UTF-8", bytes_written);
+	return convert(text, length, iconv_name(charset, true), "UTF-8", bytes_written);
 }

@@ -42,7 +42,7 @@ static const uint8_t base64_value[256] = {
 /* Of base64: where in a quantum, and what padding was seen. */
 enum { B64_DATA, B64_PADDED_ONE, B64_DONE };
 
-enum { QP_TEXT, QP_BLANK, QP_EQUALS, QP_HEX, QP_SOFT_BLANK, QP_SOFT_CR, QP_CR };
+enum { QP_TEXT, QP_BLANK, QP_EQUALS, QP_HEX, QP_SOFT_CR, QP_CR };
 
 enum { UU_BEFORE, UU_DATA, UU_ZERO, UU_AFTER };
 
@@ -210,7 +210,8 @@ static void qp_escape(struct decoder *decoder, char c)
 	} else if (c == '\r') {
 		decoder->state = QP_SOFT_CR;
 	} else if (c == ' ' || c == '\t') {
-		decoder->state = QP_SOFT_BLANK;
+		/* RFC 2045 has it deleted, many decoders take the '=' for itself. */
+		decoder->violation = "quoted-printable: white space behind '='";
 	} else {
 		decoder->violation = "quoted-printable: no hexadecimal digits behind '='";
 	}
@@ -378,8 +379,10 @@ const char *decoder_finish(struct decoder *decoder)
 	return decoder->violation;
 }
 
-static bool write_fully(int fd, const char *data, size_t length, GError **error)
+static bool write_fully(void *context, const char *data, size_t length, GError **error)
 {
+	int fd = *(const int *)context;
+
 	while (length > 0) {
 		ssize_t n = write(fd, data, length);
 
@@ -399,18 +402,19 @@ static bool write_fully(int fd, const char *data, size_t length, GError **error)
 /* One block on its way: decoded, counted, hashed, written. */
 struct sink {
 	char *out;
-	int fd;
-	EVP_MD_CTX *digest; /* NULL: only counts */
+	decode_put put; /* NULL: only counts */
+	void *context;
+	EVP_MD_CTX *digest;
 	struct decode_result *result;
 };
 
 static bool sink_push(struct sink *sink, const char *data, size_t length, GError **error)
 {
 	sink->result->size += length;
-	if (length == 0 || sink->digest == NULL)
+	if (length == 0 || sink->put == NULL)
 		return true;
 	EVP_DigestUpdate(sink->digest, data, length);
-	return write_fully(sink->fd, data, length, error);
+	return sink->put(sink->context, data, length, error);
 }
 
 static bool decode_blocks(struct source *source, uint64_t start, uint64_t end,
@@ -436,18 +440,18 @@ static bool decode_blocks(struct source *source, uint64_t start, uint64_t end,
 	return true;
 }
 
-bool decode_part(struct source *source, uint64_t start, uint64_t end,
-	enum header_encoding encoding, int out_fd, struct decode_result *result,
-	GError **error)
+bool decode_part_to(struct source *source, uint64_t start, uint64_t end,
+	enum header_encoding encoding, decode_put put, void *context,
+	struct decode_result *result, GError **error)
 {
 	struct decoder decoder;
-	struct sink sink = { .fd = out_fd, .result = result };
+	struct sink sink = { .put = put, .context = context, .result = result };
 	bool ok;
 
 	*result = (struct decode_result){ 0 };
 	decoder_init(&decoder, encoding);
 	sink.out = g_malloc(SOURCE_BLOCK_BYTES + DECODE_SLACK_BYTES);
-	if (out_fd >= 0) {
+	if (put != NULL) {
 		sink.digest = EVP_MD_CTX_new();
 		g_assert(sink.digest != NULL);
 		EVP_DigestInit_ex(sink.digest, EVP_sha256(), NULL);
@@ -459,6 +463,14 @@ bool decode_part(struct source *source, uint64_t start, uint64_t end,
 	EVP_MD_CTX_free(sink.digest);
 	g_free(sink.out);
 	return ok;
+}
+
+bool decode_part(struct source *source, uint64_t start, uint64_t end,
+	enum header_encoding encoding, int out_fd, struct decode_result *result,
+	GError **error)
+{
+	return decode_part_to(source, start, end, encoding,
+		out_fd >= 0 ? write_fully : NULL, &out_fd, result, error);
 }
 
 bool decode_text(struct source *source, uint64_t start, uint64_t end,

@@ -47,8 +47,17 @@ struct decode_result {
 	const char *violation; /* then the others mean nothing */
 };
 
-/* Decodes the range of source to out_fd (-1: only counts; no hash then). False:
- * MIME_ERROR_IO. */
+/* Takes n decoded octets. */
+typedef bool (*decode_put)(
+	void *context, const char *octets, size_t n, GError **error);
+
+/* Decodes the range of source to put (NULL: only counts; no hash then). False:
+ * MIME_ERROR_IO, or put's error. */
+bool decode_part_to(struct source *source, uint64_t start, uint64_t end,
+	enum header_encoding encoding, decode_put put, void *context,
+	struct decode_result *result, GError **error);
+
+/* The same to out_fd; -1: only counts. */
 bool decode_part(struct source *source, uint64_t start, uint64_t end,
 	enum header_encoding encoding, int out_fd, struct decode_result *result,
 	GError **error);

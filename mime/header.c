@@ -188,6 +188,34 @@ static void join_base64_words(GString *text)
 }
 
 /*
+ * GMime takes a comment behind a value of RFC 2231's form for a part of it. Others have
+ * names like "Report (final).pdf" there, without quotes.
+ */
+static void drop_comments(GString *text)
+{
+	size_t at = 0;
+
+	while (at < text->len) {
+		const char *value = strstr(text->str + at, "*="), *open;
+		size_t end, close;
+
+		if (value == NULL)
+			return;
+		at = (size_t)(value - text->str) + 2;
+		end = at + strcspn(text->str + at, ";\"");
+		open = memchr(text->str + at, '(', end - at);
+		close = end;
+		while (close > at && g_ascii_isspace(text->str[close - 1]))
+			close--;
+		if (open == NULL || text->str[end] == '"' || open == text->str + at ||
+			!g_ascii_isspace(open[-1]) || text->str[close - 1] != ')')
+			continue;
+		g_string_erase(text, (gssize)(open - text->str),
+			(gssize)(close - (size_t)(open - text->str)));
+	}
+}
+
+/*
  * GMime takes "C:\temp\x.pdf" for quoted pairs, as RFC 2045 says; those who write it mean
  * a path. A backslash before a letter or digit within quotes becomes a slash.
  */
@@ -197,6 +225,7 @@ static GMimeParamList *parse_parameters(const char *text)
 	bool quoted = false;
 
 	join_base64_words(copy);
+	drop_comments(copy);
 	for (char *p = copy->str; *p != '\0'; p++) {
 		if (*p == '"')
 			quoted = !quoted;
@@ -264,6 +293,13 @@ void header_parse_disposition(struct header_content *content, const char *value)
 
 	const char *semicolon = strchr(word, ';');
 	const char *parameters = semicolon != NULL ? semicolon + 1 : word + length;
+
+	/* "filename=x": the word itself was forgotten. */
+	if (length > 0 && strchr("=*", *skip_cfws(word + length)) != NULL &&
+		*skip_cfws(word + length) != '\0') {
+		content->disposition = HEADER_DISPOSITION_OTHER;
+		parameters = word;
+	}
 	GMimeParamList *list = parse_parameters(parameters);
 
 	if (list == NULL)

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+enum { ID_MAX_BYTES = 1000, HIDING_MAX = 64 };
+
 void html_scanner_init(struct html_scanner *scanner, const char *text, size_t length)
 {
 	*scanner = (struct html_scanner){ .text = text, .length = length };
@@ -254,6 +256,7 @@ size_t html_end_of_body(const char *text, size_t length)
 	struct html_scanner scanner;
 	struct html_token token;
 	size_t body = SIZE_MAX, html = SIZE_MAX, unclosed = SIZE_MAX, last_tag = 0;
+	size_t frames = SIZE_MAX;
 
 	html_scanner_init(&scanner, text, length);
 	while (html_next(&scanner, &token)) {
@@ -263,12 +266,18 @@ size_t html_end_of_body(const char *text, size_t length)
 			else if (name_is(token.name, token.name_bytes, "html"))
 				html = token.start;
 		}
+		if (token.type == HTML_START_TAG && frames == SIZE_MAX &&
+			name_is(token.name, token.name_bytes, "frameset"))
+			frames = token.start;
 		if (token.unclosed && unclosed == SIZE_MAX)
 			unclosed = token.type == HTML_RAW ? last_tag : token.start;
 		last_tag = token.start;
 	}
 	if (body != SIZE_MAX)
 		return body;
+	/* A frameset shows nothing else, but what stands before it makes it a body. */
+	if (frames != SIZE_MAX)
+		return frames;
 	if (html != SIZE_MAX)
 		return html;
 	return unclosed != SIZE_MAX ? unclosed : length;
@@ -278,21 +287,216 @@ size_t html_top_of_body(const char *text, size_t length)
 {
 	struct html_scanner scanner;
 	struct html_token token;
-	size_t head = SIZE_MAX;
+	size_t head = SIZE_MAX, first = 0;
 
+	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+		first = 3;
 	html_scanner_init(&scanner, text, length);
 	while (html_next(&scanner, &token)) {
-		if (token.unclosed || token.type == HTML_COMMENT ||
-			token.type == HTML_RAW)
+		bool start = token.type == HTML_START_TAG;
+
+		if (token.unclosed || token.type == HTML_RAW)
 			continue;
-		if (token.type == HTML_START_TAG &&
-			name_is(token.name, token.name_bytes, "body"))
+		if (start && name_is(token.name, token.name_bytes, "body"))
 			return token.end;
+		if (start && name_is(token.name, token.name_bytes, "html"))
+			first = token.end;
+		/* <!DOCTYPE>: what stands before it would undo it. */
+		if (token.type == HTML_COMMENT && text[token.start + 1] == '!' &&
+			starts_at(&scanner, token.start + 2, "doctype"))
+			first = MAX(first, token.end);
 		if (token.type == HTML_END_TAG && head == SIZE_MAX &&
 			name_is(token.name, token.name_bytes, "head"))
 			head = token.end;
 	}
-	return head != SIZE_MAX ? head : html_end_of_body(text, length);
+	return head != SIZE_MAX ? head : first;
+}
+
+struct attribute {
+	const char *name, *value;
+	size_t name_bytes, value_bytes;
+};
+
+/* The tag's next attribute at or behind *at, which begins behind the tag's name. */
+static bool next_attribute(const char *text, size_t end, size_t *at, struct attribute *a)
+{
+	size_t i = *at;
+
+	while (i < end && (g_ascii_isspace(text[i]) || text[i] == '/'))
+		i++;
+	if (i >= end || text[i] == '>')
+		return false;
+	*a = (struct attribute){ .name = text + i, .value = "" };
+	for (i++; i < end && !g_ascii_isspace(text[i]); i++)
+		if (strchr("=/>", text[i]) != NULL)
+			break;
+	a->name_bytes = (size_t)(text + i - a->name);
+	while (i < end && g_ascii_isspace(text[i]))
+		i++;
+	*at = i;
+	if (i >= end || text[i] != '=')
+		return true;
+	for (i++; i < end && g_ascii_isspace(text[i]);)
+		i++;
+	if (i < end && (text[i] == '"' || text[i] == '\'')) {
+		const char *quote = memchr(text + i + 1, text[i], end - i - 1);
+
+		a->value = text + i + 1;
+		*at = quote != NULL ? (size_t)(quote - text) + 1 : end;
+		a->value_bytes = (size_t)(text + *at - a->value) - (quote != NULL);
+		return true;
+	}
+	a->value = text + i;
+	while (i < end && !g_ascii_isspace(text[i]) && text[i] != '>')
+		i++;
+	a->value_bytes = (size_t)(text + i - a->value);
+	*at = i;
+	return true;
+}
+
+/* Does a style sheet's declaration take what it applies to out of sight? */
+static bool style_hides(const struct attribute *style)
+{
+	static const char *const words[] = { "display:none", "visibility:hidden",
+		"mso-hide:all" };
+	static const char *const zeros[] = { "font-size:0", "max-height:0", "opacity:0" };
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (size_t i = 0; i < style->value_bytes; i++)
+		if (!g_ascii_isspace(style->value[i]))
+			g_string_append_c(text, g_ascii_tolower(style->value[i]));
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+		if (strstr(text->str, words[i]) != NULL)
+			return true;
+	for (size_t i = 0; i < G_N_ELEMENTS(zeros); i++) {
+		const char *found = strstr(text->str, zeros[i]);
+
+		if (found != NULL && found[strlen(zeros[i])] != '.')
+			return true;
+	}
+	return false;
+}
+
+/* Elements in which a table of links would not be seen, or not as one. */
+static bool element_hides(const struct html_scanner *scanner, const struct html_token *tag)
+{
+	static const char *const names[] = { "a", "audio", "canvas", "datalist",
+		"details", "dialog", "math", "noscript", "object", "option", "select",
+		"svg", "template", "video" };
+	struct attribute attribute;
+	size_t at = (size_t)(tag->name - scanner->text) + tag->name_bytes;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+		if (name_is(tag->name, tag->name_bytes, names[i]))
+			return true;
+	while (next_attribute(scanner->text, tag->end, &at, &attribute))
+		if (name_is(attribute.name, attribute.name_bytes, "hidden") ||
+			(name_is(attribute.name, attribute.name_bytes, "style") &&
+				style_hides(&attribute)))
+			return true;
+	return false;
+}
+
+static bool is_void(const struct html_token *tag)
+{
+	static const char *const names[] = { "area", "base", "br", "col", "embed", "hr",
+		"img", "input", "link", "meta", "param", "source", "track", "wbr", "html",
+		"body" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+		if (name_is(tag->name, tag->name_bytes, names[i]))
+			return true;
+	return false;
+}
+
+/* An element that hides what is in it, and how many of its name are open since. */
+struct hiding {
+	const char *name;
+	size_t name_bytes, open;
+};
+
+static void follow_hiding(const struct html_scanner *scanner, const struct html_token *tag,
+	struct hiding *stack, size_t *n)
+{
+	if (tag->type == HTML_END_TAG) {
+		for (size_t i = *n; i-- > 0;) {
+			if (stack[i].name_bytes != tag->name_bytes ||
+				g_ascii_strncasecmp(stack[i].name, tag->name,
+					tag->name_bytes) != 0)
+				continue;
+			if (--stack[i].open == 0)
+				*n = i;
+			return;
+		}
+		return;
+	}
+	for (size_t i = *n; i-- > 0;) {
+		if (stack[i].name_bytes == tag->name_bytes &&
+			g_ascii_strncasecmp(stack[i].name, tag->name, tag->name_bytes) ==
+				0) {
+			/* A link or an option ends the one before it. */
+			if (!name_is(tag->name, tag->name_bytes, "a") &&
+				!name_is(tag->name, tag->name_bytes, "option"))
+				stack[i].open++;
+			return;
+		}
+	}
+	if (*n < HIDING_MAX && !is_void(tag) && element_hides(scanner, tag))
+		stack[(*n)++] = (struct hiding){ tag->name, tag->name_bytes, 1 };
+}
+
+GString *html_close_hiding(const char *text, size_t at)
+{
+	struct html_scanner scanner;
+	struct html_token token;
+	struct hiding stack[HIDING_MAX];
+	GString *tags = g_string_new(NULL);
+	size_t n = 0;
+
+	html_scanner_init(&scanner, text, at);
+	while (html_next(&scanner, &token))
+		if ((token.type == HTML_START_TAG || token.type == HTML_END_TAG) &&
+			!token.unclosed)
+			follow_hiding(&scanner, &token, stack, &n);
+	while (n-- > 0) {
+		for (size_t i = 0; i < MIN(stack[n].open, HIDING_MAX); i++) {
+			g_string_append(tags, "</");
+			g_string_append_len(
+				tags, stack[n].name, (gssize)stack[n].name_bytes);
+			g_string_append_c(tags, '>');
+		}
+	}
+	return tags;
+}
+
+/* "&#64;", "&#x40;" or "&amp;" at text: its length, and the ASCII character it stands for;
+ * else 0. */
+static size_t character_reference(const char *text, size_t length, char *c)
+{
+	size_t at = 2, digits;
+	unsigned value = 0;
+	bool hex;
+
+	if (length >= 5 && g_ascii_strncasecmp(text, "&amp;", 5) == 0) {
+		*c = '&';
+		return 5;
+	}
+	if (length < 4 || text[1] != '#')
+		return 0;
+	hex = text[2] == 'x' || text[2] == 'X';
+	at += hex;
+	for (digits = 0; at < length && digits < 5; at++, digits++) {
+		int digit = hex ? g_ascii_xdigit_value(text[at])
+				: g_ascii_digit_value(text[at]);
+
+		if (digit < 0)
+			break;
+		value = value * (hex ? 16 : 10) + (unsigned)digit;
+	}
+	if (digits == 0 || at == length || text[at] != ';' || value <= ' ' || value > '~')
+		return 0;
+	*c = (char)value;
+	return at + 1;
 }
 
 char *html_decode_id(const char *text, size_t length)
@@ -301,19 +505,66 @@ char *html_decode_id(const char *text, size_t length)
 
 	for (size_t i = 0; i < length; i++) {
 		char c = text[i];
+		size_t n = c == '&' ? character_reference(text + i, length - i, &c) : 0;
 
-		if (c == '%' && length - i > 2 && g_ascii_isxdigit(text[i + 1]) &&
-			g_ascii_isxdigit(text[i + 2])) {
+		if (n > 0)
+			i += n - 1;
+		if (c == '%' && n == 0 && length - i > 2 &&
+			g_ascii_isxdigit(text[i + 1]) && g_ascii_isxdigit(text[i + 2])) {
 			c = (char)(g_ascii_xdigit_value(text[i + 1]) << 4 |
 				   g_ascii_xdigit_value(text[i + 2]));
 			i += 2;
-		} else if (c == '&' && length - i > 4 &&
-			   g_ascii_strncasecmp(text + i, "&amp;", 5) == 0) {
-			i += 4;
 		}
 		g_string_append_c(id, g_ascii_tolower(c));
 	}
 	return g_string_free(id, FALSE);
+}
+
+/* A quotation mark, bare or as a reference, at text: its length, else 0. */
+static size_t quote_at(const char *text, size_t length)
+{
+	static const char *const quotes[] = { "\"", "'", "&quot;", "&apos;", "&#34;",
+		"&#39;", "&#x22;", "&#x27;" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(quotes); i++) {
+		size_t n = strlen(quotes[i]);
+
+		if (length >= n && g_ascii_strncasecmp(text, quotes[i], n) == 0)
+			return n;
+	}
+	return 0;
+}
+
+/* The quotation mark that ends right before text + at: its length, else 0. */
+static size_t quote_before(const char *text, size_t at)
+{
+	for (size_t n = 1; n <= 6 && n <= at; n++)
+		if (quote_at(text + at - n, n) == n)
+			return n;
+	return 0;
+}
+
+/* Where the id that begins at text + at ends: within quotes at the next like them, for
+ * ids may hold blanks and parentheses; else where an unquoted value or url() does. */
+static size_t end_of_id(const char *text, size_t length, size_t at, size_t cid)
+{
+	size_t quote = quote_before(text, cid), end;
+
+	for (end = at; quote > 0 && end < length && end - at < ID_MAX_BYTES; end++) {
+		if (text[end] == '<' || text[end] == '>')
+			break;
+		if (length - end >= quote &&
+			memcmp(text + end, text + cid - quote, quote) == 0) {
+			while (end > at && g_ascii_isspace(text[end - 1]))
+				end--;
+			return end;
+		}
+	}
+	for (end = at; end < length; end++)
+		if (g_ascii_isspace(text[end]) || strchr("<>)", text[end]) != NULL ||
+			quote_at(text + end, length - end) > 0)
+			break;
+	return end;
 }
 
 bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, char **id)
@@ -328,10 +579,7 @@ bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, c
 		*at = place + 1;
 		if (place < 3 || g_ascii_strncasecmp(colon - 3, "cid", 3) != 0)
 			continue;
-		for (end = place + 1; end < length; end++)
-			if (g_ascii_isspace(text[end]) ||
-				strchr("\"'<>)", text[end]) != NULL)
-				break;
+		end = end_of_id(text, length, place + 1, place - 3);
 		if (end == place + 1)
 			continue;
 		*start = place - 3;
@@ -342,14 +590,23 @@ bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, c
 	return false;
 }
 
-bool html_refers_to(const char *text, size_t length, const char *location)
+bool html_next_location(const char *text, size_t length, const char *location, size_t *at,
+	size_t *start)
 {
 	size_t bytes = strlen(location);
-	const char *end = text + length;
+	const char *end = text + length, *p = text + MIN(*at, length);
 
-	for (const char *p = text;
-		(p = memmem(p, (size_t)(end - p), location, bytes)) != NULL; p++)
-		if (p > text && strchr("\"'(= ", p[-1]) != NULL)
-			return true;
+	for (; (p = memmem(p, (size_t)(end - p), location, bytes)) != NULL; p++) {
+		const char *behind = p + bytes;
+
+		if (p == text || strchr("\"'(= ;", p[-1]) == NULL)
+			continue;
+		if (behind < end && !g_ascii_isspace(*behind) &&
+			strchr("\"')>&#", *behind) == NULL)
+			continue;
+		*start = (size_t)(p - text);
+		*at = *start + bytes;
+		return true;
+	}
 	return false;
 }

@@ -43,22 +43,31 @@ void html_scanner_init(struct html_scanner *scanner, const char *text, size_t le
 /* False at the end. */
 bool html_next(struct html_scanner *scanner, struct html_token *token);
 
-/* Where a block goes so that it is shown: before the last </body>, or </html>, or the
- * construct that never ends, or at the end. */
+/* Where a block goes so that it is shown: before the last </body>, a frameset, </html>,
+ * the construct that never ends, or at the end. */
 size_t html_end_of_body(const char *text, size_t length);
 
-/* Behind <body>, or </head>; html_end_of_body() when there is neither. */
+/* Behind <body>, or </head>, or <html> and <!DOCTYPE>, or at the start. */
 size_t html_top_of_body(const char *text, size_t length);
 
-/* An id in the form in which ids are compared: %XX and &amp; decoded, ASCII in lower
- * case. g_free(). */
+/*
+ * The end tags for what is still open at text + at and would hide what is put there: a
+ * preheader in "display:none" that was never closed, a <select>, another's link.
+ * g_string_free().
+ */
+GString *html_close_hiding(const char *text, size_t at);
+
+/* An id in the form in which ids are compared: %XX and references of ASCII characters
+ * decoded, ASCII in lower case. g_free(). */
 char *html_decode_id(const char *text, size_t length);
 
 /* The next "cid:" at or behind *at, in any context: its start (of "cid:"), the id decoded
  * in *id (g_free()), and *at behind it. False when there is none. */
 bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, char **id);
 
-/* True when location stands there as an attribute's value or in url(). */
-bool html_refers_to(const char *text, size_t length, const char *location);
+/* The next place at or behind *at where location stands as an attribute's value or in
+ * url(): its start, and *at behind it. False when there is none. */
+bool html_next_location(const char *text, size_t length, const char *location, size_t *at,
+	size_t *start);
 
 #endif

@@ -428,24 +428,28 @@ static bool add_part(struct linker *linker, GError **error)
 	return wrap_root(linker, beside_text, error);
 }
 
-/* URLs of parts that an HTML body shows and that go; NULL when there is none. */
-static GHashTable *shown_ids(const struct linker *linker)
+static void add_shown(GHashTable **table, char *key, const char *url)
 {
-	GHashTable *ids = NULL;
+	if (*table == NULL)
+		*table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	g_hash_table_insert(*table, key, (gpointer)(uintptr_t)url);
+}
 
+/* URLs of parts that an HTML body shows and that go: in the request's tables. */
+static void find_shown(const struct linker *linker, struct body_request *request)
+{
 	for (size_t k = 0; k < linker->n_links; k++) {
 		size_t i = g_array_index(linker->message->entities, size_t, k);
-		const char *id = entity_at(linker, i)->content.content_id;
+		const struct header_content *content = &entity_at(linker, i)->content;
+		const char *id = content->content_id, *url = linker->links[k].url;
 
-		if (id == NULL || !part_at(linker, i)->referenced)
+		if (!part_at(linker, i)->referenced)
 			continue;
-		if (ids == NULL)
-			ids = g_hash_table_new_full(
-				g_str_hash, g_str_equal, g_free, NULL);
-		g_hash_table_insert(ids, html_decode_id(id, strlen(id)),
-			(gpointer)(uintptr_t)linker->links[k].url);
+		if (id != NULL)
+			add_shown(&request->ids, html_decode_id(id, strlen(id)), url);
+		if (content->location != NULL)
+			add_shown(&request->locations, g_strdup(content->location), url);
 	}
-	return ids;
 }
 
 struct bodies {
@@ -467,14 +471,15 @@ static bool plan_bodies(
 	bool ok = true;
 
 	*bodies = (struct bodies){ .complete = true };
-	request.ids = shown_ids(linker);
+	find_shown(linker, &request);
 	for (size_t i = 0; ok && i < n_entities(linker) && bodies->n < 2; i++) {
 		g_autoptr(GString) block = NULL;
 		bool html = part_at(linker, i)->role == POLICY_HTML_BODY;
 
 		if (part_at(linker, i)->role == POLICY_NO_BODY)
 			continue;
-		if (!with_block && (!html || request.ids == NULL))
+		if (!with_block && (!html || (request.ids == NULL &&
+						     request.locations == NULL)))
 			continue;
 		if (with_block)
 			block = (html ? block_html : block_text)(attachments_of(linker),
@@ -488,6 +493,7 @@ static bool plan_bodies(
 		bodies->n++;
 	}
 	g_clear_pointer(&request.ids, g_hash_table_unref);
+	g_clear_pointer(&request.locations, g_hash_table_unref);
 	return ok;
 }
 

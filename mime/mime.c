@@ -170,14 +170,35 @@ static void keep_drops(struct mime_message *message)
 	}
 }
 
-static bool extract_one(struct mime_message *message, size_t index, int fd,
-	struct decode_result *result, GError **error)
+struct writing {
+	const struct mime_output *output;
+	size_t index;
+};
+
+static bool write_octets(void *context, const char *octets, size_t n, GError **error)
+{
+	const struct writing *writing = context;
+
+	return writing->output->write_output(
+		writing->output->context, writing->index, octets, n, error);
+}
+
+static bool extract_one(struct mime_message *message, size_t index,
+	const struct mime_output *output, struct decode_result *result, GError **error)
 {
 	size_t i = g_array_index(message->entities, size_t, index);
 	const struct outline_entity *entity = outline_entity(message->outline, i);
+	struct writing writing = { output, index };
+	int fd;
 
-	return decode_part(&message->source, entity->body_start, entity->body_end,
-		entity->content.encoding, fd, result, error);
+	if (output->write_output != NULL)
+		return decode_part_to(&message->source, entity->body_start,
+			entity->body_end, entity->content.encoding, write_octets,
+			&writing, result, error);
+	fd = output->open_output(output->context, index, error);
+	return fd >= 0 && decode_part(&message->source, entity->body_start,
+				  entity->body_end, entity->content.encoding, fd, result,
+				  error);
 }
 
 bool mime_message_extract(
@@ -188,10 +209,9 @@ bool mime_message_extract(
 	while (index < message->attachments->len) {
 		struct mime_attachment *attachment = &g_array_index(
 			message->attachments, struct mime_attachment, index);
-		int fd = output->open_output(output->context, index, error);
 		struct decode_result result;
 
-		if (fd < 0 || !extract_one(message, index, fd, &result, error))
+		if (!extract_one(message, index, output, &result, error))
 			return false;
 		if (result.violation != NULL) {
 			output->discard_output(output->context, index);

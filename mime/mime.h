@@ -106,10 +106,14 @@ size_t mime_message_decisions(
  */
 struct mime_output {
 	int (*open_output)(void *context, size_t index, GError **error);
-	/* The descriptor last given is not wanted: the next open_output has the same
-	 * index. */
+	/* What attachment index was given is not wanted: the next one has the same index.
+	 */
 	void (*discard_output)(void *context, size_t index);
 	void *context;
+	/* Takes n octets more of attachment index. NULL: they are written to
+	 * open_output's descriptor; else open_output is not called. */
+	bool (*write_output)(void *context, size_t index, const char *octets, size_t n,
+		GError **error);
 };
 bool mime_message_extract(
 	struct mime_message *message, const struct mime_output *output, GError **error);

@@ -22,7 +22,9 @@ struct policy {
 	GArray *parts;    /* struct policy_part */
 	bool unread_html; /* an HTML body could not be read: what it refers to is unknown
 			   */
-	GHashTable *cids; /* what HTML bodies refer to, as html_next_cid() gives it */
+	/* What HTML texts refer to, as html_next_cid() gives it: from the body, and from
+	   others. */
+	GHashTable *cids, *other_cids;
 };
 
 static const struct outline_entity *entity_at(const struct policy *policy, size_t i)
@@ -203,6 +205,24 @@ static bool parent_is(const struct policy *policy, size_t i, const char *media_t
 	       header_is(content_at(policy, parent), media_type);
 }
 
+/* The part that a multipart/related is about (RFC 2387, section 3.2). */
+static bool is_related_root(const struct policy *policy, size_t i)
+{
+	size_t parent = entity_at(policy, i)->parent;
+	const char *id = content_at(policy, i)->content_id, *start;
+	size_t length;
+
+	if (!parent_is(policy, i, "multipart/related"))
+		return false;
+	start = content_at(policy, parent)->start;
+	if (start == NULL || *start == '\0')
+		return next_child(policy, parent, parent) == i;
+	if (*start == '<')
+		start++;
+	length = strcspn(start, ">");
+	return id != NULL && strlen(id) == length && strncmp(id, start, length) == 0;
+}
+
 /* text/plain and text/html can be the body. A named one only where a body must be: as the
  * whole message, as an alternative, or as a related group's root. */
 static enum policy_role candidate(
@@ -216,7 +236,8 @@ static enum policy_role candidate(
 		content->disposition == HEADER_DISPOSITION_ATTACHMENT)
 		return POLICY_NO_BODY;
 	if (part->file_name != NULL && i != 0 && !name_allowed &&
-		!parent_is(policy, i, "multipart/alternative"))
+		!parent_is(policy, i, "multipart/alternative") &&
+		!is_related_root(policy, i))
 		return POLICY_NO_BODY;
 	if (header_is(content, "text/plain"))
 		return POLICY_TEXT_BODY;
@@ -270,27 +291,33 @@ static bool is_shown_html(const struct policy *policy, size_t i)
 	if (!part->leaf || part->is_protected || !header_is(content, "text/html"))
 		return false;
 	return part->role == POLICY_HTML_BODY ||
-	       parent_is(policy, i, "multipart/related") ||
-	       parent_is(policy, i, "multipart/alternative") ||
-	       (part->file_name == NULL &&
-		       content->disposition != HEADER_DISPOSITION_ATTACHMENT);
+	       (content->disposition != HEADER_DISPOSITION_ATTACHMENT &&
+		       (part->file_name == NULL ||
+			       parent_is(policy, i, "multipart/alternative")));
 }
 
-static void note_references(struct policy *policy, const char *text, size_t length)
+static void note_references(
+	struct policy *policy, size_t html, const char *text, size_t length)
 {
-	size_t at = 0, start, searches = 0;
+	bool is_body = part_at(policy, html)->role == POLICY_HTML_BODY;
+
+	size_t at = 0, start, searches = 0, from;
 	char *id;
 
 	while (html_next_cid(text, length, &at, &start, &id))
-		g_hash_table_add(policy->cids, id);
+		g_hash_table_add(is_body ? policy->cids : policy->other_cids, id);
 	for (size_t i = 0; i < policy->parts->len; i++) {
 		const char *location = content_at(policy, i)->location;
 
 		if (!part_at(policy, i)->leaf || location == NULL)
 			continue;
 		/* Beyond what any mail has, all count as referred to. */
-		if (searches++ >= LOCATIONS_MAX || html_refers_to(text, length, location))
+		from = 0;
+		if (searches++ >= LOCATIONS_MAX ||
+			html_next_location(text, length, location, &from, &start)) {
 			part_at(policy, i)->referenced = true;
+			part_at(policy, i)->fixed |= !is_body;
+		}
 	}
 }
 
@@ -320,7 +347,7 @@ static bool read_html(struct policy *policy, size_t i, GError **error)
 	}
 	if (violation != NULL)
 		policy->unread_html = true;
-	note_references(policy, text->str, text->len);
+	note_references(policy, i, text->str, text->len);
 	return true;
 }
 
@@ -338,6 +365,7 @@ static bool find_references(struct policy *policy, GError **error)
 	if (!needed)
 		return true;
 	policy->cids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	policy->other_cids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	for (size_t i = 0; i < policy->parts->len; i++)
 		if (is_shown_html(policy, i) && !read_html(policy, i, error))
 			return false;
@@ -350,6 +378,8 @@ static bool find_references(struct policy *policy, GError **error)
 		id = html_decode_id(content_id, strlen(content_id));
 		if (g_hash_table_contains(policy->cids, id))
 			part_at(policy, i)->referenced = true;
+		if (g_hash_table_contains(policy->other_cids, id))
+			part_at(policy, i)->referenced = part_at(policy, i)->fixed = true;
 		if (policy->unread_html && content_at(policy, i)->disposition !=
 						   HEADER_DISPOSITION_ATTACHMENT)
 			part_at(policy, i)->referenced = true;
@@ -393,6 +423,10 @@ static bool decide_referenced(struct policy *policy, size_t i, GError **error)
 	struct policy_part *part = part_at(policy, i);
 	uint64_t size;
 
+	if (part->fixed) {
+		keep(part, "shown within an HTML text that is not the body");
+		return true;
+	}
 	if (policy->settings->inline_images == MIME_INLINE_LINK) {
 		link_part(part, "shown within the HTML text, which links to it now");
 		return true;
@@ -451,6 +485,12 @@ static bool decide_alternative(
 	return true;
 }
 
+/* A message that is nothing but a calendar's request: programs answer it, named or not. */
+static bool is_invitation(const struct policy *policy, size_t i)
+{
+	return i == 0 && header_is(content_at(policy, i), "text/calendar");
+}
+
 static bool decide_leaf(struct policy *policy, size_t i, GError **error)
 {
 	struct policy_part *part = part_at(policy, i);
@@ -479,7 +519,7 @@ static bool decide_leaf(struct policy *policy, size_t i, GError **error)
 	else if (parent_is(policy, i, "multipart/alternative") &&
 		 decide_alternative(part, content))
 		return true;
-	else if (part->file_name != NULL && i != 0)
+	else if (part->file_name != NULL && !is_invitation(policy, i))
 		link_part(part, "it has a file name");
 	else if (header_starts(content, "text/") || content->malformed)
 		keep(part, "a text without a name");
@@ -556,6 +596,7 @@ GArray *policy_decide(const struct outline *outline, struct source *source,
 	ok = decide(&policy, error);
 	*untouched = whole_message(&policy);
 	g_clear_pointer(&policy.cids, g_hash_table_unref);
+	g_clear_pointer(&policy.other_cids, g_hash_table_unref);
 	if (!ok)
 		g_clear_pointer(&policy.parts, g_array_unref);
 	for (size_t i = 0; ok && *untouched != NULL && i < policy.parts->len; i++) {

@@ -26,7 +26,8 @@ struct policy_part {
 	bool link;
 	bool drop;         /* taken out with no link, when the message has one */
 	bool is_protected; /* it, or what it stands in, is signed or the like */
-	bool referenced;   /* from an HTML body */
+	bool referenced;   /* from an HTML text */
+	bool fixed;        /* ... to which no link can be given: it is not the body */
 	enum policy_role role;
 	const char *reason;
 	char *file_name; /* cleaned, or NULL */

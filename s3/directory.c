@@ -143,8 +143,10 @@ static bool copy_content(int from, uint64_t size, int to)
 
 static bool write_temporary(int fd, const struct s3_object *object)
 {
-	return copy_content(object->fd, object->size, fd) &&
-	       fchmod(fd, OBJECT_MODE) == 0 && fdatasync(fd) == 0;
+	bool written = object->octets
+			       ? write_all(fd, object->octets, (size_t)object->size)
+			       : copy_content(object->fd, object->size, fd);
+	return written && fchmod(fd, OBJECT_MODE) == 0 && fdatasync(fd) == 0;
 }
 
 static bool store_object(const char *directory, const struct s3_object *object,

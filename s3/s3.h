@@ -60,7 +60,8 @@ struct s3_settings {
 
 struct s3_object {
 	const char *key; /* characters [A-Za-z0-9._/-] only, with the prefix */
-	int fd;          /* borrowed; read with pread from 0 */
+	const char *octets; /* the content, borrowed; NULL: it is at fd */
+	int fd;             /* borrowed; read with pread from 0 */
 	uint64_t size;
 	uint8_t sha256[32]; /* of the content: the payload hash that is signed */
 	const char *media_type;

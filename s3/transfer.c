@@ -37,6 +37,20 @@ struct s3_channel {
 
 /* ---- the handle ---- */
 
+static ssize_t read_object(
+	const struct s3_object *object, char *buffer, size_t bytes, uint64_t offset)
+{
+	if (object->octets) {
+		memcpy(buffer, object->octets + offset, bytes);
+		return (ssize_t)bytes;
+	}
+	ssize_t got;
+	do
+		got = pread(object->fd, buffer, bytes, (off_t)offset);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
 static size_t on_read(char *buffer, size_t size, size_t n, void *data)
 {
 	struct s3_channel *channel = data;
@@ -44,10 +58,7 @@ static size_t on_read(char *buffer, size_t size, size_t n, void *data)
 	size_t want = (size_t)MIN((uint64_t)size * n, object->size - channel->offset);
 	if (want == 0)
 		return 0;
-	ssize_t got;
-	do
-		got = pread(object->fd, buffer, want, (off_t)channel->offset);
-	while (got < 0 && errno == EINTR);
+	ssize_t got = read_object(object, buffer, want, channel->offset);
 	if (got <= 0) {
 		channel->read_errno = got < 0 ? errno : ENODATA;
 		return CURL_READFUNC_ABORT;

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Every test, on a fresh Debian 12: installs what is missing, builds (with sanitizers in
-# build-test/, plain in build/, for fuzzing in build-fuzz/), runs unit tests, some again under
-# valgrind, a short fuzz run and the integration tests. The last line is "N passed, N failed"; the exit status says the
-# same. Arguments go to pytest: sh tests/run.sh -k sandbox
+# build-test/, plain in build/, for fuzzing in build-fuzz/), runs unit tests, most of them again
+# under valgrind, a short fuzz run and the integration tests. The last line is
+# "N passed, N failed"; the exit status says the same. Arguments go to pytest:
+#
+#   sh tests/run.sh -k sandbox
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD

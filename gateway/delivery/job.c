@@ -77,8 +77,12 @@ static bool rewrite(struct job *job, GError **error)
 
 static void hex_text(char text[65], const uint8_t bytes[32])
 {
-	for (size_t i = 0; i < 32; i++)
-		g_snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < 32; i++) {
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	text[64] = '\0';
 }
 
 /* Whether an earlier attempt stored just these objects: recorded in the queue when it

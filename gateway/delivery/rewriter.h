@@ -1,5 +1,6 @@
 /*
- * rewriter - mime/ applied to one message: attachments out into unlinked temporary files.
+ * rewriter - mime/ applied to one message: attachments out, into memory or unlinked
+ * temporary files.
  *
  * The one door to mime/ for gateway/, so that the work can move to a process of its own.
  * Thread: any; one struct belongs to one thread.
@@ -22,7 +23,9 @@ struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings 
 const struct mime_message *rewriter_message(const struct rewriter *rewriter);
 size_t rewriter_attachments(
 	const struct rewriter *rewriter, const struct mime_attachment **attachments);
-/* The descriptor with the decoded octets of attachment index; owned by the rewriter. */
+/* The decoded octets of attachment index; NULL: they are at rewriter_fd(). Owned by the
+ * rewriter, as the descriptor is; -1: there is none. */
+const char *rewriter_octets(const struct rewriter *rewriter, size_t index);
 int rewriter_fd(const struct rewriter *rewriter, size_t index);
 
 /* See mime_message_link(). */

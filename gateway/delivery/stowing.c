@@ -34,6 +34,7 @@ static void add_object(
 	const struct mime_attachment *attachment = &stowing->attachments[index];
 	struct s3_object object = {
 		.key = stowing_key(stowing, index),
+		.octets = rewriter_octets(rewriter, index),
 		.fd = rewriter_fd(rewriter, index),
 		.size = attachment->size,
 		.media_type = attachment->media_type,

@@ -146,6 +146,7 @@ struct queue *queue_new(
 	queue->spool_directory = g_build_filename(queue->directory, "incoming", NULL);
 	queue->lock_fd = -1;
 	queue->spool_fd = -1;
+	queue->due_us = WRITER_NEVER_US;
 	g_mutex_init(&queue->lock);
 	g_mutex_init(&queue->room_lock);
 	g_cond_init(&queue->work);
@@ -271,17 +272,6 @@ bool queue_has_room(struct queue *queue, uint64_t size, GError **error)
 
 /* --- a message's way --- */
 
-/* With the lock held. */
-static void add_operation(struct queue *queue, struct operation *operation, bool urgent)
-{
-	operation->link.data = operation;
-	g_queue_push_tail_link(&queue->pending, &operation->link);
-	if (!urgent)
-		return;
-	queue->urgent++;
-	writer_wake(queue);
-}
-
 void queue_submit(struct queue *queue, struct queue_message *message, struct spool *spool,
 	queue_submitted done, void *context)
 {
@@ -294,7 +284,7 @@ void queue_submit(struct queue *queue, struct queue_message *message, struct spo
 	message->size = spool_bytes(spool);
 	g_mutex_lock(&queue->lock);
 	queue->submitting++;
-	add_operation(queue, operation, true);
+	writer_add(queue, operation, URGENCY_NOW);
 	g_mutex_unlock(&queue->lock);
 }
 
@@ -362,27 +352,29 @@ void queue_record_attachments(struct queue *queue, const struct queue_message *m
 	for (guint i = 0; i < message->attachments->len; i++)
 		copy_attachment(operation->message, message->attachments->pdata[i]);
 	g_mutex_lock(&queue->lock);
-	add_operation(queue, operation, false);
+	writer_add(queue, operation, URGENCY_WITH_NEXT);
 	g_mutex_unlock(&queue->lock);
 }
 
 bool queue_mark_relaying(
 	struct queue *queue, const struct queue_message *message, GError **error)
 {
-	struct operation operation = {
-		.kind = OPERATION_RELAYING,
-		.message = (struct queue_message *)message, /* only read */
-	};
-	g_cond_init(&operation.ended);
+	struct operation *operation = g_new0(struct operation, 1);
+	operation->kind = OPERATION_RELAYING;
+	operation->message = (struct queue_message *)message; /* only read */
+	g_atomic_ref_count_init(&operation->holders);
+	g_atomic_ref_count_inc(&operation->holders);
+	g_cond_init(&operation->ended);
 	g_mutex_lock(&queue->lock);
-	add_operation(queue, &operation, true);
-	while (!operation.has_ended)
-		g_cond_wait(&operation.ended, &queue->lock);
+	writer_add(queue, operation, URGENCY_NOW);
+	while (!operation->has_ended)
+		g_cond_wait(&operation->ended, &queue->lock);
 	g_mutex_unlock(&queue->lock);
-	g_cond_clear(&operation.ended);
-	if (!operation.error)
+	GError *failure = g_steal_pointer(&operation->error);
+	writer_release(operation);
+	if (!failure)
 		return true;
-	g_propagate_error(error, operation.error);
+	g_propagate_error(error, failure);
 	return false;
 }
 
@@ -421,7 +413,7 @@ void queue_finish(struct queue *queue, struct queue_message *message)
 	operation->message = message;
 	complete_fields(message);
 	g_mutex_lock(&queue->lock);
-	add_operation(queue, operation, true);
+	writer_add(queue, operation, URGENCY_SOON);
 	g_mutex_unlock(&queue->lock);
 }
 

@@ -34,10 +34,7 @@ static void make_room(struct spool *spool, size_t data_bytes)
 	size_t wanted = spool->used + data_bytes;
 	if (wanted <= spool->capacity)
 		return;
-	size_t capacity = MAX(spool->capacity, FIRST_BYTES);
-	while (capacity < wanted)
-		capacity *= 4;
-	spool->capacity = MIN(capacity, SPOOL_BUFFER_BYTES);
+	spool->capacity = wanted <= FIRST_BYTES ? FIRST_BYTES : SPOOL_BUFFER_BYTES;
 	spool->buffer = g_realloc(spool->buffer, spool->capacity);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define BATCH_OPERATIONS 512
+#define SOON_US          (3 * G_TIME_SPAN_MILLISECOND)
 #define TICK_US          G_TIME_SPAN_SECOND
 #define PURGE_MESSAGES   250                       /* in one transaction */
 #define PURGE_ROUNDS     8                         /* in one tick */
@@ -37,6 +38,28 @@ void writer_wake(struct queue *queue)
 	queue->writer_waits =
 		false; /* one wake-up is enough for all who come before it runs */
 	g_cond_signal(&queue->work);
+}
+
+void writer_add(struct queue *queue, struct operation *operation, enum urgency urgency)
+{
+	operation->link.data = operation;
+	g_queue_push_tail_link(&queue->pending, &operation->link);
+	if (urgency == URGENCY_NOW) {
+		queue->urgent++;
+		writer_wake(queue);
+	} else if (urgency == URGENCY_SOON && queue->due_us == WRITER_NEVER_US) {
+		queue->due_us = g_get_monotonic_time() + SOON_US;
+		writer_wake(queue);
+	}
+}
+
+void writer_release(struct operation *operation)
+{
+	if (!g_atomic_ref_count_dec(&operation->holders))
+		return;
+	g_cond_clear(&operation->ended);
+	g_clear_error(&operation->error);
+	g_free(operation);
 }
 
 bool writer_should_refill(const struct queue *queue, int64_t now)
@@ -69,12 +92,14 @@ static bool hand_over(
 		g_hash_table_insert(queue->flights, flight->id, flight);
 		lane->recipients += recipients;
 		g_queue_push_tail(&lane->messages, message);
-		if (queue->takers_waiting > 0)
-			g_cond_signal(&queue->ready);
 	} else {
 		queue->disk_due_ms = MIN(queue->disk_due_ms, message->next_attempt_ms);
 	}
+	bool awaited = room && queue->takers_waiting > 0;
 	g_mutex_unlock(&queue->lock);
+	/* Not under the lock, which the one who wakes up needs at once. */
+	if (awaited)
+		g_cond_signal(&queue->ready);
 	return room;
 }
 
@@ -95,18 +120,28 @@ static void fail_unless_failed(struct operation *operation, const GError *error)
 		operation->error = g_error_copy(error);
 }
 
+static size_t count_submissions(const GQueue *batch)
+{
+	size_t n = 0;
+	for (const GList *l = batch->head; l; l = l->next) {
+		const struct operation *op = l->data;
+		n += op->kind == OPERATION_SUBMIT;
+	}
+	return n;
+}
+
 /* Files first, all at once, so that they share the file system's commits; then their
  * names. */
 static void sync_spools(const struct queue *queue, GQueue *batch)
 {
-	size_t written = 0;
-	for (GList *l = batch->head; l; l = l->next) {
-		struct operation *op = l->data;
-		if (op->kind == OPERATION_SUBMIT && spool_flush(op->spool, &op->error))
-			written++;
-	}
-	if (written == 0)
+	size_t submissions = count_submissions(batch);
+	if (submissions == 0)
 		return;
+	for (GList *l = batch->head; l && submissions > 1; l = l->next) {
+		struct operation *op = l->data;
+		if (op->kind == OPERATION_SUBMIT)
+			spool_flush(op->spool, &op->error);
+	}
 	for (GList *l = batch->head; l; l = l->next) {
 		struct operation *op = l->data;
 		if (op->kind == OPERATION_SUBMIT && !op->error)
@@ -188,8 +223,9 @@ static void end_relaying(struct queue *queue, struct operation *op)
 		flight_of(queue, op->message->id)->stored = QUEUE_RELAYING;
 	g_mutex_lock(&queue->lock);
 	op->has_ended = true;
-	g_cond_signal(&op->ended);
 	g_mutex_unlock(&queue->lock);
+	g_cond_signal(&op->ended);
+	writer_release(op);
 }
 
 static void end_finish(struct queue *queue, struct operation *op)
@@ -454,11 +490,12 @@ static void keep_house(struct queue *queue)
 /* With the lock held: the monotonic time at which something is to be done anyway. */
 static int64_t wake_at_us(const struct queue *queue)
 {
+	int64_t latest_us = MIN(queue->tick_us, queue->due_us);
 	if (queue->stopped || queue->backlog.recipients > LANE_LOW)
-		return queue->tick_us;
+		return latest_us;
 	/* The tick comes first in any case, so that a clock that was set is noticed. */
 	int64_t wait_ms = CLAMP(queue->disk_due_ms - now_ms(), 0, TICK_US / 1000);
-	return MIN(queue->tick_us, g_get_monotonic_time() + wait_ms * 1000);
+	return MIN(latest_us, g_get_monotonic_time() + wait_ms * 1000);
 }
 
 /* Moves what is pending to batch; false when all is done and the queue is being freed. */
@@ -467,15 +504,17 @@ static bool wait_for_work(struct queue *queue, GQueue *batch)
 	g_mutex_lock(&queue->lock);
 	while (queue->urgent == 0 && !queue->ending &&
 		!writer_should_refill(queue, now_ms()) &&
-		g_get_monotonic_time() < queue->tick_us) {
+		g_get_monotonic_time() < MIN(queue->tick_us, queue->due_us)) {
 		queue->writer_waits = true;
 		g_cond_wait_until(&queue->work, &queue->lock, wake_at_us(queue));
 		queue->writer_waits = false;
 	}
 	while (batch->length < BATCH_OPERATIONS && queue->pending.length > 0)
 		g_queue_push_tail_link(batch, g_queue_pop_head_link(&queue->pending));
-	if (queue->pending.length == 0)
+	if (queue->pending.length == 0) {
 		queue->urgent = 0;
+		queue->due_us = WRITER_NEVER_US;
+	}
 	bool go_on = batch->length > 0 || !queue->ending;
 	g_mutex_unlock(&queue->lock);
 	return go_on;

@@ -28,20 +28,28 @@ enum operation_kind {
 	OPERATION_FINISH,
 };
 
-/* Something for the next transaction. On the heap, but for RELAYING: its caller's, who
- * waits. */
+/* How soon an operation is to be committed. */
+enum urgency {
+	URGENCY_WITH_NEXT, /* with the next transaction */
+	URGENCY_SOON,      /* nobody waits for it: within some ms, better with others */
+	URGENCY_NOW,       /* somebody waits for it */
+};
+
+/* Something for the next transaction. On the heap; RELAYING has two holders, the writer
+ * and the caller who waits. */
 struct operation {
 	GList link; /* in pending or in a batch; data is the operation itself */
 	enum operation_kind kind;
-	struct queue_message *message; /* owned, but for RELAYING */
+	struct queue_message *message; /* owned, but for RELAYING: its caller's */
 	GError *error;
 
 	struct spool *spool; /* SUBMIT */
 	queue_submitted done;
 	void *context;
 
-	GCond ended; /* RELAYING */
-	bool has_ended;
+	gatomicrefcount holders; /* RELAYING */
+	GCond ended;
+	bool has_ended; /* under lock */
 };
 
 struct queue {
@@ -57,7 +65,8 @@ struct queue {
 	bool writer_waits;
 	bool ending;
 	GQueue pending; /* of operations */
-	size_t urgent;  /* those of them that do not wait for company */
+	size_t urgent;  /* those of them that somebody waits for */
+	int64_t due_us; /* monotonic time when those that may come soon must be committed */
 	size_t submitting;
 	GCond ready; /* for queue_take() */
 	unsigned takers_waiting;
@@ -91,5 +100,14 @@ bool writer_should_refill(const struct queue *queue, int64_t now_ms);
 
 /* With the lock held. */
 void writer_wake(struct queue *queue);
+
+/* With the lock held: puts operation into pending, which owns it from here. */
+void writer_add(
+	struct queue *queue, struct operation *operation, enum urgency urgency);
+
+/* Of a RELAYING operation, one holder's part. */
+void writer_release(struct operation *operation);
+
+#define WRITER_NEVER_US INT64_MAX
 
 #endif

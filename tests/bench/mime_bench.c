@@ -73,7 +73,7 @@ static uint64_t read_result(const struct splice *splice, int fd)
 static void rewrite(int fd, uint64_t bytes, int out, struct totals *totals)
 {
 	struct mime_settings settings;
-	struct mime_output output = { open_output, discard_output, &out };
+	struct mime_output output = { open_output, discard_output, &out, NULL };
 	const struct mime_attachment *attachments;
 	GError *error = NULL;
 	double start = now_s(), listed, extracted;

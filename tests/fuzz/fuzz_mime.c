@@ -29,7 +29,7 @@ static size_t rewrite(int original, uint64_t bytes, int part, int result,
 	uint64_t *result_bytes, unsigned variant)
 {
 	struct mime_settings settings;
-	struct mime_output output = { open_output, discard_output, &part };
+	struct mime_output output = { open_output, discard_output, &part, NULL };
 	const struct mime_attachment *attachments;
 	struct splice_reader reader;
 	char block[1000];

@@ -251,8 +251,9 @@ class _Session:
             if line == b".\r\n":
                 break
             lines.append(line[1:] if line.startswith(b".") else line)
+        secure = isinstance(self.socket, ssl.SSLSocket)
         message = Received(self.sender, self.recipients, b"".join(lines), self.number,
-                           self.socket.version() if isinstance(self.socket, ssl.SSLSocket) else None,
+                           self.socket.version() if secure else None,
                            self.user, self.parameters, self.helo)
         self.sender, self.recipients = None, []
         entry = self.server.next_entry("DOT", message)

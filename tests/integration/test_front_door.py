@@ -177,6 +177,7 @@ def test_starttls_takes_no_argument_and_comes_once(shared):
         assert dialog.command("STARTTLS").code == 503
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_tls_is_refused(shared):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -41,7 +41,8 @@ def test_lower_folders_use_no_symbol_of_higher_ones(folder):
                                stderr=subprocess.DEVNULL, timeout=60).stdout.decode()
         return set(re.findall(rf" [{kinds}] (\w+)$", shown, re.M))
 
-    libraries = {name: os.path.join(build, name, f"lib{name}.a") for name in BELOW if name != "gateway"}
+    libraries = {name: os.path.join(build, name, f"lib{name}.a")
+                 for name in BELOW if name != "gateway"}
     above = [name for name in libraries if name not in BELOW[folder] and name != folder]
     needed = symbols(libraries[folder], "U")
     for other in above:

@@ -34,7 +34,8 @@ def metrics(one):
         elif line.startswith("#"):
             assert re.match(r"# HELP [a-z0-9_]+ \S", line), line
         else:
-            found = re.fullmatch(r'([a-z0-9_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)', line)
+            found = re.fullmatch(r'([a-z0-9_]+)'
+                                 r'(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)', line)
             assert found, line
             name, labels, value = found.groups()
             assert name in types, line
@@ -82,7 +83,8 @@ def test_no_secret_signature_or_content_is_logged(gateway, make_settings, sink, 
     one.wait_for("message.sent", id=identity)
     one.stop()
     log = one.log_text()
-    signature = re.search(r"X-Amz-Signature=([0-9a-f]{64})", links.in_text(sink.messages[0].data)[0])
+    signature = re.search(r"X-Amz-Signature=([0-9a-f]{64})",
+                          links.in_text(sink.messages[0].data)[0])
     for secret in ("ReLaYpAsSwOrD", "S3sEcReT", PASSWORD, "WrOnGpAsSwOrD", "ConFiDenTial",
                    "SubJecT", signature.group(1), "X-Amz-Signature"):
         assert secret not in log, secret

@@ -8,6 +8,7 @@ import yaml
 
 import links
 import mails
+import mime_checker
 import test_untouched
 from dialog import send
 from gateway import EX_CONFIG, run
@@ -92,6 +93,20 @@ def test_the_manifest_lists_parts_decisions_and_objects(settings_file, tmp_path)
         == {file.name for file in mail.files}
     assert [part["linked"] for part in listed["parts"]].count(True) == len(mail.files)
     assert all(part["reason"] for part in listed["parts"])
+
+
+@pytest.mark.parametrize("mail", [
+    mails.everyday(), mails.alone(mails.File("scan.pdf", "application/pdf", b"%PDF" * 999)),
+    mails.with_files([mails.File("ä.txt", "text/plain", b"a\r\n")], html="<p>Hello</p>\n")],
+    ids=["everyday", "only a file", "text and HTML"])
+def test_an_independent_reading_finds_nothing_wrong(mail, settings_file, tmp_path):
+    manifest = tmp_path / "manifest.json"
+    out, objects = rewrite(settings_file, mail.raw, tmp_path, "--manifest", manifest)
+    by_key = {key_of(link): link for link in links.in_text(out)}
+    linked = [{**entry, "url": by_key[entry["key"]], "data": objects[entry["key"]]}
+              for entry in json.loads(manifest.read_text())["attachments"]]
+    assert len(linked) == len(mail.files)
+    assert mime_checker.check(mail.raw, out, linked) == []
 
 
 def test_a_message_without_attachments_comes_out_as_it_went_in(settings_file, tmp_path):

@@ -43,8 +43,8 @@ BAD = {
     "not a duration": ("links:\n  expiry: 36x\n", "links.expiry"),
     "longer than S3 can sign": ("links:\n  expiry: 30d\n", "links.expiry"),
     "not a size": ("attachments:\n  min_size: ten\n", "attachments.min_size"),
-    "not one of the words": ("listeners:\n  - name: a\n    address: 127.0.0.1:2525\n    tls: maybe\n",
-                             "tls"),
+    "not one of the words": ("listeners:\n  - name: a\n    address: 127.0.0.1:2525\n"
+                             "    tls: maybe\n", "tls"),
     "a mapping where a text belongs": ("hostname: { a: b }\n", "hostname"),
     "a text where a list belongs": ("listeners: mx\n", "listeners"),
     "a file that is not there": ("tls:\n  certificate: /nonexistent/cert.pem\n", "tls.certificate"),
@@ -80,7 +80,8 @@ def test_check_reports_every_mistake_in_one_run(tmp_path):
 @pytest.mark.parametrize("text", [
     "", "a: [\n", "hostname: a\nhostname: b\n", "- a\n- b\n", "a: &x 1\nb: *x\n", "\x00",
     "--- {}\n--- {}\n", "x: " + "[" * 5000, "# only a comment\n"],
-    ids=["empty", "unclosed", "twice", "a list", "alias", "NUL", "two documents", "deep", "comment"])
+    ids=["empty", "unclosed", "twice", "a list", "alias", "NUL", "two documents", "deep",
+         "comment"])
 def test_broken_yaml_is_an_error_with_a_place(text, tmp_path):
     path = tmp_path / "bad.yaml"
     done = check(path, text)
@@ -225,11 +226,11 @@ def localize(example, certificate, users_file, sink, store, tmp_path):
         settings["tls"].update(certificate=certificate[0], key=certificate[1])
     if "auth" in settings:
         settings["auth"]["users"] = users_file
-    for name in [name for name in settings["relay"] if re.search("iam|user|password|ca_file", name)]:
-        del settings["relay"][name]
+    secret = re.compile("iam|user|password|ca_file|key|token|credential|profile")
+    for section in ("relay", "s3"):
+        for name in filter(secret.search, list(settings[section])):
+            del settings[section][name]
     settings["relay"].update(sink.settings())
-    for name in [name for name in settings["s3"] if re.search("key|token|credential|profile", name)]:
-        del settings["s3"][name]
     settings["s3"].update({key: value for key, value in store.settings().items()
                            if key not in ("bucket", "region")}, bucket="mail")
     settings.setdefault("queue", {})["directory"] = str(tmp_path / "queue")

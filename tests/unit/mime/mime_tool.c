@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 {
 	struct mime_settings settings;
 	struct outputs outputs = { .fd = -1 };
-	struct mime_output output = { open_output, discard_output, &outputs };
+	struct mime_output output = { open_output, discard_output, &outputs, NULL };
 	const struct mime_attachment *attachments;
 	char *token = g_strdup("0123456789abcdef");
 	GError *error = NULL;

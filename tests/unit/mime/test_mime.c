@@ -103,7 +103,7 @@ static GString *rewrite(const char *text, size_t length,
 {
 	int fd = make_file(text, length);
 	struct outputs outputs = { .fds = g_ptr_array_new(), .fail_at = SIZE_MAX };
-	struct mime_output output = { open_output, discard_output, &outputs };
+	struct mime_output output = { open_output, discard_output, &outputs, NULL };
 	struct mime_message *message = mime_message_new(fd, length, settings, NULL);
 	struct splice *splice = splice_new(length);
 	const struct mime_attachment *attachments;
@@ -288,7 +288,7 @@ static void test_output_fails(void **state)
 {
 	int fd = make_file(two_files, strlen(two_files));
 	struct outputs outputs = { .fds = g_ptr_array_new(), .fail_at = 1 };
-	struct mime_output output = { open_output, discard_output, &outputs };
+	struct mime_output output = { open_output, discard_output, &outputs, NULL };
 	struct mime_settings settings;
 	GError *error = NULL;
 
