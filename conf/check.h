@@ -1,7 +1,7 @@
 /*
- * check - whether settings that are right one by one make sense together. Each check adds
- * its problems and warnings to the source, at the value concerned; none changes the
- * settings.
+ * check - whether settings that are right one by one make sense together.
+ * Each check adds its problems and warnings to the source, at the value
+ * concerned; none changes the settings.
  */
 #ifndef CONF_CHECK_H
 #define CONF_CHECK_H

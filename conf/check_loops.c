@@ -1,5 +1,5 @@
-/* That no mail is relayed to where it came from: each recipient map is followed to its
- * end. */
+/* That no mail is relayed to where it came from: each recipient map
+ * is followed to its end. */
 #include "conf/check.h"
 #include "conf/reader.h"
 #include <string.h>
@@ -8,8 +8,7 @@
 enum { PLACES_MAX = 16 };
 
 /* Where mail for one place can get to, by the maps of all listeners. A place is an
- * address or
- * "@domain" (conf_recipient_map_step()). */
+ * address or "@domain" (conf_recipient_map_step()). */
 struct trail {
 	const struct conf *conf;
 	GPtrArray *places; /* owns */
@@ -53,8 +52,8 @@ static void add_steps(struct trail *trail, size_t from)
 	}
 }
 
-/* Whether some way never leaves: places that lead nowhere are taken out until none is
- * left. */
+/* Whether some way never leaves: places that lead nowhere are taken
+ * out until none is left. */
 static bool has_circle(const struct trail *trail)
 {
 	bool stays[2 * PLACES_MAX] = { false };

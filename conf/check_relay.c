@@ -119,8 +119,8 @@ void conf_check_relay(const struct conf_check *check)
 			"(relay.maildir)");
 }
 
-/* SES: a verified domain covers its subdomains; verified addresses are compared with
- * case. */
+/* SES: a verified domain covers its subdomains; verified addresses
+ * are compared with case. */
 static bool is_verified(const char *const *verified, const char *address)
 {
 	const char *domain = strrchr(address, '@') + 1;

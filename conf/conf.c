@@ -1,8 +1,9 @@
-/* A settings file to a snapshot: read, completed, checked; and questions put to a
- * snapshot. */
+/* A settings file to a snapshot: read, completed, checked; and
+ * questions put to a snapshot. */
 #include "conf/conf.h"
 
 #include "conf/check.h"
+#include "conf/files.h"
 #include "conf/reader.h"
 #include "conf/schema.h"
 #include "conf/snapshot.h"
@@ -88,24 +89,20 @@ struct conf *conf_load_text(const char *name, const char *text, size_t length,
 	return NULL;
 }
 
-/* All of a file, or one octet more than allowed; NULL with errno. Wipe before g_free().
- */
+/* All of a file, or one octet more than allowed; NULL with errno.
+ * Wipe before g_free(). */
 static char *read_file(int fd, size_t *length)
 {
 	char *bytes = g_malloc(CONF_YAML_BYTES_MAX + 1);
-	*length = 0;
-	while (*length <= CONF_YAML_BYTES_MAX) {
-		ssize_t n = read(fd, bytes + *length, CONF_YAML_BYTES_MAX + 1 - *length);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			g_free(bytes);
-			return NULL;
-		}
-		if (n == 0)
-			break;
-		*length += (size_t)n;
+	ssize_t n = conf_file_read(fd, bytes, CONF_YAML_BYTES_MAX + 1);
+	if (n < 0) {
+		int cause = errno;
+		OPENSSL_cleanse(bytes, CONF_YAML_BYTES_MAX + 1);
+		g_free(bytes);
+		errno = cause;
+		return NULL;
 	}
+	*length = (size_t)n;
 	return bytes;
 }
 

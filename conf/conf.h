@@ -24,8 +24,8 @@ enum conf_tls {
 	CONF_TLS_WRAPPER,  /* TLS from the first byte (RFC 8314) */
 };
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
-/* Default: strict where strangers connect (auth none and no networks), standard
- * elsewhere. */
+/* Default: strict where strangers connect (auth none and no
+ * networks), standard elsewhere. */
 enum conf_profile { CONF_PROFILE_STRICT, CONF_PROFILE_STANDARD, CONF_PROFILE_LEGACY };
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_JSON, CONF_LOG_HUMAN };
 
@@ -51,8 +51,8 @@ struct conf_sender {
 	const char *from; /* address that replaces a From that is not verified */
 	/* NULL-ended: domains and addresses SES may send for */
 	const char *const *verified;
-	/* reverse-path at the relay; NULL: the from address where set, else the client's
-	 * own */
+	/* reverse-path at the relay; NULL: the from address where set,
+	 * else the client's own */
 	const char *envelope;
 };
 
@@ -63,8 +63,8 @@ struct conf_relay {
 	const char *ca_file;  /* NULL: the distribution's bundle */
 	const char *tls_name; /* name the certificate must have; NULL: host */
 	const char *user, *password, *password_file;
-	/* Instead of user and password: an IAM key, from which SES's SMTP password is
-	 * derived. */
+	/* Instead of user and password: an IAM key, from which SES's SMTP
+	 * password is derived. */
 	const char *iam_access_key_id, *iam_access_key_id_file;
 	const char *iam_secret_access_key, *iam_secret_access_key_file;
 	const char *region; /* for the derivation; NULL: taken from an SES host name */
@@ -134,8 +134,8 @@ void conf_unref(struct conf *conf); /* NULL is taken */
 /* Whether any listener's map receives for address (exact or @domain entries, not "*"). */
 bool conf_receives_for(const struct conf *conf, const char *address);
 
-/* Whether the relay delivers the address's domain itself (relay.delivers; a Maildir:
- * all). */
+/* Whether the relay delivers the address's domain itself
+ * (relay.delivers; a Maildir: all). */
 bool conf_relay_delivers(const struct conf *conf, const char *address);
 
 /* The sample file: every option with its text, default and bounds, as comments. */

@@ -1,6 +1,6 @@
 /*
- * error - the one GError domain of conf/: its text says what is wrong and what would be
- * right.
+ * error - the one GError domain of conf/: its text says what is wrong
+ * and what would be right.
  */
 #ifndef CONF_ERROR_H
 #define CONF_ERROR_H

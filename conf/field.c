@@ -1,5 +1,5 @@
-/* Writes one word of the settings to where its field says. Lists are left to the reader.
- */
+/* Writes one word of the settings to where its field says. Lists
+ * are left to the reader. */
 #include "conf/field.h"
 
 #include "conf/error.h"

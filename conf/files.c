@@ -25,8 +25,8 @@ static bool wrong(GError **error, const char *path, const char *what)
 	return false;
 }
 
-/* A descriptor of a regular file that is not empty, or -1. Never waits, as a FIFO would.
- */
+/* A descriptor of a regular file that is not empty, or -1. Never
+ * waits, as a FIFO would. */
 static int open_file(const char *path, GError **error)
 {
 	struct stat status;
@@ -163,12 +163,11 @@ bool conf_directory_check(const char *path, GError **error)
 	return false;
 }
 
-/* The whole file; its octets in buffer, which has room for one more than allowed. */
-static ssize_t read_secret(int fd, char *buffer)
+ssize_t conf_file_read(int fd, char *buffer, size_t max_bytes)
 {
 	size_t length = 0;
-	while (length <= SECRET_BYTES_MAX) {
-		ssize_t n = read(fd, buffer + length, SECRET_BYTES_MAX + 1 - length);
+	while (length < max_bytes) {
+		ssize_t n = read(fd, buffer + length, max_bytes - length);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -206,8 +205,9 @@ bool conf_secret(const char *value, const char *file, char **secret, GError **er
 	int fd = open_file(file, error);
 	if (fd < 0)
 		return false;
+	/* Room for one octet more than allowed shows that there are more. */
 	char *buffer = g_malloc(SECRET_BYTES_MAX + 1);
-	ssize_t length = read_secret(fd, buffer);
+	ssize_t length = conf_file_read(fd, buffer, SECRET_BYTES_MAX + 1);
 	bool taken;
 	if (length < 0) {
 		g_set_error(error, CONF_ERROR, CONF_ERROR_FILE, "%s cannot be read: %s",

@@ -7,6 +7,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* A regular file with something in it. */
 bool conf_file_check(const char *path, GError **error);
@@ -22,6 +23,9 @@ bool conf_file_check_pair(const char *certificate, const char *key, GError **err
 
 bool conf_file_certificate_has_expired(const char *path);
 bool conf_file_is_world_readable(const char *path);
+
+/* Up to max_bytes of what fd has; the number read, -1 with errno. */
+ssize_t conf_file_read(int fd, char *buffer, size_t max_bytes);
 
 /* A directory that may be written to, or that may be made. */
 bool conf_directory_check(const char *path, GError **error);

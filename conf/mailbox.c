@@ -81,8 +81,8 @@ bool conf_domain_check(const char *domain, GError **error)
 
 const char *conf_mailbox_at(const char *address)
 {
-	/* A domain holds no @, so that the last one is it, whatever a quoted local-part
-	 * holds. */
+	/* A domain holds no @, so that the last one is it, whatever a
+	 * quoted local-part holds. */
 	const char *at = strrchr(address, '@');
 	return at == NULL || at == address || at[1] == '\0' ? NULL : at;
 }

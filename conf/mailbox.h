@@ -12,8 +12,8 @@
 bool conf_domain_check(const char *domain, GError **error);
 bool conf_mailbox_check(const char *address, GError **error);
 
-/* The @ between local-part and domain; NULL if there is none, or nothing on one of its
- * sides. */
+/* The @ between local-part and domain; NULL if there is none, or
+ * nothing on one of its sides. */
 const char *conf_mailbox_at(const char *address);
 
 /* The local-part's meaning, without quotes and backslashes; g_free(). */

@@ -1,5 +1,5 @@
-/* Address ranges and addresses as text; whether they are loopback, private or everybody.
- */
+/* Address ranges and addresses as text; whether they are loopback,
+ * private or everybody. */
 #include "conf/network.h"
 
 #include "conf/error.h"
@@ -42,8 +42,8 @@ static bool bits_are_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
 	return rest == 0 || ((a[whole] ^ b[whole]) & (0xff00u >> rest) & 0xff) == 0;
 }
 
-/* ::ffff:a.b.c.d/96+n is a.b.c.d/n: clients of a dual-stack socket are matched as IPv4.
- */
+/* ::ffff:a.b.c.d/96+n is a.b.c.d/n: clients of a dual-stack socket
+ * are matched as IPv4. */
 static void unmap(struct conf_network *network)
 {
 	if (network->family != AF_INET6 || network->prefix_bits < MAPPED_BITS ||
@@ -185,8 +185,8 @@ bool conf_address_is_loopback(const struct sockaddr *address)
 	return false;
 }
 
-/* Splits "HOST:PORT" or "[V6]:PORT": host gets the host, the result is the port's text.
- */
+/* Splits "HOST:PORT" or "[V6]:PORT": host gets the host, the
+ * result is the port's text. */
 static const char *split_address(const char *text, char host[static INET6_ADDRSTRLEN])
 {
 	const char *begin = text, *colon = strrchr(text, ':');

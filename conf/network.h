@@ -15,8 +15,8 @@ struct conf_network {
 	unsigned prefix_bits;
 };
 
-/* Parses "10.1.0.0/16", "10.1.2.3", "fd00::/8". Host bits set beyond the prefix: an
- * error. */
+/* Parses "10.1.0.0/16", "10.1.2.3", "fd00::/8". Host bits set beyond
+ * the prefix: an error. */
 bool conf_network_parse(const char *text, struct conf_network *network, GError **error);
 
 /* IPv4-mapped IPv6 addresses are taken as IPv4. */
@@ -30,8 +30,8 @@ bool conf_network_is_loopback(const struct conf_network *network);
  * 3927, 4193, link-local). */
 bool conf_network_is_private(const struct conf_network *network);
 
-/* Whether it is so wide (IPv4 below /8, IPv6 below /16) that it names no network in
- * particular. */
+/* Whether it is so wide (IPv4 below /8, IPv6 below /16) that it names no
+ * network in particular. */
 bool conf_network_is_world(const struct conf_network *network);
 
 /* Whether the address is loopback (127.0.0.0/8, ::1, mapped). */

@@ -1,5 +1,5 @@
-/* Reads values by the schema. Syntax is yaml's matter, the sense of the whole the
- * checks'. */
+/* Reads values by the schema. Syntax is yaml's matter, the sense of
+ * the whole the checks'. */
 #include "conf/reader.h"
 
 #include "conf/field.h"

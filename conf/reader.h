@@ -15,8 +15,8 @@
 bool conf_read(struct conf_snapshot *snapshot, struct conf_source *source,
 	const char *bytes, size_t length);
 
-/* The path of a recipient map's entry, by its pattern (conf_recipient_map_pattern());
- * g_free(). */
+/* The path of a recipient map's entry, by its pattern
+ * (conf_recipient_map_pattern()); g_free(). */
 char *conf_reader_recipient_path(const char *recipients, const char *pattern);
 
 #endif

@@ -70,8 +70,8 @@ static char *pattern_canonical(const char *pattern, GError **error)
 						  : NULL;
 }
 
-/* The value of the name that stands at *at (behind "%{"), which is moved behind its "}".
- */
+/* The value of the name that stands at *at (behind "%{"), which is
+ * moved behind its "}". */
 static const char *variable_value(
 	const char **at, const struct arrived *arrived, bool *is_variable)
 {

@@ -26,8 +26,8 @@ size_t conf_recipient_map_size(const struct conf_recipient_map *map);
 /* Whether an entry matches. */
 bool conf_recipient_map_has(const struct conf_recipient_map *map, const char *address);
 
-/* Whether an entry other than "*" matches: the gateway itself receives for this address.
- */
+/* Whether an entry other than "*" matches: the gateway itself
+ * receives for this address. */
 bool conf_recipient_map_owns(const struct conf_recipient_map *map, const char *address);
 
 /* Where address goes; g_free(). NULL when no entry matches. */
@@ -39,8 +39,8 @@ char *conf_recipient_map_resolve(
  * for addresses of a domain whose local part is not known yet. All results: g_free().
  */
 
-/* The pattern of an entry, in the order of adding: lower case, quotes only where needed.
- */
+/* The pattern of an entry, in the order of adding: lower case,
+ * quotes only where needed. */
 const char *conf_recipient_map_pattern(
 	const struct conf_recipient_map *map, size_t index);
 

@@ -1,5 +1,5 @@
-/* The table of settings. How they are read is the reader's matter, how they fit the
- * checks'. */
+/* The table of settings. How they are read is the reader's matter, how
+ * they fit the checks'. */
 #include "conf/schema.h"
 
 #include "conf/conf.h"

@@ -1,6 +1,6 @@
 /*
- * schema - the one table of settings: from it come parsing, bounds, defaults and the
- * sample.
+ * schema - the one table of settings: from it come parsing, bounds,
+ * defaults and the sample.
  *
  * A section's fields are written relative to the struct that the section fills: struct
  * conf, or struct conf_listener for an element of listeners.
@@ -33,14 +33,14 @@ enum conf_kind {
 	CONF_KIND_DOMAIN,       /* [const char *] domain name */
 	CONF_KIND_URL,          /* [const char *] http or https, of an origin: no path */
 	CONF_KIND_DOMAINS,      /* [const char *const *] NULL-ended */
-	CONF_KIND_IDENTITIES,   /* [const char *const *] NULL-ended, domains and mailboxes
-				 */
-	CONF_KIND_NETWORKS,   /* [const struct conf_network *], its number at count_offset
-			       */
+	/* [const char *const *] NULL-ended, domains and mailboxes */
+	CONF_KIND_IDENTITIES,
+	/* [const struct conf_network *], its number at count_offset */
+	CONF_KIND_NETWORKS,
 	CONF_KIND_RECIPIENTS, /* [struct conf_recipient_map *] */
 	CONF_KIND_SECTION,    /* a mapping; its fields fill the same struct */
-	CONF_KIND_LISTENERS, /* [const struct conf_listener *], its number at count_offset
-			      */
+	/* [const struct conf_listener *], its number at count_offset */
+	CONF_KIND_LISTENERS,
 };
 
 struct conf_choice {

@@ -11,8 +11,8 @@ struct conf_snapshot {
 	gint references;
 	GPtrArray *strings; /* owns; wiped when freed, some are secrets */
 	GPtrArray *blocks;  /* owns; g_free() */
-	GArray *listeners;  /* struct conf_listener; conf.listeners shows it once it is
-			       read */
+	/* struct conf_listener; conf.listeners shows it once it is read */
+	GArray *listeners;
 };
 
 /* Without any value, not even defaults. One reference. */

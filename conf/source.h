@@ -37,8 +37,8 @@ void conf_source_problem_at(struct conf_source *source, size_t line, size_t colu
 
 bool conf_source_has_problems(const struct conf_source *source);
 
-/* Appends "FILE:LINE:COLUMN: PATH: TEXT" (new strings) in the order of places; NULL is
- * taken. */
+/* Appends "FILE:LINE:COLUMN: PATH: TEXT" (new strings) in the order of
+ * places; NULL is taken. */
 void conf_source_report(
 	const struct conf_source *source, GPtrArray *problems, GPtrArray *warnings);
 

@@ -25,8 +25,8 @@ static const struct suffix milliseconds[] = {
 	{ "ms", 1 },
 	{ NULL, 0 },
 };
-/* Binary before decimal, so that a default such as 150MiB is printed as it was written.
- */
+/* Binary before decimal, so that a default such as 150MiB is
+ * printed as it was written. */
 static const struct suffix octets[] = {
 	{ "TiB", UINT64_C(1) << 40 },
 	{ "GiB", UINT64_C(1) << 30 },
@@ -65,8 +65,8 @@ static bool read_digits(const char **text, uint64_t *value)
 		unsigned digit = (unsigned)(**text - '0');
 		if (__builtin_mul_overflow(*value, 10, value) ||
 			__builtin_add_overflow(*value, digit, value))
-			*value = UINT64_MAX; /* beyond every bound there is, below as
-						above */
+			/* beyond every bound there is, below as above */
+			*value = UINT64_MAX;
 	}
 	return true;
 }

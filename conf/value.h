@@ -1,6 +1,6 @@
 /*
- * value - what one word of the settings means: numbers, sizes, durations and their
- * bounds.
+ * value - what one word of the settings means: numbers, sizes,
+ * durations and their bounds.
  *
  * Each function gives false with a CONF_ERROR that names what would be right; none wraps
  * or rounds. Pure.
@@ -33,8 +33,8 @@ bool conf_value_rate(const char *text, double max, double *value, GError **error
 /* As a person would write it: "150MiB", "1h30m"; g_free(). */
 char *conf_value_print(uint64_t value, enum conf_unit unit);
 
-/* The text in quotes, fit for a message: shortened, control characters escaped; g_free().
- */
+/* The text in quotes, fit for a message: shortened, control
+ * characters escaped; g_free(). */
 char *conf_value_quote(const char *text);
 
 /* Sets error to the quoted text and what is wrong with it ("is not ..."); gives false. */

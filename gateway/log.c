@@ -6,7 +6,10 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define STAMP_BYTES 32
 
 /* As in openlog(3): standard error is the process's, and so is how it is written to. Atomic: a
  * reload changes them while threads log. */
@@ -39,20 +42,28 @@ static int append_json(const char *data, size_t size, void *line)
 	return 0;
 }
 
+static json_t *json_text(const char *text)
+{
+	if (g_utf8_validate(text, -1, NULL))
+		return json_string_nocheck(text);
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+	return json_string_nocheck(valid);
+}
+
 static void format_json(GString *line, const char *now, enum log_level level,
 	const char *event, const struct log_field *fields)
 {
 	json_t *object = json_object();
-	json_object_set_new(object, "time", json_string(now));
-	json_object_set_new(object, "level", json_string(levels[level].name));
-	json_object_set_new(object, "event", json_string(event));
+	json_object_set_new_nocheck(object, "time", json_string_nocheck(now));
+	json_object_set_new_nocheck(
+		object, "level", json_string_nocheck(levels[level].name));
+	json_object_set_new_nocheck(object, "event", json_string_nocheck(event));
 	for (const struct log_field *f = fields; f->key; f++) {
-		if (f->is_number) {
-			json_object_set_new(object, f->key, json_integer(f->number));
-		} else if (f->text) {
-			g_autofree char *valid = g_utf8_make_valid(f->text, -1);
-			json_object_set_new(object, f->key, json_string(valid));
-		}
+		if (f->is_number)
+			json_object_set_new_nocheck(
+				object, f->key, json_integer(f->number));
+		else if (f->text)
+			json_object_set_new_nocheck(object, f->key, json_text(f->text));
 	}
 	json_dump_callback(object, append_json, line, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	json_decref(object);
@@ -88,14 +99,23 @@ static void format_human(GString *line, const char *now, enum log_level level,
 	}
 }
 
+/* RFC 3339, in UTC and with milliseconds. */
+static void print_now(char stamp[STAMP_BYTES])
+{
+	int64_t now_ms = g_get_real_time() / 1000;
+	time_t now_s = (time_t)(now_ms / 1000);
+	struct tm utc;
+	gmtime_r(&now_s, &utc);
+	size_t n = strftime(stamp, STAMP_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
+	g_snprintf(stamp + n, STAMP_BYTES - n, ".%03dZ", (int)(now_ms % 1000));
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
 	if ((gint)level < g_atomic_int_get(&log_least))
 		return;
-	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-	g_autofree char *seconds = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
-	g_autofree char *stamp = g_strdup_printf(
-		"%s.%03dZ", seconds, g_date_time_get_microsecond(now) / 1000);
+	char stamp[STAMP_BYTES];
+	print_now(stamp);
 	g_autoptr(GString) line = g_string_sized_new(256);
 	if (g_atomic_int_get(&log_is_human))
 		format_human(line, stamp, level, event, fields);

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <jansson.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -66,8 +65,7 @@ static bool write_object(const char *directory, const struct s3_object *object)
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	uint64_t written;
 	bool ok = fd >= 0 &&
-		  (object->octets
-				  ? write_all(fd, object->octets, (size_t)object->size)
+		  (object->octets ? write_all(fd, object->octets, (size_t)object->size)
 				  : lseek(object->fd, 0, SEEK_SET) == 0 &&
 					    copy_all(object->fd, fd, &written));
 	if (fd >= 0 && close(fd) < 0)
@@ -114,8 +112,7 @@ static json_t *describe_attachments(
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++) {
 		char sha256[65];
-		for (size_t b = 0; b < 32; b++)
-			g_snprintf(sha256 + 2 * b, 3, "%02x", attachments[i].sha256[b]);
+		stowing_sha256_text(attachments[i].sha256, sha256);
 		json_array_append_new(
 			list, json_pack("{s:I, s:s, s:s, s:s, s:I, s:s}", "part",
 				      (json_int_t)attachments[i].part, "key",
@@ -209,14 +206,12 @@ int offline_rewrite(const struct conf *conf, const struct offline *offline)
 		rewriter_new(fd, size, &conf->attachments, g_get_tmp_dir(), &error);
 	int code;
 	if (rewriter) {
-		char id[MESSAGE_ID_BYTES];
-		uint8_t seed[16];
-		message_id_new(id);
-		RAND_bytes(seed, sizeof(seed));
-		struct stowing *stowing = stowing_new(
-			conf, rewriter, id, seed, g_get_real_time() / G_USEC_PER_SEC);
+		struct queue_message *message = queue_message_new();
+		struct stowing *stowing = stowing_new(conf, rewriter, message->id,
+			message->seed, message->received_ms / 1000);
 		code = finish(conf, offline, fd, size, rewriter, stowing);
 		stowing_free(&stowing);
+		queue_message_free(message);
 	} else {
 		code = report(EX_IOERR, "message", error->message);
 	}

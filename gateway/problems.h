@@ -1,6 +1,6 @@
 /*
- * problems - settings loaded for a person at a command line: every mistake on standard
- * error.
+ * problems - settings loaded for a person at a command line: every
+ * mistake on standard error.
  */
 #ifndef GATEWAY_PROBLEMS_H
 #define GATEWAY_PROBLEMS_H

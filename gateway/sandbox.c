@@ -3,7 +3,7 @@
 
 #include "conf/network.h"
 #include "gateway/error.h"
-#include <crypt.h>
+#include "gateway/policy/users_file.h"
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <openssl/err.h>
@@ -75,9 +75,9 @@ static X509 *self_signed(EVP_PKEY *key)
 {
 	X509 *certificate = X509_new();
 	X509_NAME *name = X509_get_subject_name(certificate);
-	uint64_t serial = 1;
-	RAND_bytes((unsigned char *)&serial, sizeof(serial));
-	bool ok = X509_set_version(certificate, X509_VERSION_3) &&
+	uint64_t serial;
+	bool ok = RAND_bytes((unsigned char *)&serial, sizeof(serial)) == 1 &&
+		  X509_set_version(certificate, X509_VERSION_3) &&
 		  ASN1_INTEGER_set_uint64(
 			  X509_get_serialNumber(certificate), serial >> 1) &&
 		  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600) &&
@@ -136,14 +136,9 @@ static bool make_users(const char *directory, GError **error)
 	g_autofree char *path = g_build_filename(directory, "users", NULL);
 	if (g_file_test(path, G_FILE_TEST_EXISTS))
 		return true;
-	struct crypt_data data = { 0 };
-	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
-	const char *hash =
-		crypt_gensalt_rn("$y$", 0, NULL, 0, setting, sizeof(setting))
-			? crypt_rn(SANDBOX_PASSWORD, setting, &data, sizeof(data))
-			: NULL;
+	g_autofree char *hash = users_hash_new(SANDBOX_PASSWORD, error);
 	if (!hash)
-		return fail(error, "make", path, g_strerror(errno));
+		return false;
 	g_autofree char *line = g_strdup_printf("%s:%s\n", SANDBOX_USER, hash);
 	return write_private(path, line, error);
 }

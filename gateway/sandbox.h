@@ -1,7 +1,7 @@
 /*
- * sandbox - a folder in which the gateway runs without any account: an ordinary settings
- * file with a directory store, a Maildir relay, a certificate of its own, all on
- * loopback.
+ * sandbox - a folder in which the gateway runs without any account: an
+ * ordinary settings file with a directory store, a Maildir relay, a
+ * certificate of its own, all on loopback.
  */
 #ifndef GATEWAY_SANDBOX_H
 #define GATEWAY_SANDBOX_H

@@ -1,5 +1,5 @@
-/* Owns the loop and the order in which things start, reload and stop. Does no work
- * itself. */
+/* Owns the loop and the order in which things start, reload and
+ * stop. Does no work itself. */
 #include "gateway/serve.h"
 
 #include "conf/conf.h"
@@ -169,8 +169,7 @@ static bool needs_restart(
 	else if (g_strcmp0(old->s3_listen, new->s3_listen) ||
 		 g_strcmp0(old->s3.directory, new->s3.directory))
 		*reason = "s3.directory and s3.listen cannot change while the gateway "
-			  "runs: "
-			  "restart it";
+			  "runs: restart it";
 	return *reason != NULL;
 }
 
@@ -297,7 +296,7 @@ static bool start_objects(struct gateway *gateway, GError **error)
 static bool start(struct gateway *gateway, GError **error)
 {
 	struct conf *conf = gateway->conf;
-	gateway->queue = queue_new(&conf->queue, gateway->metrics, error);
+	gateway->queue = queue_new(&conf->queue, error);
 	if (!gateway->queue)
 		return false;
 	gateway->route = route_new(conf, gateway->metrics, error);

@@ -1,6 +1,6 @@
 /*
- * block - the text that stands in the body for the attachments: name, size, type, expiry,
- * link.
+ * block - the text that stands in the body for the attachments: name,
+ * size, type, expiry, link.
  *
  * No line of it begins with "--", whatever the names are, so that no boundary matches it;
  * no line ends in a blank, so that format=flowed leaves it alone (RFC 3676).
@@ -13,8 +13,8 @@
 #include "mime/mime.h"
 #include <glib.h>
 
-/* Plain text in UTF-8; ends with newline. Each link has a line of its own between < and
- * >. */
+/* Plain text in UTF-8; ends with newline. Each link has a line of
+ * its own between < and >. */
 GString *block_text(const struct mime_attachment *attachments,
 	const struct mime_link *links, size_t n, const char *newline);
 
@@ -22,8 +22,8 @@ GString *block_text(const struct mime_attachment *attachments,
 GString *block_html(const struct mime_attachment *attachments,
 	const struct mime_link *links, size_t n, const char *newline);
 
-/* Appends text so that it is text in HTML and in quoted attributes, non-ASCII as
- * references. */
+/* Appends text so that it is text in HTML and in quoted attributes,
+ * non-ASCII as references. */
 void block_escape(GString *out, const char *text);
 
 #endif

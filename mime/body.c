@@ -12,13 +12,14 @@
 #include "mime/decode.h"
 #include "mime/html.h"
 #include "mime/qp.h"
+#include "mime/text.h"
 #include <string.h>
 
 /* RFC 5322, section 2.1.1, without the line break. */
 enum { LINE_MAX_BYTES = 998, BASE64_LINE_BYTES = 76 };
 
-/* Replaces length octets at offset: of the original in a plan, of the text before that.
- */
+/* Replaces length octets at offset: of the original in a plan, of
+ * the text before that. */
 struct change {
 	uint64_t offset;
 	uint64_t length;
@@ -74,41 +75,6 @@ static bool is_ascii(const char *text, size_t length)
 	return true;
 }
 
-/* Does a line begin with what? */
-static bool has_line(const GString *text, const char *what)
-{
-	size_t n = strlen(what);
-	const char *p = text->str, *end = text->str + text->len;
-
-	while ((p = memmem(p, (size_t)(end - p), what, n)) != NULL) {
-		if (p == text->str || p[-1] == '\n')
-			return true;
-		p++;
-	}
-	return false;
-}
-
-/* "begin 644 name" at a line's start. */
-static bool has_uuencode(const GString *text)
-{
-	const char *p = text->str, *end = text->str + text->len;
-
-	while ((p = memmem(p, (size_t)(end - p), "begin ", 6)) != NULL) {
-		if ((p == text->str || p[-1] == '\n') && end - p > 10 && p[9] == ' ' &&
-			strspn(p + 6, "01234567") == 3)
-			return true;
-		p++;
-	}
-	return false;
-}
-
-/* Inline PGP and files within the text: nothing is put into such a part. */
-static bool is_armoured(const GString *text)
-{
-	return has_line(text, "-----BEGIN PGP ") || has_line(text, "=ybegin ") ||
-	       has_uuencode(text);
-}
-
 /* The last line that is "-- ", the signature's separator (RFC 3676, section 4.3). */
 static size_t signature_at(const GString *text)
 {
@@ -125,6 +91,15 @@ static size_t signature_at(const GString *text)
 		p += 3;
 	}
 	return found;
+}
+
+static bool has_empty_line_before(const GString *text, size_t at)
+{
+	if (at == 0 || text->str[--at] != '\n')
+		return false;
+	if (at > 0 && text->str[at - 1] == '\r')
+		at--;
+	return at > 0 && text->str[at - 1] == '\n';
 }
 
 /* The empty lines around the block, so that it joins no paragraph. */
@@ -151,7 +126,8 @@ static void place_text_block(
 
 		if (text->str[at - 1] != '\n')
 			g_string_append(out, newline);
-		g_string_append(out, newline);
+		if (!has_empty_line_before(text, at))
+			g_string_append(out, newline);
 		while (end > 0 &&
 			(text->str[end - 1] == '\n' || text->str[end - 1] == '\r'))
 			end--;
@@ -189,10 +165,10 @@ static void place_html_block(
 	add_change(changes, at, 0, out);
 }
 
-/* In a tag the URL is escaped as an attribute's value; in a style sheet it stands as it
- * is. */
-static void replace_reference(const struct html_token *token, const char *url, size_t start,
-	size_t end, GArray *changes)
+/* In a tag the URL is escaped as an attribute's value; in a style
+ * sheet it stands as it is. */
+static void replace_reference(const struct html_token *token, const char *url,
+	size_t start, size_t end, GArray *changes)
 {
 	GString *out = g_string_new(NULL);
 
@@ -262,6 +238,19 @@ static gint compare_changes(gconstpointer a, gconstpointer b)
 	return (x->length > 0) - (y->length > 0);
 }
 
+/* One reference may hold another, "a=b" and "b": the first is replaced. */
+static void drop_overlaps(GArray *changes)
+{
+	for (guint i = 1; i < changes->len;) {
+		const struct change *before = change_at(changes, i - 1);
+
+		if (change_at(changes, i)->offset < before->offset + before->length)
+			g_array_remove_index(changes, i);
+		else
+			i++;
+	}
+}
+
 static void find_changes(struct editor *editor, const GString *text)
 {
 	if (editor->request->ids != NULL || editor->request->locations != NULL)
@@ -273,6 +262,7 @@ static void find_changes(struct editor *editor, const GString *text)
 			place_text_block(editor, text, editor->changes);
 	}
 	g_array_sort(editor->changes, compare_changes);
+	drop_overlaps(editor->changes);
 }
 
 static GString *apply_changes(const GString *text, const GArray *changes)
@@ -354,14 +344,14 @@ static void become_utf8(struct editor *editor, GString *utf8)
 	editor->to_utf8 = true;
 }
 
-/* A charset in which ASCII has other bytes, or depends on a state: edited by way of
- * UTF-8. */
+/* A charset in which ASCII has other bytes, or depends on a state:
+ * edited by way of UTF-8. */
 static bool edit_converted(struct editor *editor)
 {
 	GString *utf8 = to_utf8(editor, editor->text);
 	GString *edited, *converted;
 
-	if (utf8 == NULL || is_armoured(utf8)) {
+	if (utf8 == NULL || text_is_armoured(utf8)) {
 		if (utf8 != NULL)
 			g_string_free(utf8, TRUE);
 		return false;
@@ -381,8 +371,8 @@ static bool edit_converted(struct editor *editor)
 	return true;
 }
 
-/* Writes the changes, in UTF-8, in the part's charset; false when it does not hold them.
- */
+/* Writes the changes, in UTF-8, in the part's charset; false when
+ * it does not hold them. */
 static bool convert_changes(struct editor *editor)
 {
 	for (size_t i = 0; i < editor->changes->len; i++) {
@@ -408,7 +398,7 @@ static bool edit_bytes(struct editor *editor)
 {
 	GString *utf8;
 
-	if (is_armoured(editor->text) ||
+	if (text_is_armoured(editor->text) ||
 		memchr(editor->text->str, '\0', editor->text->len))
 		return false;
 	find_changes(editor, editor->text);
@@ -532,8 +522,8 @@ static GString *encode_qp(const struct editor *editor, const GString *text)
 	return out;
 }
 
-/* Sets a field of the part's header, in its place, or behind Content-Type, or at the end.
- */
+/* Sets a field of the part's header, in its place, or behind
+ * Content-Type, or at the end. */
 static void plan_field(const struct editor *editor, struct body_plan *plan,
 	const char *name, const char *line)
 {
@@ -590,8 +580,8 @@ static bool find_charset(const char *field, const char **start, const char **end
 	return false;
 }
 
-/* Makes the label utf-8, keeping all else of the field. False when the field is too odd.
- */
+/* Makes the label utf-8, keeping all else of the field. False when
+ * the field is too odd. */
 static bool plan_charset(
 	const struct editor *editor, struct body_plan *plan, GError **error)
 {

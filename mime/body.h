@@ -1,6 +1,6 @@
 /*
- * body - one text/plain or text/html part with a block put into it, as edits of the
- * original.
+ * body - one text/plain or text/html part with a block put into it,
+ * as edits of the original.
  *
  * Where the part's encoding and charset can carry the block, it is inserted and no other
  * octet changes. Else the part is encoded again, exactly; where even that cannot be,

@@ -73,30 +73,28 @@ bool charset_is_utf8(const char *charset)
 }
 
 /*
- * Names that mail programs use and iconv does not know, or for which they write more than
- * the name promises. It is read so, but written as the name says.
+ * Names that mail programs use and iconv does not know, or under which they write more than
+ * the name promises. It is read so, but written as the name says: readers differ in what
+ * they take beyond it.
  */
 static const char *iconv_name(const char *charset, bool written)
 {
 	static const struct {
-		const char *name, *known;
+		const char *name, *read, *written;
 	} aliases[] = {
-		{ "unicode-1-1-utf-7", "UTF-7" },
-		{ "ks_c_5601-1987", "CP949" },
-		{ "gb2312", "GBK" },
-		{ "iso-8859-8-i", "ISO-8859-8" },
-		{ "x-sjis", "SHIFT_JIS" },
-		{ "x-gbk", "GBK" },
-		{ "cp-850", "CP850" },
+		{ "unicode-1-1-utf-7", "UTF-7", "UTF-7" },
+		{ "ks_c_5601-1987", "CP949", "EUC-KR" },
+		{ "gb2312", "GBK", "EUC-CN" },
+		{ "gbk", "GBK", "EUC-CN" },
+		{ "x-gbk", "GBK", "EUC-CN" },
+		{ "iso-8859-8-i", "ISO-8859-8", "ISO-8859-8" },
+		{ "x-sjis", "SHIFT_JIS", "SHIFT_JIS" },
+		{ "cp-850", "CP850", "CP850" },
 	};
 
-	if (written && g_ascii_strcasecmp(charset, "gb2312") == 0)
-		return "EUC-CN";
-	if (written && g_ascii_strcasecmp(charset, "ks_c_5601-1987") == 0)
-		return "EUC-KR";
 	for (size_t i = 0; i < G_N_ELEMENTS(aliases); i++)
 		if (g_ascii_strcasecmp(charset, aliases[i].name) == 0)
-			return aliases[i].known;
+			return written ? aliases[i].written : aliases[i].read;
 	return charset;
 }
 
@@ -167,10 +165,41 @@ char *charset_to_utf8(
 	return convert(text, length, "UTF-8", iconv_name(charset, false), bytes_written);
 }
 
+/* Big5 and KS X 1001 are alike everywhere in their ideographs and syllables only. */
+static bool is_portable(const char *charset, const char *text, size_t length)
+{
+	if (!has_prefix(charset, "big5") && !has_prefix(charset, "euc-kr") &&
+		!has_prefix(charset, "ks_c"))
+		return true;
+	for (const char *p = text; p < text + length; p = g_utf8_next_char(p)) {
+		gunichar c = g_utf8_get_char(p);
+
+		if (c >= 0x80 && !(c >= 0x4e00 && c <= 0x9fff) &&
+			!(c >= 0xac00 && c <= 0xd7a3))
+			return false;
+	}
+	return true;
+}
+
 char *charset_from_utf8(
 	const char *charset, const char *text, size_t length, size_t *bytes_written)
 {
+	size_t written, back_bytes;
+	char *result, *back;
+
 	if (charset == NULL || *charset == '\0')
 		charset = "US-ASCII";
-	return convert(text, length, iconv_name(charset, true), "UTF-8", bytes_written);
+	if (!is_portable(charset, text, length))
+		return NULL;
+	result = convert(text, length, iconv_name(charset, true), "UTF-8", &written);
+	if (result == NULL)
+		return NULL;
+	/* iconv writes some characters as others that look like them. */
+	back = charset_to_utf8(charset, result, written, &back_bytes);
+	if (back == NULL || back_bytes != length || memcmp(back, text, length) != 0)
+		g_clear_pointer(&result, g_free);
+	g_free(back);
+	if (bytes_written != NULL)
+		*bytes_written = written;
+	return result;
 }

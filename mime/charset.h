@@ -22,8 +22,8 @@ bool charset_holds_ascii(const char *charset);
 /* True for what UTF-8 holds as it is (us-ascii, utf-8, or no charset at all). */
 bool charset_is_utf8(const char *charset);
 
-/* g_free(); *bytes_written without the NUL (may be NULL). NULL when not exactly
- * convertible. */
+/* g_free(); *bytes_written without the NUL (may be NULL). NULL when
+ * not exactly convertible. */
 char *charset_to_utf8(
 	const char *charset, const char *text, size_t length, size_t *bytes_written);
 char *charset_from_utf8(

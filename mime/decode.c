@@ -1,7 +1,6 @@
 /*
  * decode - strict decoders, each fed with bytes however they are cut.
- * Leaves to policy.c which parts are decoded, to mime.c what a violation means for a
- * message.
+ * Leaves to policy.c which parts are decoded, to mime.c what a violation means.
  */
 #include "mime/decode.h"
 
@@ -108,8 +107,8 @@ __attribute__((target("ssse3"))) static size_t base64_vectors(
 }
 #endif
 
-/* Whole quanta without anything between: the hot path. Returns how many octets it took.
- */
+/* Whole quanta without anything between: the hot path. Returns how
+ * many octets it took. */
 static size_t base64_quanta(const uint8_t *in, size_t length, uint8_t *out)
 {
 	size_t at = 0;

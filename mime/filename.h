@@ -1,6 +1,6 @@
 /*
- * filename - a name for an attachment that is safe to show, to save and to put into a
- * header.
+ * filename - a name for an attachment that is safe to show, to save
+ * and to put into a header.
  *
  * Private to mime/. Pure.
  */
@@ -12,9 +12,9 @@
 enum { FILENAME_MAX_BYTES = 200 };
 
 /*
- * name without path, control and bidi characters, leading dots and blanks, as valid UTF-8
- * of 1 to FILENAME_MAX_BYTES octets, its extension kept. NULL when nothing is left.
- * g_free().
+ * name without path, control and bidi characters, leading dots and blanks, as
+ * valid UTF-8 of 1 to FILENAME_MAX_BYTES octets, its extension kept. NULL
+ * when nothing is left. g_free().
  */
 char *filename_clean(const char *name);
 

@@ -27,10 +27,10 @@ enum header_disposition {
 };
 
 struct header_content {
-	char *media_type; /* lower case, "text/plain" when absent; never NULL after a
-			     parse */
-	bool type_given;  /* a Content-Type stood there */
-	bool malformed;   /* ... but it is no type/subtype */
+	/* lower case, "text/plain" when absent; never NULL after a parse */
+	char *media_type;
+	bool type_given;        /* a Content-Type stood there */
+	bool malformed;         /* ... but it is no type/subtype */
 	bool boundary_conflict; /* two boundary parameters that differ */
 	bool charset_conflict;
 	bool flowed, delsp; /* RFC 3676 */
@@ -47,8 +47,8 @@ struct header_content {
 	char *location;   /* Content-Location, or NULL */
 };
 
-/* The defaults of an entity that has no Content-* field; media_type as its parent gives
- * it. */
+/* The defaults of an entity that has no Content-* field; media_type
+ * as its parent gives it. */
 void header_content_init(struct header_content *content, const char *media_type);
 void header_content_clear(struct header_content *content);
 

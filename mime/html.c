@@ -22,14 +22,24 @@ static bool starts_at(const struct html_scanner *scanner, size_t at, const char 
 	       g_ascii_strncasecmp(scanner->text + at, lower, n) == 0;
 }
 
+/* By its first character: what is looked for is short and near, the text behind is long.
+ */
 static size_t find(const struct html_scanner *scanner, size_t at, const char *what)
 {
-	const char *found;
+	size_t n = strlen(what);
 
-	if (at >= scanner->length)
-		return scanner->length;
-	found = memmem(scanner->text + at, scanner->length - at, what, strlen(what));
-	return found != NULL ? (size_t)(found - scanner->text) : scanner->length;
+	while (at < scanner->length) {
+		const char *found =
+			memchr(scanner->text + at, what[0], scanner->length - at);
+
+		if (found == NULL)
+			break;
+		at = (size_t)(found - scanner->text);
+		if (scanner->length - at >= n && memcmp(found, what, n) == 0)
+			return at;
+		at++;
+	}
+	return scanner->length;
 }
 
 static bool name_is(const char *name, size_t length, const char *lower)
@@ -186,8 +196,8 @@ static bool is_raw_tag(const struct html_scanner *scanner, size_t at, bool closi
 	       ends_name(scanner->text[name + scanner->raw_bytes]);
 }
 
-/* Where the raw text from at on ends. A script in "<!-- ... -->" may hold another's tags.
- */
+/* Where the raw text from at on ends. A script in "<!-- ... -->"
+ * may hold another's tags. */
 static size_t end_of_raw(const struct html_scanner *scanner, size_t at)
 {
 	bool script = name_is(scanner->raw, scanner->raw_bytes, "script");
@@ -378,9 +388,10 @@ static bool style_hides(const struct attribute *style)
 }
 
 /* Elements in which a table of links would not be seen, or not as one. */
-static bool element_hides(const struct html_scanner *scanner, const struct html_token *tag)
+static bool element_hides(
+	const struct html_scanner *scanner, const struct html_token *tag)
 {
-	static const char *const names[] = { "a", "audio", "canvas", "datalist",
+	static const char *const names[] = { "a", "audio", "button", "canvas", "datalist",
 		"details", "dialog", "math", "noscript", "object", "option", "select",
 		"svg", "template", "video" };
 	struct attribute attribute;
@@ -415,14 +426,14 @@ struct hiding {
 	size_t name_bytes, open;
 };
 
-static void follow_hiding(const struct html_scanner *scanner, const struct html_token *tag,
-	struct hiding *stack, size_t *n)
+static void follow_hiding(const struct html_scanner *scanner,
+	const struct html_token *tag, struct hiding *stack, size_t *n)
 {
 	if (tag->type == HTML_END_TAG) {
 		for (size_t i = *n; i-- > 0;) {
 			if (stack[i].name_bytes != tag->name_bytes ||
-				g_ascii_strncasecmp(stack[i].name, tag->name,
-					tag->name_bytes) != 0)
+				g_ascii_strncasecmp(
+					stack[i].name, tag->name, tag->name_bytes) != 0)
 				continue;
 			if (--stack[i].open == 0)
 				*n = i;
@@ -590,22 +601,22 @@ bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, c
 	return false;
 }
 
-bool html_next_location(const char *text, size_t length, const char *location, size_t *at,
-	size_t *start)
+bool html_next_location(
+	const char *text, size_t length, const char *location, size_t *at, size_t *start)
 {
-	size_t bytes = strlen(location);
-	const char *end = text + length, *p = text + MIN(*at, length);
+	const struct html_scanner scanner = { .text = text, .length = length };
+	size_t bytes = strlen(location), found = *at;
 
-	for (; (p = memmem(p, (size_t)(end - p), location, bytes)) != NULL; p++) {
-		const char *behind = p + bytes;
+	for (; (found = find(&scanner, found, location)) < length; found++) {
+		size_t end = found + bytes;
 
-		if (p == text || strchr("\"'(= ;", p[-1]) == NULL)
+		if (found == 0 || strchr("\"'(= ;", text[found - 1]) == NULL)
 			continue;
-		if (behind < end && !g_ascii_isspace(*behind) &&
-			strchr("\"')>&#", *behind) == NULL)
+		if (end < length && !g_ascii_isspace(text[end]) &&
+			strchr("\"')>&#", text[end]) == NULL)
 			continue;
-		*start = (size_t)(p - text);
-		*at = *start + bytes;
+		*start = found;
+		*at = end;
 		return true;
 	}
 	return false;

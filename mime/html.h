@@ -67,7 +67,7 @@ bool html_next_cid(const char *text, size_t length, size_t *at, size_t *start, c
 
 /* The next place at or behind *at where location stands as an attribute's value or in
  * url(): its start, and *at behind it. False when there is none. */
-bool html_next_location(const char *text, size_t length, const char *location, size_t *at,
-	size_t *start);
+bool html_next_location(
+	const char *text, size_t length, const char *location, size_t *at, size_t *start);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * link - a message without its attachments and with links in its bodies, as edits of a
- * splice.
+ * link - a message without its attachments and with links in its
+ * bodies, as edits of a splice.
  *
  * An attachment goes with its delimiter line, up to the next one: what stands on either
  * side stays as it is. A multipart/mixed with one part left stays a multipart/mixed.
@@ -192,15 +192,16 @@ static void append_html(const struct linker *linker, GString *out)
 
 	g_string_append_printf(text,
 		"%s<html><head><meta charset=\"utf-8\">"
+		"<meta name=\"viewport\" content=\"width=device-width\">%s"
 		"<meta name=\"color-scheme\" content=\"light dark\"></head>%s<body>%s",
-		linker->newline, linker->newline, linker->newline);
+		linker->newline, linker->newline, linker->newline, linker->newline);
 	g_string_append(text, block->str);
 	g_string_append_printf(text, "</body></html>%s", linker->newline);
 	append_text_part(linker, out, "html", text);
 }
 
-/* The parts of a multipart/alternative of text and HTML, from its first delimiter to its
- * last. */
+/* The parts of a multipart/alternative of text and HTML, from its first
+ * delimiter to its last. */
 static void append_alternatives(
 	const struct linker *linker, GString *out, const char *boundary)
 {
@@ -213,8 +214,8 @@ static void append_alternatives(
 	g_string_append_printf(out, "%s--%s--%s", newline, boundary, newline);
 }
 
-/* The part that carries the links where no body does: text beside other text, else both.
- */
+/* The part that carries the links where no body does: text beside
+ * other text, else both. */
 static void append_new_part(const struct linker *linker, GString *out, bool beside_text)
 {
 	g_autofree char *boundary = make_boundary(linker, 'a');
@@ -249,8 +250,8 @@ static bool has_doubles(const struct linker *linker)
 	return false;
 }
 
-/* The top header's Content-* fields give way to one Content-Type, in the first one's
- * place. */
+/* The top header's Content-* fields give way to one Content-Type, in
+ * the first one's place. */
 static void replace_top_fields(
 	struct linker *linker, const char *subtype, const char *boundary)
 {
@@ -478,8 +479,8 @@ static bool plan_bodies(
 
 		if (part_at(linker, i)->role == POLICY_NO_BODY)
 			continue;
-		if (!with_block && (!html || (request.ids == NULL &&
-						     request.locations == NULL)))
+		if (!with_block &&
+			(!html || (request.ids == NULL && request.locations == NULL)))
 			continue;
 		if (with_block)
 			block = (html ? block_html : block_text)(attachments_of(linker),
@@ -515,8 +516,8 @@ static void apply_bodies(struct linker *linker, const struct bodies *bodies)
 	}
 }
 
-/* The links go into all bodies, or where one cannot carry them, into a part beside them.
- */
+/* The links go into all bodies, or where one cannot carry them,
+ * into a part beside them. */
 static bool place_links(struct linker *linker, GError **error)
 {
 	struct bodies bodies;

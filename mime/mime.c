@@ -196,9 +196,9 @@ static bool extract_one(struct mime_message *message, size_t index,
 			entity->body_end, entity->content.encoding, write_octets,
 			&writing, result, error);
 	fd = output->open_output(output->context, index, error);
-	return fd >= 0 && decode_part(&message->source, entity->body_start,
-				  entity->body_end, entity->content.encoding, fd, result,
-				  error);
+	return fd >= 0 &&
+	       decode_part(&message->source, entity->body_start, entity->body_end,
+		       entity->content.encoding, fd, result, error);
 }
 
 bool mime_message_extract(

@@ -8,8 +8,8 @@
 
 enum { FIELDS_MAX = 20 * 1000, KEPT_FIELDS_MAX = 100, DELIMITER_LINE_BYTES = 1024 };
 
-/* A multipart whose delimiters are looked for. Closed ones too, until an outer one ends
- * them. */
+/* A multipart whose delimiters are looked for. Closed ones too, until
+ * an outer one ends them. */
 struct open_multipart {
 	size_t entity;
 	const char *boundary; /* the entity's */
@@ -142,9 +142,9 @@ static void truncate_open(struct outline *outline, size_t entity)
 }
 
 /*
- * The current entity makes no sense. Within an attached message only that message is not
- * looked into any more: it stays or goes as one piece. Else the whole message is not
- * understood.
+ * The current entity makes no sense. Within an attached message only that
+ * message is not looked into any more: it stays or goes as one piece. Else the
+ * whole message is not understood.
  */
 static void fail_entity(struct outline *outline, const char *reason)
 {
@@ -397,8 +397,8 @@ static void end_header(struct outline *outline, uint64_t header_end, uint64_t bo
 	}
 }
 
-/* The length of a field's name in front of its colon; 0: it is no field (RFC 5322, 2.2).
- */
+/* The length of a field's name in front of its colon; 0: it is no
+ * field (RFC 5322, 2.2). */
 static size_t name_length(const struct line *line)
 {
 	for (size_t i = 0; i < line->length; i++) {
@@ -494,6 +494,11 @@ static void on_header_line(struct outline *outline, const struct line *line)
 	}
 	if (line->length == 0) {
 		end_header(outline, line->start, line->end, true);
+		return;
+	}
+	/* Some readers take it for a line's end, and two for the header's. */
+	if (memchr(line->text, '\r', line->length) != NULL) {
+		fail_entity(outline, "a header holds a lone CR");
 		return;
 	}
 	if (line->text[0] == ' ' || line->text[0] == '\t') {
@@ -674,8 +679,8 @@ bool outline_finish(struct outline *outline)
 			outline->line_start, outline->line_break_before);
 	if (outline->reason == NULL && outline->offset == 0)
 		fail(outline, "the message is empty");
-	/* An attached message may end within its header, and that message may hold
-	 * another. */
+	/* An attached message may end within its header, and that
+	 * message may hold another. */
 	while (outline->reason == NULL && outline->in_header)
 		end_header(outline, outline->offset, outline->offset, false);
 	if (outline->reason == NULL) {

@@ -37,8 +37,8 @@ enum {
 
 enum outline_kind { OUTLINE_LEAF, OUTLINE_MULTIPART, OUTLINE_MESSAGE };
 
-/* A Content-* field, MIME-Version or Lines: the octets of its lines, line breaks
- * included. */
+/* A Content-* field, MIME-Version or Lines: the octets of its lines,
+ * line breaks included. */
 struct outline_field {
 	char *name;  /* lower case */
 	char *value; /* unfolded, without the white space around it */
@@ -50,19 +50,20 @@ struct outline_entity {
 	size_t parent; /* OUTLINE_NONE: the message itself */
 	size_t depth;
 	enum outline_kind kind;
-	uint64_t delimiter_start; /* of the delimiter line that opens it; else
-				     header_start */
+	/* of the delimiter line that opens it; else header_start */
+	uint64_t delimiter_start;
 	uint64_t header_start;
 	uint64_t header_end; /* behind its last field */
 	uint64_t body_start;
-	uint64_t
-		body_end; /* the line break before a delimiter belongs to the delimiter */
-	uint64_t region_end;   /* of a child of a multipart: the next delimiter line's
-				  start, or   the end of an unclosed multipart */
+	/* the line break before a delimiter belongs to the delimiter */
+	uint64_t body_end;
+	/* of a child of a multipart: the next delimiter line's start, or the end
+	 * of an unclosed multipart */
+	uint64_t region_end;
 	bool blank_line;       /* an empty line ends the header */
 	bool ended_by_sibling; /* region_end is a delimiter line of its own parent */
-	bool glued; /* empty: no line break between its end and the delimiter line behind
-		       it */
+	/* empty: no line break between its end and the delimiter line behind it */
+	bool glued;
 	/* Multiparts only. */
 	size_t children;
 	bool closed;          /* its close delimiter was seen, at: */
@@ -76,8 +77,8 @@ struct outline;
 
 struct outline *outline_new(const struct outline_limits *limits);
 
-/* False when the message cannot be understood (see outline_reason()): no more is needed.
- */
+/* False when the message cannot be understood (see
+ * outline_reason()): no more is needed. */
 bool outline_feed(struct outline *outline, const char *data, size_t length);
 
 /* After the last byte, once. False as outline_feed(). */

@@ -2,8 +2,8 @@
  * policy - the decision for each part of a message, each with its reason.
  * Leaves to mime.c the decoding, to link.c what the decisions do to the message.
  *
- * Parents stand before their children in the outline, so one pass in reading order
- * suffices.
+ * Parents stand before their children in the outline, so one pass
+ * in reading order suffices.
  */
 #include "mime/policy.h"
 
@@ -11,19 +11,20 @@
 #include "mime/decode.h"
 #include "mime/filename.h"
 #include "mime/html.h"
+#include "mime/text.h"
 #include <string.h>
 
-enum { LOCATIONS_MAX = 100 };
+enum { LOCATIONS_MAX = 100, NAMED_BODY_BYTES = 256 * 1024 };
 
 struct policy {
 	const struct outline *outline;
 	struct source *source;
 	const struct mime_settings *settings;
 	GArray *parts;    /* struct policy_part */
-	bool unread_html; /* an HTML body could not be read: what it refers to is unknown
-			   */
-	/* What HTML texts refer to, as html_next_cid() gives it: from the body, and from
-	   others. */
+	/* an HTML body could not be read: what it refers to is unknown */
+	bool unread_html;
+	/* What HTML texts refer to, as html_next_cid() gives it: from the
+	 * body, and from others. */
 	GHashTable *cids, *other_cids;
 };
 
@@ -153,8 +154,8 @@ static void survey(struct policy *policy)
 			parent = part_at(policy, entity->parent);
 			part->is_protected = parent->is_protected;
 			part->reason = parent->reason;
-			/* What is within an attached message has no decision of its own.
-			 */
+			/* What is within an attached message has no
+			 * decision of its own. */
 			if (entity_at(policy, entity->parent)->kind == OUTLINE_MESSAGE) {
 				part->is_protected = true;
 				part->reason = "within a forwarded message";
@@ -246,40 +247,76 @@ static enum policy_role candidate(
 	return POLICY_NO_BODY;
 }
 
-static size_t first_candidate(const struct policy *policy)
+/* Something that people read, in which links can be put: no file of another kind. */
+static bool reads_as_text(struct policy *policy, size_t i, bool *reads, GError **error)
 {
-	for (size_t i = 0; i < policy->parts->len; i++)
-		if (candidate(policy, i, false) != POLICY_NO_BODY)
-			return i;
+	const struct outline_entity *entity = entity_at(policy, i);
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *utf8 = NULL;
+	const char *violation = NULL;
+
+	*reads = false;
+	if (entity->body_end - entity->body_start > NAMED_BODY_BYTES)
+		return true;
+	if (!decode_text(policy->source, entity->body_start, entity->body_end,
+		    entity->content.encoding, text, &violation, error))
+		return false;
+	utf8 = charset_to_utf8(entity->content.charset, text->str, text->len, NULL);
+	*reads = violation == NULL && utf8 != NULL &&
+		 memchr(text->str, '\0', text->len) == NULL && !text_is_armoured(text);
+	return true;
+}
+
+/* *first is OUTLINE_NONE without any. */
+static bool first_candidate(struct policy *policy, size_t *first, GError **error)
+{
+	*first = OUTLINE_NONE;
+	for (size_t i = 0; i < policy->parts->len; i++) {
+		if (candidate(policy, i, false) != POLICY_NO_BODY) {
+			*first = i;
+			return true;
+		}
+	}
 	/* A text with a "name" but no word that it is a file, and no other text. */
-	for (size_t i = 0; i < policy->parts->len; i++)
-		if (candidate(policy, i, true) != POLICY_NO_BODY &&
-			content_at(policy, i)->file_name == NULL &&
-			content_at(policy, i)->disposition == HEADER_DISPOSITION_NONE)
-			return i;
-	return OUTLINE_NONE;
+	for (size_t i = 0; i < policy->parts->len; i++) {
+		bool reads;
+
+		if (candidate(policy, i, true) == POLICY_NO_BODY ||
+			content_at(policy, i)->file_name != NULL ||
+			content_at(policy, i)->disposition != HEADER_DISPOSITION_NONE)
+			continue;
+		if (!reads_as_text(policy, i, &reads, error))
+			return false;
+		if (reads)
+			*first = i;
+		return true;
+	}
+	return true;
 }
 
 /* The body: the first text, and in the same alternative the first of the other kind. */
-static void find_bodies(struct policy *policy)
+static bool find_bodies(struct policy *policy, GError **error)
 {
-	size_t first = first_candidate(policy), alternative;
+	size_t first, alternative;
 
+	if (!first_candidate(policy, &first, error))
+		return false;
 	if (first == OUTLINE_NONE)
-		return;
+		return true;
 	part_at(policy, first)->role = candidate(policy, first, true);
 	alternative = alternative_of(policy, first);
 	if (alternative == OUTLINE_NONE)
-		return;
+		return true;
 	for (size_t i = first + 1; i < policy->parts->len; i++) {
 		enum policy_role role = candidate(policy, i, false);
 
 		if (role != POLICY_NO_BODY && role != part_at(policy, first)->role &&
 			is_within(policy, i, alternative)) {
 			part_at(policy, i)->role = role;
-			return;
+			return true;
 		}
 	}
+	return true;
 }
 
 /* An HTML part that a mail program shows, so that parts it refers to must stay. */
@@ -387,8 +424,8 @@ static bool find_references(struct policy *policy, GError **error)
 	return true;
 }
 
-/* The decoded size, when it can be anywhere near limit; otherwise an estimate suffices.
- */
+/* The decoded size, when it can be anywhere near limit; otherwise
+ * an estimate suffices. */
 static bool decoded_size(
 	struct policy *policy, size_t i, uint64_t limit, uint64_t *size, GError **error)
 {
@@ -568,8 +605,7 @@ static const char *whole_message(const struct policy *policy)
 static bool decide(struct policy *policy, GError **error)
 {
 	survey(policy);
-	find_bodies(policy);
-	if (!find_references(policy, error))
+	if (!find_bodies(policy, error) || !find_references(policy, error))
 		return false;
 	for (size_t i = 0; i < policy->parts->len; i++) {
 		if (!part_at(policy, i)->leaf)

@@ -20,8 +20,8 @@ static size_t soft_break(const char *raw, size_t length)
 	return n == length ? n : 0;
 }
 
-/* One step at raw: how many octets it takes, and which octet it stands for, or -1 for
- * none. */
+/* One step at raw: how many octets it takes, and which octet it
+ * stands for, or -1 for none. */
 static size_t step(const char *raw, size_t length, int *octet)
 {
 	size_t n;
@@ -85,8 +85,8 @@ static void put_octet(GString *out, unsigned char octet)
 	g_string_append_c(out, digits[octet & 15]);
 }
 
-/* Must the octet at text be escaped, with nothing of its line written yet or some of it?
- */
+/* Must the octet at text be escaped, with nothing of its line
+ * written yet or some of it? */
 static bool needs_escape(const char *text, size_t length, bool at_line_end, bool first)
 {
 	unsigned char c = (unsigned char)text[0];
@@ -97,8 +97,8 @@ static bool needs_escape(const char *text, size_t length, bool at_line_end, bool
 		return true;
 	if (!first)
 		return false;
-	/* '-' might begin a delimiter line, '.' is doubled on its way, "From " gets a
-	 * '>'. */
+	/* '-' might begin a delimiter line, '.' is doubled on its way,
+	 * "From " gets a '>'. */
 	return c == '-' || c == '.' || (length >= 5 && memcmp(text, "From ", 5) == 0);
 }
 

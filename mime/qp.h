@@ -1,10 +1,10 @@
 /*
- * qp - quoted-printable text bodies (RFC 2045, section 6.7): places in them, and writing
- * it.
+ * qp - quoted-printable text bodies (RFC 2045, section 6.7): places
+ * in them, and writing it.
  *
- * Reading is lenient here: what is no escape stands for itself, so that any body can be
- * edited by inserting between its octets. decode.c has the strict reader, for
- * attachments.
+ * Reading is lenient here: what is no escape stands for itself, so that any
+ * body can be edited by inserting between its octets. decode.c has the
+ * strict reader, for attachments.
  *
  * Private to mime/. Pure.
  */

@@ -1,6 +1,6 @@
 /*
- * source - the original message's octets, by offset: from memory when it is small, else
- * pread.
+ * source - the original message's octets, by offset: from memory when
+ * it is small, else pread.
  *
  * Private to mime/. Thread: its owner's.
  */
@@ -13,8 +13,8 @@
 
 enum {
 	SOURCE_BLOCK_BYTES = 64 * 1024,
-	/* A message up to this size is read once and kept: one system call for all
-	   passes. */
+	/* A message up to this size is read once and kept: one system
+	 * call for all passes. */
 	SOURCE_WHOLE_BYTES = 256 * 1024,
 };
 

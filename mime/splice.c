@@ -19,8 +19,8 @@ struct edit {
 struct splice {
 	uint64_t original_bytes;
 	uint64_t result_bytes;
-	GArray *edits; /* struct edit; by offset, insertions before the range that begins
-			  there */
+	/* struct edit; by offset, insertions before the range that begins there */
+	GArray *edits;
 };
 
 static void clear_edit(gpointer data)
@@ -46,8 +46,8 @@ static const struct edit *edit_at(const struct splice *splice, size_t i)
 	return &g_array_index(splice->edits, struct edit, i);
 }
 
-/* Where an edit at offset goes: behind all that begin before it and, there, all
- * insertions. */
+/* Where an edit at offset goes: behind all that begin before it and,
+ * there, all insertions. */
 static size_t position_of(const struct splice *splice, uint64_t offset)
 {
 	size_t low = 0, high = splice->edits->len;

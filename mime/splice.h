@@ -1,12 +1,12 @@
 /*
- * splice - a rewritten message as edits over the original: ranges that stay, text in
- * between.
+ * splice - a rewritten message as edits over the original: ranges
+ * that stay, text in between.
  *
  * What is not edited is copied from the original's descriptor, so it is byte-identical by
  * construction, and no rewritten copy of a large message is ever made.
  *
- * Pure but for splice_read(), which preads. Thread: one at a time; no thread is
- * preferred.
+ * Pure but for splice_read(), which preads. Thread: one at a time;
+ * no thread is preferred.
  */
 #ifndef MIME_SPLICE_H
 #define MIME_SPLICE_H
@@ -37,8 +37,8 @@ bool splice_is_identity(const struct splice *splice);
 /* Octets of the result. */
 uint64_t splice_bytes(const struct splice *splice);
 
-/* A place in the result. Embedded; no deinit. The splice must not change while it is in
- * use. */
+/* A place in the result. Embedded; no deinit. The splice must not
+ * change while it is in use. */
 struct splice_reader {
 	const struct splice *splice;
 	int fd; /* of the original; borrowed; read with pread only */

@@ -9,8 +9,8 @@
 #define S3_ANSWER_BODY_MAX_BYTES                                                         \
 	((size_t)64 << 10) /* of an error's XML; more is not read */
 
-/* Texts are UTF-8 without control characters, cut to their room; empty where not given.
- */
+/* Texts are UTF-8 without control characters, cut to their room;
+ * empty where not given. */
 struct s3_answer {
 	long status; /* HTTP */
 	char code[64];

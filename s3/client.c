@@ -5,6 +5,8 @@
 #include "s3/transfer.h"
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 
 /* Full jitter: a random wait of at most FIRST * 2^n, never above MAX. */
@@ -31,9 +33,10 @@ struct s3_client {
 	bool kick; /* libcurl wants to run at once */
 
 	/* the loop's own */
-	GQueue ready;    /* struct s3_transfer waiting for a channel */
-	GQueue resting;  /* waiting for due_ms */
-	GPtrArray *idle; /* struct s3_channel without a transfer */
+	GQueue ready;        /* struct s3_transfer waiting for a channel */
+	GQueue resting;      /* waiting for due_ms */
+	GPtrArray *idle;     /* struct s3_channel without a transfer */
+	GHashTable *watches; /* by socket */
 	unsigned n_channels;
 
 	GMutex lock; /* of what follows */
@@ -41,11 +44,14 @@ struct s3_client {
 	bool stop;
 };
 
-/* One socket of libcurl's; freed when its handle has closed. */
+/* One socket of libcurl's, from its first use until it is closed: between two transfers
+ * it is left armed, which spares adding it anew. Freed when its handle has closed. */
 struct watch {
 	uv_poll_t poll;
 	curl_socket_t socket;
 	struct s3_client *client;
+	int armed; /* events, 0: none */
+	bool idle; /* libcurl does not ask for it at present */
 };
 
 /* ---- ends and beginnings of transfers ---- */
@@ -79,8 +85,8 @@ static bool batch_failed(struct s3_batch *batch)
 	return failed;
 }
 
-/* Takes error, which is NULL when the object is stored. The transfer is gone afterwards.
- */
+/* Takes error, which is NULL when the object is stored. The
+ * transfer is gone afterwards. */
 static void end_transfer(struct s3_transfer *transfer, GError *error)
 {
 	struct s3_batch *batch = transfer->batch;
@@ -97,6 +103,8 @@ static void end_transfer(struct s3_transfer *transfer, GError *error)
 	}
 }
 
+static struct s3_channel *new_channel(struct s3_client *client);
+
 static struct s3_channel *take_channel(struct s3_client *client)
 {
 	if (client->idle->len)
@@ -104,7 +112,7 @@ static struct s3_channel *take_channel(struct s3_client *client)
 	if (client->n_channels == client->settings.connections)
 		return NULL;
 	client->n_channels++;
-	return s3_channel_new(&client->settings);
+	return new_channel(client);
 }
 
 static void start_on(struct s3_client *client, struct s3_channel *channel,
@@ -205,8 +213,8 @@ static void run_curl(struct s3_client *client, curl_socket_t socket, int events)
 				end_attempt(client, message->easy_handle,
 					message->data.result);
 		start_ready(client);
-		/* A transfer just added wants to run: at once, not a turn of the loop
-		 * later. */
+		/* A transfer just added wants to run: at once, not a turn
+		 * of the loop later. */
 		if (!client->kick)
 			return;
 		socket = CURL_SOCKET_TIMEOUT;
@@ -239,12 +247,20 @@ static int on_timeout_change(CURLM *multi, long timeout_ms, void *data)
 	return 0;
 }
 
+static bool arm(struct watch *watch, int events);
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct watch *watch = poll->data;
 	int action = 0;
-	if (status < 0)
+	if (watch->idle) { /* closed by the server: libcurl finds that when it wants it */
+		arm(watch, 0);
+		return;
+	}
+	if (status < 0) { /* libuv has stopped watching it */
+		watch->armed = 0;
 		action = CURL_CSELECT_ERR;
+	}
 	if (events & UV_READABLE)
 		action |= CURL_CSELECT_IN;
 	if (events & UV_WRITABLE)
@@ -252,9 +268,25 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	run_curl(watch->client, watch->socket, action);
 }
 
+static bool arm(struct watch *watch, int events)
+{
+	if (events == watch->armed)
+		return true;
+	int result = events ? uv_poll_start(&watch->poll, events, on_poll)
+			    : uv_poll_stop(&watch->poll);
+	watch->armed = result < 0 ? 0 : events;
+	return result == 0;
+}
+
 static void on_watch_closed(uv_handle_t *handle)
 {
 	g_free(handle->data);
+}
+
+static void close_watch(void *data)
+{
+	struct watch *watch = data;
+	uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
 }
 
 static struct watch *new_watch(struct s3_client *client, curl_socket_t socket)
@@ -267,29 +299,63 @@ static struct watch *new_watch(struct s3_client *client, curl_socket_t socket)
 		g_free(watch);
 		return NULL;
 	}
-	curl_multi_assign(client->multi, socket, watch);
+	g_hash_table_insert(client->watches, GINT_TO_POINTER(socket), watch);
 	return watch;
 }
 
 static int on_socket_change(
-	CURL *easy, curl_socket_t socket, int what, void *data, void *socket_data)
+	CURL *easy, curl_socket_t socket, int what, void *data, void *unused)
 {
 	struct s3_client *client = data;
-	struct watch *watch = socket_data;
-	(void)easy;
+	struct watch *watch =
+		g_hash_table_lookup(client->watches, GINT_TO_POINTER(socket));
+	(void)easy, (void)unused;
 	if (what == CURL_POLL_REMOVE) {
-		if (watch) {
-			curl_multi_assign(client->multi, socket, NULL);
-			uv_poll_stop(&watch->poll);
-			uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
-		}
+		if (watch)
+			watch->idle = true;
 		return 0;
 	}
 	if (!watch)
 		watch = new_watch(client, socket);
-	int events = (what & CURL_POLL_IN ? UV_READABLE : 0) |
-		     (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-	return watch && uv_poll_start(&watch->poll, events, on_poll) == 0 ? 0 : -1;
+	if (!watch)
+		return -1;
+	watch->idle = false;
+	return arm(watch, (what & CURL_POLL_IN ? UV_READABLE : 0) |
+				  (what & CURL_POLL_OUT ? UV_WRITABLE : 0))
+		       ? 0
+		       : -1;
+}
+
+/* Some sockets (of attempts to connect that were lost) libcurl closes by itself: what is
+ * left of one with the same number goes now. */
+static curl_socket_t on_open(
+	void *data, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct s3_client *client = data;
+	(void)purpose;
+	int fd = socket(
+		address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd >= 0)
+		g_hash_table_remove(client->watches, GINT_TO_POINTER(fd));
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int on_close(void *data, curl_socket_t socket)
+{
+	struct s3_client *client = data;
+	g_hash_table_remove(client->watches, GINT_TO_POINTER(socket));
+	return close(socket);
+}
+
+static struct s3_channel *new_channel(struct s3_client *client)
+{
+	struct s3_channel *channel = s3_channel_new(&client->settings);
+	CURL *easy = s3_channel_easy(channel);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, client);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client);
+	return channel;
 }
 
 static void on_retry_timer(uv_timer_t *timer)
@@ -384,8 +450,8 @@ static bool init_loop(struct s3_client *client, GError **error)
 	return true;
 }
 
-/* Signals are for the main thread: the new one inherits a mask with all of them blocked.
- */
+/* Signals are for the main thread: the new one inherits a mask with
+ * all of them blocked. */
 static GThread *start_thread(struct s3_client *client, GError **error)
 {
 	sigset_t all, before;
@@ -411,6 +477,7 @@ static void tear_down(struct s3_client *client)
 {
 	g_ptr_array_unref(client->idle);
 	curl_multi_cleanup(client->multi);
+	g_hash_table_unref(client->watches);
 	uv_walk(&client->loop, close_handle, NULL);
 	uv_run(&client->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&client->loop);
@@ -428,6 +495,7 @@ struct s3_client *s3_client_new(const struct s3_client_settings *settings, GErro
 	}
 	init_curl(client);
 	client->idle = g_ptr_array_new_with_free_func(free_channel);
+	client->watches = g_hash_table_new_full(NULL, NULL, NULL, close_watch);
 	g_mutex_init(&client->lock);
 	client->thread = start_thread(client, error);
 	if (!client->thread) {

@@ -1,10 +1,10 @@
 /*
- * client - uploads: one thread, one loop, several connections that are kept and used
- * again.
+ * client - uploads: one thread, one loop, several connections that
+ * are kept and used again.
  *
- * Threads: s3_client_put() blocks its caller, from any thread; the sockets live in the
- * client's own thread (libuv, curl_multi_socket_action), which also reads the objects'
- * files.
+ * Threads: s3_client_put() blocks its caller, from any thread; the sockets
+ * live in the client's own thread (libuv, curl_multi_socket_action), which
+ * also reads the objects' files.
  */
 #ifndef S3_CLIENT_H
 #define S3_CLIENT_H

@@ -1,6 +1,6 @@
-/* The chain of credential sources and the files behind it. Sources that ask a service
- * (IMDS, containers, STS) fit in as further rows of the table; expiry is already
- * honoured. */
+/* The chain of credential sources and the files behind it. Sources that ask
+ * a service (IMDS, containers, STS) fit in as further rows of the table;
+ * expiry is already honoured. */
 #include "s3/credentials.h"
 #include "s3/profile.h"
 #include <errno.h>
@@ -58,8 +58,8 @@ static struct s3_credentials *s3_credentials_ref(struct s3_credentials *credenti
 	return credentials;
 }
 
-/* Keys go into headers: whatever file or variable they came from, nothing else may
- * follow. */
+/* Keys go into headers: whatever file or variable they came from,
+ * nothing else may follow. */
 static bool is_key(const char *text)
 {
 	size_t length = strlen(text);
@@ -343,8 +343,8 @@ static bool profile_in_settings(const struct s3_settings *s, GArray *watched)
 	return given(s->profile) || given(s->credentials_file);
 }
 
-/* Named by AWS_PROFILE, or there. A file that cannot be read counts: its error must be
- * seen. */
+/* Named by AWS_PROFILE, or there. A file that cannot be read counts:
+ * its error must be seen. */
 static bool profile_found(const struct s3_settings *s, GArray *watched)
 {
 	if (environment("AWS_PROFILE") || environment("AWS_SHARED_CREDENTIALS_FILE"))
@@ -383,8 +383,7 @@ static struct s3_credentials *profile_load(
 	if (!g_str_has_prefix(way, "aws_")) {
 		g_set_error(error, S3_ERROR, S3_ERROR_MEND,
 			"credentials from %s: profile \"%s\" uses %s, which is not "
-			"supported: "
-			"give aws_access_key_id and aws_secret_access_key",
+			"supported: give aws_access_key_id and aws_secret_access_key",
 			source, name, way);
 		return NULL;
 	}

@@ -16,9 +16,9 @@
 /* Immutable, reference-counted, wiped when the last reference goes. */
 struct s3_credentials {
 	struct sigv4_keys keys;
-	int64_t expires_at_s; /* Unix time; 0: never, or not known (see
-				 keys.session_token) */
-	const char *source;   /* for people: "the environment" */
+	/* Unix time; 0: never, or not known (see keys.session_token) */
+	int64_t expires_at_s;
+	const char *source; /* for people: "the environment" */
 	gatomicrefcount references;
 };
 

@@ -270,8 +270,8 @@ static char *new_credentials_text(void)
 	return text;
 }
 
-/* Written aside and linked, so that no reader sees a part and the first of two makers
- * wins. */
+/* Written aside and linked, so that no reader sees a part and the
+ * first of two makers wins. */
 static bool make_credentials(const char *directory, const char *path, GError **error)
 {
 	g_autofree char *temporary =
@@ -319,8 +319,7 @@ static bool load_credentials(
 	if (!id || !*id || !secret || !*secret) {
 		g_set_error(error, S3_ERROR, S3_ERROR_CONFIG,
 			"%s holds no key pair: remove it, and a new one is made (links "
-			"given "
-			"out before are then void)",
+			"given out before are then void)",
 			path);
 		return false;
 	}

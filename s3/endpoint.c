@@ -56,8 +56,8 @@ static bool is_host_label(const char *bucket)
 	return true;
 }
 
-/* Other stores, and Amazon long ago, know upper case and underscores: in path style only.
- */
+/* Other stores, and Amazon long ago, know upper case and
+ * underscores: in path style only. */
 static bool check_bucket(const char *bucket, bool path_style, GError **error)
 {
 	if (!bucket || !*bucket)

@@ -1,8 +1,8 @@
 /*
  * endpoint - where a bucket answers: URL, Host header and path of its objects. Pure.
  *
- * Source: "Amazon S3 endpoints and quotas", AWS General Reference; partitions by region
- * prefix.
+ * Source: "Amazon S3 endpoints and quotas", AWS General Reference;
+ * partitions by region prefix.
  */
 #ifndef S3_ENDPOINT_H
 #define S3_ENDPOINT_H

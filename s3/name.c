@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define FILE_NAME_MAX_BYTES 255 /* what a file system takes */
-#define METADATA_MAX_BYTES  1024
+#define METADATA_MAX_BYTES  256 /* OpenStack Swift's limit for one value */
 #define EXTENSION_MAX_BYTES 10
 #define MEDIA_TYPE_MAX_BYTES                                                             \
 	127 /* RFC 6838, 4.2: each half; a link need not carry more */
@@ -73,13 +73,14 @@ static bool has_word(const char *text, const char *end)
 	return false;
 }
 
-/* For readers that do not know filename*: "_" for each character that is not ASCII. "%"
- * also goes, since some decode it (RFC 6266, appendix D). */
+/* For readers that do not know filename*: "_" for each character that is not ASCII, and
+ * for those that some readers decode or take for the end of the name, escaped or not
+ * (RFC 6266, appendix D). */
 static char *ascii_name(const char *name)
 {
 	GString *out = g_string_sized_new(strlen(name));
 	for (const char *p = name; *p; p = g_utf8_next_char(p))
-		g_string_append_c(out, (*p & 0x80) || *p == '%' ? '_' : *p);
+		g_string_append_c(out, (*p & 0x80) || strchr("%\"\\", *p) ? '_' : *p);
 	const char *suffix = suffix_of(out->str);
 	size_t stem_bytes = strlen(out->str) - strlen(suffix);
 	if (!has_word(out->str, out->str + stem_bytes)) {
@@ -94,13 +95,8 @@ char *s3_name_disposition(const char *file_name)
 	g_autofree char *name = cleaned(file_name);
 	g_autofree char *ascii = ascii_name(name);
 	GString *out = g_string_sized_new(64 + 4 * strlen(name));
-	g_string_append(out, "attachment; filename=\"");
-	for (const char *p = ascii; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			g_string_append_c(out, '\\');
-		g_string_append_c(out, *p);
-	}
-	g_string_append(out, "\"; filename*=UTF-8''");
+	g_string_append_printf(
+		out, "attachment; filename=\"%s\"; filename*=UTF-8''", ascii);
 	sigv4_append_encoded(out, name, false);
 	return g_string_free(out, FALSE);
 }
@@ -122,8 +118,8 @@ char *s3_name_metadata(const char *file_name)
 	return g_string_free(out, FALSE);
 }
 
-/* What a browser might run or what might lead it elsewhere, were it ever shown in place.
- */
+/* What a browser might run or what might lead it elsewhere, were it
+ * ever shown in place. */
 static bool is_active(const char *type)
 {
 	static const char *const active[] = { "text/html", "text/xml", "text/xsl",
@@ -192,8 +188,8 @@ bool s3_name_is_key(const char *key)
 	}
 }
 
-/* 128 bits that only the holder of seed can foretell, in base 32 (lower case, 26
- * letters). */
+/* 128 bits that only the holder of seed can foretell, in base 32
+ * (lower case, 26 letters). */
 static void append_random(
 	GString *out, const uint8_t seed[16], const char *message_id, size_t number)
 {

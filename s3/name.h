@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-/* "attachment; filename="ASCII"; filename*=UTF-8''..." (RFC 6266, RFC 8187). g_free() it.
- */
+/* "attachment; filename="ASCII"; filename*=UTF-8''..." (RFC 6266,
+ * RFC 8187). g_free() it. */
 char *s3_name_disposition(const char *file_name);
 
 /* "type/subtype" in lower case; application/octet-stream for active content (HTML, SVG,

@@ -1,6 +1,6 @@
 /*
- * presign - links to objects: a GET signed by query, with the name and type of the
- * download.
+ * presign - links to objects: a GET signed by query, with the name
+ * and type of the download.
  */
 #ifndef S3_PRESIGN_H
 #define S3_PRESIGN_H

@@ -19,8 +19,8 @@ static void wipe_value(gpointer value)
 	g_free(value);
 }
 
-/* name of "[profile NAME]" or "[profile 'NAME']": shell quoting, as the AWS CLI writes it
- */
+/* name of "[profile NAME]" or "[profile 'NAME']": shell quoting, as
+ * the AWS CLI writes it */
 static bool names_profile(const char *header, const char *profile)
 {
 	g_auto(GStrv) words = NULL;

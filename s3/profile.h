@@ -1,10 +1,10 @@
 /*
  * profile - one profile of AWS's shared credentials and config files. Pure.
  *
- * The format is AWS's own: INI with "#" and ";" comments, "[name]" in the credentials
- * file and
- * "[profile name]" in the config file ("[default]" in both), and indented settings below
- * a setting without a value, which belong to that one and are skipped here.
+ * The format is AWS's own: INI with "#" and ";" comments, "[name]" in the
+ * credentials file and "[profile name]" in the config file ("[default]" in
+ * both), and indented settings below a setting without a value, which belong to
+ * that one and are skipped here.
  */
 #ifndef S3_PROFILE_H
 #define S3_PROFILE_H

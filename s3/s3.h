@@ -1,9 +1,10 @@
 /*
  * s3 - where attachments are stowed: an S3 bucket, or a directory served by the gateway.
  *
- * Owner: s3_store_new() gives a reference-counted store. Threads: every call here may be
- * made from any thread; s3_store_put() blocks its caller, all network traffic runs on the
- * store's own loop and thread (libuv, curl_multi_socket_action).
+ * Owner:   s3_store_new() gives a reference-counted store.
+ * Threads: every call here may be made from any thread; s3_store_put() blocks its caller,
+ *          all network traffic runs on the store's own loop and thread (libuv,
+ *          curl_multi_socket_action).
  */
 #ifndef S3_S3_H
 #define S3_S3_H
@@ -30,26 +31,27 @@ struct s3_settings {
 	const char *prefix;   /* of keys, without slashes at the ends; may be NULL */
 	bool path_style;      /* /bucket/key instead of bucket.host/key */
 	const char *ca_file;  /* PEM; NULL: the distribution's bundle */
-	/* Static credentials; each *_file is read when NULL stands in the value, and
-	 * again when it changes. Without them: credentials_file or profile if given here,
-	 * then the AWS_* environment, then the shared credentials and config files. A
-	 * source that is configured but unusable is an error, the next one is not asked.
-	 */
+	/* Static credentials; each *_file is read when NULL stands in the value,
+	 * and again when it changes. Without them: credentials_file or profile if
+	 * given here, then the AWS_* environment, then the shared credentials and
+	 * config files. A source that is configured but unusable is an error, the
+	 * next one is not asked. */
 	const char *access_key_id, *access_key_id_file;
 	const char *secret_access_key, *secret_access_key_file;
 	const char *session_token, *session_token_file;
-	const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE,
-					 ~/.aws/credentials */
-	const char *profile;          /* NULL: AWS_PROFILE, "default" */
-	unsigned connections;         /* at most, 1..256; 8 */
-	unsigned connect_timeout_ms;  /* 10 s */
-	unsigned stall_timeout_ms;    /* an upload without progress for so long (in whole
-					 seconds, and up to 5 s more) has failed; 30 s */
-	unsigned attempts;            /* per object within one s3_store_put(), 1..10; 3 */
-	/* The store without S3: objects are files under directory, their links point to
-	 * directory_url (where the gateway's object listener answers). Bucket, region and
-	 * credentials are then local: the key pair is made once and kept in the
-	 * directory. */
+	/* NULL: AWS_SHARED_CREDENTIALS_FILE, ~/.aws/credentials */
+	const char *credentials_file;
+	const char *profile;         /* NULL: AWS_PROFILE, "default" */
+	unsigned connections;        /* at most, 1..256; 8 */
+	unsigned connect_timeout_ms; /* 10 s */
+	/* an upload without progress for so long (in whole seconds, and up to 5 s
+	 * more) has failed; 30 s */
+	unsigned stall_timeout_ms;
+	unsigned attempts; /* per object within one s3_store_put(), 1..10; 3 */
+	/* The store without S3: objects are files under directory, their links
+	 * point to directory_url (where the gateway's object listener answers).
+	 * Bucket, region and credentials are then local: the key pair is made once
+	 * and kept in the directory. */
 	const char *directory;
 	const char *directory_url; /* "http://127.0.0.1:8025" */
 };
@@ -59,7 +61,7 @@ struct s3_settings {
 #define S3_DIRECTORY_REGION "local"
 
 struct s3_object {
-	const char *key; /* characters [A-Za-z0-9._/-] only, with the prefix */
+	const char *key;    /* characters [A-Za-z0-9._/-] only, with the prefix */
 	const char *octets; /* the content, borrowed; NULL: it is at fd */
 	int fd;             /* borrowed; read with pread from 0 */
 	uint64_t size;
@@ -108,9 +110,9 @@ const char *s3_store_region(const struct s3_store *store);
 bool s3_directory_credentials(const char *directory, char **access_key_id,
 	char **secret_access_key, GError **error);
 
-/* For a message's n-th attachment: PREFIX/YYYY/MM/DD/MESSAGE_ID/N-RANDOM[.ext], the
- * random part derived from seed, so that a retry names it alike and nobody can guess it.
- * g_free(). */
+/* For a message's n-th attachment:
+ * PREFIX/YYYY/MM/DD/MESSAGE_ID/N-RANDOM[.ext], the random part derived from
+ * seed, so that a retry names it alike and nobody can guess it. g_free(). */
 char *s3_object_key(const char *prefix, const char *message_id, const uint8_t seed[16],
 	int64_t received_s, size_t number, const char *file_name);
 

@@ -1,9 +1,9 @@
 /*
- * sigv4 - AWS Signature Version 4: signs requests by header or by query. Pure: no I/O, no
- * clock.
+ * sigv4 - AWS Signature Version 4: signs requests by header or by
+ * query. Pure: no I/O, no clock.
  *
  * Source: "Signature Version 4 signing process", Amazon S3 API Reference: a path is
- * percent- encoded once and never normalised. Threads: a signer may be used from any.
+ * percent-encoded once and never normalised. Threads: a signer may be used from any.
  */
 #ifndef S3_SIGV4_H
 #define S3_SIGV4_H
@@ -28,8 +28,8 @@ struct sigv4_pair {
  */
 struct sigv4_request {
 	const char *method;
-	const char *host; /* as in the Host header: with the port unless it is the
-			     scheme's own */
+	/* as in the Host header: with the port unless it is the scheme's own */
+	const char *host;
 	const char *path; /* raw, begins with "/" */
 	const struct sigv4_pair *query;
 	size_t n_query;
@@ -69,8 +69,8 @@ void sigv4_hex(const uint8_t digest[32], char out[65]);
 /* Overwrites a secret, then g_free()s it. NULL is taken. */
 void sigv4_wipe(char *secret);
 
-/* Appends text percent-encoded as AWS does: all but A-Z a-z 0-9 - . _ ~ and, if kept,
- * "/". */
+/* Appends text percent-encoded as AWS does: all but the unreserved characters
+ * (A-Z a-z 0-9 - . _ ~) and, if kept, "/". */
 void sigv4_append_encoded(GString *out, const char *text, bool keep_slashes);
 
 #endif

@@ -1,5 +1,5 @@
-/* The store: settings checked once, then one of two ways to keep objects, one way to
- * link. */
+/* The store: settings checked once, then one of two ways to keep
+ * objects, one way to link. */
 #include "s3/client.h"
 #include "s3/directory.h"
 #include "s3/error.h"
@@ -68,8 +68,7 @@ static bool check_prefix(const char *prefix, GError **error)
 		return true;
 	return s3_fail(error, S3_ERROR_CONFIG,
 		"s3: prefix \"%s\" must be of A-Z, a-z, 0-9, \".\", \"_\", \"-\" and "
-		"single \"/\" "
-		"within, at most %d long",
+		"single \"/\" within, at most %d long",
 		prefix, PREFIX_MAX_BYTES);
 }
 
@@ -92,8 +91,8 @@ static bool check_settings(struct s3_settings *s, GError **error)
 
 /* ---- the two ways ---- */
 
-/* Credentials of the kinds that need no network are known now, so a mistake is one now.
- */
+/* Credentials of the kinds that need no network are known now, so
+ * a mistake is one now. */
 static bool check_credentials(struct s3_store *store, GError **error)
 {
 	g_autoptr(GError) cause = NULL;

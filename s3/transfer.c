@@ -1,5 +1,5 @@
-/* One PUT: set up, fed, judged. When it runs and whether again is the client's business.
- */
+/* One PUT: set up, fed, judged. When it runs and whether again is
+ * the client's business. */
 #include "s3/transfer.h"
 #include "s3/answer.h"
 #include "s3/name.h"
@@ -337,8 +337,8 @@ static enum s3_verdict judge_answer(struct s3_channel *channel, GError **error)
 	return s3_answer_is_transient(&answer) ? S3_AGAIN_LATER : S3_FAILED;
 }
 
-/* A connection kept too long: the server had closed it when we wrote (RFC 9112, 9.3.1).
- */
+/* A connection kept too long: the server had closed it when we
+ * wrote (RFC 9112, 9.3.1). */
 static bool was_stale(struct s3_channel *channel, CURLcode result)
 {
 	long connects = 0;

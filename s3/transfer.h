@@ -1,6 +1,6 @@
 /*
- * transfer - one object's PUT as libcurl sees it: request, body, answer and what that
- * means.
+ * transfer - one object's PUT as libcurl sees it: request, body,
+ * answer and what that means.
  *
  * Owner: the client, in its loop's thread. A channel is an easy handle with everything
  * set that does not change between requests; it serves one transfer at a time.
@@ -29,8 +29,8 @@ void s3_channel_free(struct s3_channel **channel);
 CURL *s3_channel_easy(struct s3_channel *channel);
 struct s3_transfer *s3_channel_transfer(struct s3_channel *channel);
 
-/* Signs and sets up the handle for one attempt. False with error: no usable credentials.
- */
+/* Signs and sets up the handle for one attempt. False with error:
+ * no usable credentials. */
 bool s3_channel_begin(
 	struct s3_channel *channel, struct s3_transfer *transfer, GError **error);
 

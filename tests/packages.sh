@@ -13,7 +13,7 @@ list() {
 		case $group in
 		# libetpan-dev depends on libcurl4-gnutls-dev, which excludes the OpenSSL flavour
 		build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
-			libglib2.0-dev libssl-dev libgmime-3.0-dev libgumbo-dev \
+			libglib2.0-dev libssl-dev libgmime-3.0-dev \
 			libcurl4-gnutls-dev libuv1-dev libyaml-dev libsqlite3-dev \
 			libjansson-dev libmicrohttpd-dev libcrypt-dev libsystemd-dev \
 			libetpan-dev libcmocka-dev ;;

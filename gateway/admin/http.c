@@ -33,8 +33,8 @@ static int two_digits(const char *text)
 	return (text[0] - '0') * 10 + (text[1] - '0');
 }
 
-/* The one form that may be sent (IMF-fixdate, RFC 9110, section 5.6.7): false for others.
- */
+/* The one form that may be sent (IMF-fixdate, RFC 9110, section
+ * 5.6.7): false for others. */
 static bool read_date(const char *text, int64_t *time_s)
 {
 	if (strlen(text) != 29 || strncmp(text + 3, ", ", 2) || text[7] != ' ' ||
@@ -57,8 +57,8 @@ static bool read_date(const char *text, int64_t *time_s)
 	return true;
 }
 
-/* Whether a list of entity tags has etag, or is "*"; weak ones count where that is asked.
- */
+/* Whether a list of entity tags has etag, or is "*"; weak ones
+ * count where that is asked. */
 static bool has_etag(const char *list, const char *etag, bool weak)
 {
 	list += strspn(list, " \t,");

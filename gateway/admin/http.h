@@ -11,8 +11,8 @@
 /* "Fri, 21 Nov 2025 00:00:00 GMT", whatever the locale; g_free(). */
 char *http_date(int64_t time_s);
 
-/* What is asked for, as one of its validators: the header fields' values, NULL where
- * missing. */
+/* What is asked for, as one of its validators: the header fields'
+ * values, NULL where missing. */
 struct http_conditions {
 	const char *if_match, *if_none_match, *if_modified_since, *if_unmodified_since;
 	const char *range, *if_range;

@@ -1,5 +1,5 @@
-/* Counts what happens and prints it for Prometheus. Knows nothing of HTTP: admin.c serves
- * it. */
+/* Counts what happens and prints it for Prometheus. Knows nothing of
+ * HTTP: admin.c serves it. */
 #include "gateway/admin/metrics.h"
 
 #include <dirent.h>
@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Labels come from the settings or a fixed set; what lies beyond is counted as "other".
- */
+/* Labels come from the settings or a fixed set; what lies beyond
+ * is counted as "other". */
 #define SERIES_MAX  128
 #define VALUES_MAX  4
 #define OTHER_LABEL "other"

@@ -19,19 +19,19 @@ enum metric {
 	METRIC_MESSAGES_RECEIVED_TOTAL, /* {listener} answered 250 after DATA */
 	METRIC_BYTES_RECEIVED_TOTAL,    /* {listener} octets of those messages */
 	METRIC_MESSAGES_FINISHED_TOTAL, /* {state} "sent", "dead" */
-	METRIC_DELIVERY_ATTEMPTS_TOTAL, /* {result} "sent", "deferred", "dead",
-					   "uncertain" */
-	METRIC_DELIVERY_SECONDS_TOTAL,  /* {step} "rewrite", "upload", "links", "relay" */
-	METRIC_ATTACHMENTS_TOTAL,       /* no label: stored */
-	METRIC_ATTACHMENT_BYTES_TOTAL,  /* no label */
-	METRIC_MESSAGES_UNTOUCHED_TOTAL, /* no label: sent whole, because signed or broken
-					  */
-	METRIC_S3_REQUESTS_TOTAL,        /* {result} "ok", "failed" puts */
-	METRIC_RELAY_REPLIES_TOTAL,      /* {class} "2xx", "4xx", "5xx", "none" */
-	METRIC_QUEUE_MESSAGES,           /* {state} gauge */
-	METRIC_QUEUE_OLDEST_SECONDS,     /* gauge: age of the oldest unfinished message */
-	METRIC_CERTIFICATE_EXPIRY_SECONDS, /* gauge: Unix time of the listener
-					      certificate's end */
+	/* {result} "sent", "deferred", "dead", "uncertain" */
+	METRIC_DELIVERY_ATTEMPTS_TOTAL,
+	METRIC_DELIVERY_SECONDS_TOTAL, /* {step} "rewrite", "upload", "links", "relay" */
+	METRIC_ATTACHMENTS_TOTAL,      /* no label: stored */
+	METRIC_ATTACHMENT_BYTES_TOTAL, /* no label */
+	/* no label: sent whole, because signed or broken */
+	METRIC_MESSAGES_UNTOUCHED_TOTAL,
+	METRIC_S3_REQUESTS_TOTAL,    /* {result} "ok", "failed" puts */
+	METRIC_RELAY_REPLIES_TOTAL,  /* {class} "2xx", "4xx", "5xx", "none" */
+	METRIC_QUEUE_MESSAGES,       /* {state} gauge */
+	METRIC_QUEUE_OLDEST_SECONDS, /* gauge: age of the oldest unfinished message */
+	/* gauge: Unix time of the listener certificate's end */
+	METRIC_CERTIFICATE_EXPIRY_SECONDS,
 	METRIC_COUNT,
 };
 

@@ -1,7 +1,7 @@
 /*
- * objects - answers the presigned URLs of a directory store (s3_settings.directory):
- * checks the SigV4 query signature and expiry as S3 does, serves the file with the signed
- * overrides.
+ * objects - answers the presigned URLs of a directory store
+ * (s3_settings.directory): checks the SigV4 query signature and expiry as S3 does,
+ * serves the file with the signed overrides.
  *
  * GET and HEAD as signed; Range (one range; 206, 416), If-None-Match; S3's XML errors
  * (AccessDenied "Request has expired", SignatureDoesNotMatch, NoSuchKey, ...). No path is
@@ -17,9 +17,9 @@
 struct objects;
 
 struct objects_settings {
-	const char *address;   /* HOST:PORT to listen on */
-	const char *directory; /* of the store: DIR/objects/KEY, DIR/metadata..., as s3/
-				  lays out */
+	const char *address; /* HOST:PORT to listen on */
+	/* of the store: DIR/objects/KEY, DIR/metadata..., as s3/ lays out */
+	const char *directory;
 	const char *bucket, *region;
 	const char *access_key_id, *secret_access_key;
 };

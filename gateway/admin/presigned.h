@@ -46,8 +46,8 @@ struct presigned_fault {
 
 struct presigned {
 	struct presigned_fault fault; /* status 0: the signature is good */
-	char *bucket, *key; /* decoded; set once the target could be read; key NULL:
-			       none given */
+	/* decoded; set once the target could be read; key NULL: none given */
+	char *bucket, *key;
 	/* Only with a good signature; ISO-8859-1 without control characters, or NULL. */
 	char *overrides[PRESIGNED_OVERRIDES];
 	int64_t expires_at_s; /* where the query says so, else 0 */

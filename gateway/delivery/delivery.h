@@ -2,8 +2,8 @@
  * delivery - takes messages from the queue and brings each to its next state: named steps
  * (rewrite, upload, links, relay), a bounded number of messages at a time.
  *
- * Threads: the engine's calls belong to one thread (the main one); its workers are its
- * own.
+ * Threads: the engine's calls belong to one thread (the main one);
+ * its workers are its own.
  */
 #ifndef GATEWAY_DELIVERY_DELIVERY_H
 #define GATEWAY_DELIVERY_DELIVERY_H

@@ -1,6 +1,6 @@
-/* The steps of one delivery attempt and the judgement of its outcome. What a step does
- * lies in rewriter, stowing, preflight, s3/ and relay/; when to try again lies in queue/.
- */
+/* The steps of one delivery attempt and the judgement of its outcome. What a
+ * step does lies in rewriter, stowing, preflight, s3/ and relay/; when to
+ * try again lies in queue/. */
 #include "gateway/delivery/job.h"
 
 #include "gateway/delivery/outcome.h"
@@ -75,18 +75,8 @@ static bool rewrite(struct job *job, GError **error)
 	return true;
 }
 
-static void hex_text(char text[65], const uint8_t bytes[32])
-{
-	static const char digits[] = "0123456789abcdef";
-	for (size_t i = 0; i < 32; i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	text[64] = '\0';
-}
-
-/* Whether an earlier attempt stored just these objects: recorded in the queue when it
- * did. */
+/* Whether an earlier attempt stored just these objects: recorded in
+ * the queue when it did. */
 static bool stored_before(const struct job *job)
 {
 	const GPtrArray *stored = job->message->attachments;
@@ -97,7 +87,7 @@ static bool stored_before(const struct job *job)
 	for (guint i = 0; i < stored->len; i++) {
 		const struct queue_attachment *old = g_ptr_array_index(stored, i);
 		char sha256[65];
-		hex_text(sha256, attachments[i].sha256);
+		stowing_sha256_text(attachments[i].sha256, sha256);
 		if (strcmp(old->sha256, sha256) ||
 			strcmp(old->key, stowing_key(job->stowing, i)))
 			return false;
@@ -114,7 +104,7 @@ static void record_attachment(
 	record->file_name = g_strdup(attachment->file_name);
 	record->media_type = g_strdup(attachment->media_type);
 	record->size = attachment->size;
-	hex_text(record->sha256, attachment->sha256);
+	stowing_sha256_text(attachment->sha256, record->sha256);
 	log_info("attachment.stored", LOG_TEXT("id", job->message->id),
 		LOG_TEXT("key", key), LOG_TEXT("file_name", attachment->file_name),
 		LOG_TEXT("media_type", attachment->media_type),
@@ -231,9 +221,9 @@ static bool before_final_dot(void *context, GError **error)
 	return queue_mark_relaying(job->queue, job->message, error);
 }
 
-/* Two addresses of one message may lead to one: it is named to the relay once. The
- * distinct forward-paths of the open recipients, borrowed; of_recipient gets each one's
- * index. */
+/* Two addresses of one message may lead to one: it is named to the relay
+ * once. The distinct forward-paths of the open recipients, borrowed;
+ * of_recipient gets each one's index. */
 static GPtrArray *open_forward_paths(
 	const GPtrArray *recipients, GHashTable *of_recipient)
 {

@@ -1,6 +1,6 @@
 /*
- * job - one message's way out, once: the steps, and what their outcome means for the
- * queue.
+ * job - one message's way out, once: the steps, and what their
+ * outcome means for the queue.
  *
  * Thread: one worker from start to end; blocks.
  */

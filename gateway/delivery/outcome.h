@@ -17,8 +17,8 @@ bool outcome_is_open(const struct queue_recipient *recipient);
 void outcome_take_verdict(
 	struct queue_recipient *recipient, const struct relay_recipient *result);
 
-/* Sets state and reason after a step failed: DEAD for GATEWAY_ERROR_REJECT, DEFERRED
- * else. */
+/* Sets state and reason after a step failed: DEAD for
+ * GATEWAY_ERROR_REJECT, DEFERRED else. */
 void outcome_of_failure(
 	struct queue_message *message, const char *step, const GError *error);
 

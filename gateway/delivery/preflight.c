@@ -160,8 +160,8 @@ static bool header_goes_on(const char *text, size_t bytes, size_t at)
 		       fields_is(text, &next, "Received"));
 }
 
-/* mbox's separator line ("From alice Thu ..."), which some spools and devices send along.
- */
+/* mbox's separator line ("From alice Thu ..."), which some spools
+ * and devices send along. */
 static bool is_postmark(const char *text, size_t bytes, const struct fields_span *line)
 {
 	return ((bytes >= 5 && !memcmp(text, "From ", 5)) ||
@@ -459,8 +459,7 @@ static bool check_settings(const struct preflight *preflight, GError **error)
 	if (preflight->configuration_set && !is_set_name(preflight->configuration_set)) {
 		g_set_error_literal(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
 			"the SES configuration set is not a name of 1 to 64 letters, "
-			"digits, "
-			"hyphens and underscores");
+			"digits, hyphens and underscores");
 		return false;
 	}
 	if (preflight->sender->from && !text_is_address(preflight->sender->from)) {

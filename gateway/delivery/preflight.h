@@ -1,11 +1,11 @@
 /*
  * preflight - the top header block made fit for SES, as edits of a splice.
  *
- * SES refuses a message with doubled singleton headers, an unverified From, or none at
- * all; and a client could steer it by X-SES-* headers of its own. Pure: reads the block,
- * edits the splice; the header fields that it does not name stay byte-identical and in
- * order. Never edits Content-*, MIME-Version or Lines where they stand once (those are
- * mime/'s).
+ * SES refuses a message with doubled singleton headers, an unverified From, or none
+ * at all; and a client could steer it by X-SES-* headers of its own. Pure: reads the
+ * block, edits the splice; the header fields that it does not name stay
+ * byte-identical and in order. Never edits Content-*, MIME-Version or Lines where
+ * they stand once (those are mime/'s).
  */
 #ifndef GATEWAY_DELIVERY_PREFLIGHT_H
 #define GATEWAY_DELIVERY_PREFLIGHT_H

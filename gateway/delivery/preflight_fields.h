@@ -1,6 +1,6 @@
 /*
- * preflight_fields - where the fields of a header block begin and end. Pure: offsets
- * only.
+ * preflight_fields - where the fields of a header block begin and
+ * end. Pure: offsets only.
  *
  * Tolerant: lines end at CR LF or LF alone, white space may stand before the colon, any
  * octet may stand in a value. Nothing is allocated, so no input costs memory.

@@ -16,8 +16,8 @@
  */
 bool sender_is_verified(const struct conf_sender *sender, const char *address);
 
-/* Whether raw (value of From or Sender) has at least one address and only verified ones.
- */
+/* Whether raw (value of From or Sender) has at least one address
+ * and only verified ones. */
 bool sender_value_is_verified(
 	const struct conf_sender *sender, const char *raw, size_t raw_bytes);
 

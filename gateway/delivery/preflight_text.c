@@ -9,8 +9,8 @@
 #define ADDRESS_BYTES 320
 #define DOMAIN_BYTES  255
 
-/* Marks that embed or override the writing direction, and line and paragraph separators.
- */
+/* Marks that embed or override the writing direction, and line and
+ * paragraph separators. */
 static bool is_treacherous(gunichar c)
 {
 	return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||
@@ -74,8 +74,8 @@ static char *encode_words(const char *text)
 	return g_string_free(words, FALSE);
 }
 
-/* Anything that a reader would decode is encoded once more, so that it reads as it was.
- */
+/* Anything that a reader would decode is encoded once more, so
+ * that it reads as it was. */
 static bool needs_words(const char *text)
 {
 	return !is_ascii(text) || strstr(text, "=?");

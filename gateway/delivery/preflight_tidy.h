@@ -1,6 +1,6 @@
 /*
- * preflight_tidy - lines of a header made such that every reader sees the same lines.
- * Pure.
+ * preflight_tidy - lines of a header made such that every reader
+ * sees the same lines. Pure.
  */
 #ifndef GATEWAY_DELIVERY_PREFLIGHT_TIDY_H
 #define GATEWAY_DELIVERY_PREFLIGHT_TIDY_H

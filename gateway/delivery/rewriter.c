@@ -15,9 +15,9 @@
 struct rewriter {
 	struct mime_message *message;
 	const char *directory; /* only during rewriter_new() */
-	uint64_t size;
-	GArray *fds;       /* of int, one per attachment, or empty */
-	GPtrArray *octets; /* of GByteArray, one per attachment, or empty */
+	GArray *fds;           /* of int, one per attachment, or empty */
+	GByteArray *octets; /* one attachment after the other; NULL: they are in files */
+	GArray *starts;     /* of guint into octets, one per attachment, or empty */
 };
 
 static int open_output(void *context, size_t index, GError **error)
@@ -42,12 +42,11 @@ static void discard_file(void *context, size_t index)
 	g_array_set_size(rewriter->fds, (guint)index);
 }
 
-/* What is decoded is never longer than what was encoded: no array has to grow. */
-static void add_arrays(struct rewriter *rewriter, size_t n)
+/* An empty attachment is never written to: its start is that of the next. */
+static void begin_attachments(struct rewriter *rewriter, size_t n)
 {
-	while (rewriter->octets->len < n)
-		g_ptr_array_add(rewriter->octets,
-			g_byte_array_sized_new((guint)rewriter->size));
+	while (rewriter->starts->len < n)
+		g_array_append_val(rewriter->starts, rewriter->octets->len);
 }
 
 static bool write_memory(
@@ -55,39 +54,44 @@ static bool write_memory(
 {
 	struct rewriter *rewriter = context;
 	(void)error;
-	add_arrays(rewriter, index + 1);
-	g_byte_array_append(g_ptr_array_index(rewriter->octets, (guint)index),
-		(const guint8 *)octets, (guint)n);
+	begin_attachments(rewriter, index + 1);
+	g_byte_array_append(rewriter->octets, (const guint8 *)octets, (guint)n);
 	return true;
 }
 
 static void discard_memory(void *context, size_t index)
 {
 	struct rewriter *rewriter = context;
-	if (rewriter->octets->len > index) /* an empty one was never begun */
-		g_ptr_array_set_size(rewriter->octets, (gint)index);
+	begin_attachments(rewriter, index + 1);
+	g_byte_array_set_size(
+		rewriter->octets, g_array_index(rewriter->starts, guint, index));
+	g_array_set_size(rewriter->starts, (guint)index);
 }
 
-static bool extract(struct rewriter *rewriter, GError **error)
+static bool extract_to_memory(struct rewriter *rewriter, uint64_t size, GError **error)
 {
-	bool in_memory = rewriter->size <= MEMORY_BYTES;
 	const struct mime_output output = {
-		.open_output = open_output,
-		.discard_output = in_memory ? discard_memory : discard_file,
-		.write_output = in_memory ? write_memory : NULL,
+		.discard_output = discard_memory,
+		.write_output = write_memory,
 		.context = rewriter,
 	};
+	const struct mime_attachment *attachments;
+	/* What is decoded is no longer than what was encoded: it has not to grow. */
+	rewriter->octets = g_byte_array_sized_new((guint)size + 1);
 	if (!mime_message_extract(rewriter->message, &output, error))
 		return false;
-	const struct mime_attachment *attachments;
-	if (in_memory)
-		add_arrays(rewriter, rewriter_attachments(rewriter, &attachments));
+	begin_attachments(rewriter, rewriter_attachments(rewriter, &attachments));
 	return true;
 }
 
-static void free_array(void *octets)
+static bool extract_to_files(struct rewriter *rewriter, GError **error)
 {
-	g_byte_array_unref(octets);
+	const struct mime_output output = {
+		.open_output = open_output,
+		.discard_output = discard_file,
+		.context = rewriter,
+	};
+	return mime_message_extract(rewriter->message, &output, error);
 }
 
 struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings *settings,
@@ -95,11 +99,12 @@ struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings 
 {
 	struct rewriter *rewriter = g_new0(struct rewriter, 1);
 	rewriter->directory = directory;
-	rewriter->size = size;
 	rewriter->fds = g_array_new(false, false, sizeof(int));
-	rewriter->octets = g_ptr_array_new_with_free_func(free_array);
+	rewriter->starts = g_array_new(false, false, sizeof(guint));
 	rewriter->message = mime_message_new(fd, size, settings, error);
-	if (!rewriter->message || !extract(rewriter, error))
+	if (!rewriter->message ||
+		!(size <= MEMORY_BYTES ? extract_to_memory(rewriter, size, error)
+				       : extract_to_files(rewriter, error)))
 		rewriter_free(&rewriter);
 	return rewriter;
 }
@@ -117,10 +122,10 @@ size_t rewriter_attachments(
 
 const char *rewriter_octets(const struct rewriter *rewriter, size_t index)
 {
-	if (index >= rewriter->octets->len)
+	if (!rewriter->octets)
 		return NULL;
-	const GByteArray *octets = g_ptr_array_index(rewriter->octets, (guint)index);
-	return (const char *)octets->data;
+	return (const char *)rewriter->octets->data +
+	       g_array_index(rewriter->starts, guint, index);
 }
 
 int rewriter_fd(const struct rewriter *rewriter, size_t index)
@@ -143,7 +148,8 @@ void rewriter_free(struct rewriter **rewriter)
 	for (guint i = 0; i < (*rewriter)->fds->len; i++)
 		close(rewriter_fd(*rewriter, i));
 	g_array_unref((*rewriter)->fds);
-	g_ptr_array_unref((*rewriter)->octets);
+	g_array_unref((*rewriter)->starts);
+	g_clear_pointer(&(*rewriter)->octets, g_byte_array_unref);
 	mime_message_free(&(*rewriter)->message);
 	g_clear_pointer(rewriter, g_free);
 }

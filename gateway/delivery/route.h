@@ -1,9 +1,9 @@
 /*
- * route - what a delivery needs of the settings: the snapshot, the object store, the
- * relay.
+ * route - what a delivery needs of the settings: the snapshot, the
+ * object store, the relay.
  *
- * A reload makes a new one; deliveries under way keep theirs. Reference-counted; threads:
- * any.
+ * A reload makes a new one; deliveries under way keep theirs.
+ * Reference-counted; threads: any.
  */
 #ifndef GATEWAY_DELIVERY_ROUTE_H
 #define GATEWAY_DELIVERY_ROUTE_H

@@ -1,5 +1,5 @@
-/* Names objects, presigns their links, hands both to the rewriting. Moves no content
- * itself. */
+/* Names objects, presigns their links, hands both to the rewriting.
+ * Moves no content itself. */
 #include "gateway/delivery/stowing.h"
 
 #include <string.h>
@@ -132,6 +132,16 @@ bool stowing_link(struct stowing *stowing, struct rewriter *rewriter,
 		rewriter_link(rewriter, links, stowing->n_attachments, splice, &cannot);
 	*reason = cannot ? g_strdup(cannot->message) : NULL;
 	return true;
+}
+
+void stowing_sha256_text(const uint8_t sha256[32], char text[65])
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < 32; i++) {
+		text[2 * i] = digits[sha256[i] >> 4];
+		text[2 * i + 1] = digits[sha256[i] & 15];
+	}
+	text[64] = '\0';
 }
 
 void stowing_free(struct stowing **stowing)

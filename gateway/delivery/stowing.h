@@ -17,8 +17,8 @@
 
 struct stowing;
 
-/* The attachments of rewriter (borrowed, must outlive it), named for message id and seed.
- */
+/* The attachments of rewriter (borrowed, must outlive it), named
+ * for message id and seed. */
 struct stowing *stowing_new(const struct conf *conf, const struct rewriter *rewriter,
 	const char *id, const uint8_t seed[16], int64_t received_s);
 
@@ -39,6 +39,9 @@ const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objec
 bool stowing_link(struct stowing *stowing, struct rewriter *rewriter,
 	struct s3_store *store, int64_t now_s, struct splice *splice, bool *carried,
 	char **reason, GError **error);
+
+/* In lower-case hexadecimal, as it is logged and recorded. */
+void stowing_sha256_text(const uint8_t sha256[32], char text[65]);
 
 void stowing_free(struct stowing **stowing);
 

@@ -1,5 +1,5 @@
-/* Who may send what to whom. Asks the settings and decides; counts nothing, remembers
- * nothing. */
+/* Who may send what to whom. Asks the settings and decides; counts
+ * nothing, remembers nothing. */
 #include "gateway/policy/policy.h"
 
 #include <string.h>

@@ -24,11 +24,11 @@ bool policy_client(const struct conf_listener *listener, const struct sockaddr *
  * alone is taken as postmaster@hostname) may pass, and where it goes: *forward_path,
  * g_free(), only with POLICY_ACCEPT. user is NULL without AUTH.
  *
- * With a map, the listener takes what the map has and nothing else. Without one, anything
- * for authenticated users and, where auth is not required, for clients of the listener's
- * networks. An address that any listener's map receives for is then led through that map
- * as well, until it leaves; what would not leave is a loop. Domains in relay.delivers may
- * stay.
+ * With a map, the listener takes what the map has and nothing else. Without one,
+ * anything for authenticated users and, where auth is not required, for clients of
+ * the listener's networks. An address that any listener's map receives for is then
+ * led through that map as well, until it leaves; what would not leave is a loop.
+ * Domains in relay.delivers may stay.
  */
 enum policy_verdict policy_recipient(const struct conf *conf,
 	const struct conf_listener *listener, const struct sockaddr *client,

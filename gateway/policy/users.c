@@ -10,8 +10,8 @@
 struct users {
 	int references;
 	GHashTable *hashes; /* name to hash */
-	const char *decoy;  /* what an unknown name is checked against; NULL: nobody is
-			       known */
+	/* what an unknown name is checked against; NULL: nobody is known */
+	const char *decoy;
 };
 
 static void wipe(void *hash)

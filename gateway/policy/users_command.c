@@ -53,8 +53,8 @@ static bool read_line(FILE *from, char line[USERS_PASSWORD_MAX + 2])
 	return n <= USERS_PASSWORD_MAX;
 }
 
-/* Without echo, and with Control-C as the end of the line, so that the terminal is set
- * back. */
+/* Without echo, and with Control-C as the end of the line, so that the
+ * terminal is set back. */
 static bool ask(FILE *terminal, const char *prompt, char line[USERS_PASSWORD_MAX + 2])
 {
 	struct termios before, quiet;

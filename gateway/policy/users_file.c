@@ -1,6 +1,7 @@
 /* Lines of a users file and the hashes in them, through libxcrypt. Writes no file. */
 #include "gateway/policy/users_file.h"
 
+#include "conf/files.h"
 #include "gateway/error.h"
 #include <crypt.h>
 #include <errno.h>
@@ -87,8 +88,7 @@ static const char *hash_problem(const char *hash)
 	const struct method *method = find_method(hash);
 	if (!method)
 		return "the hash is of no method accepted here: yescrypt, bcrypt, "
-		       "scrypt, "
-		       "SHA-512 or SHA-256 (stowage user add makes one)";
+		       "scrypt, SHA-512 or SHA-256 (stowage user add makes one)";
 	const char *last = strrchr(hash, '$') + 1;
 	if (strlen(hash) >= CRYPT_OUTPUT_SIZE ||
 		(size_t)(last - hash) <= strlen(method->prefix) ||
@@ -98,8 +98,7 @@ static const char *hash_problem(const char *hash)
 		return "the hash is damaged: set the password anew with stowage user add";
 	if (!is_affordable(method, hash))
 		return "the hash costs too much time or memory to check: set the "
-		       "password anew "
-		       "with stowage user add";
+		       "password anew with stowage user add";
 	return NULL;
 }
 
@@ -125,23 +124,6 @@ const char *users_name_problem(const char *name)
 	return NULL;
 }
 
-/* Up to max bytes; -1 with errno. */
-static ssize_t read_all(int fd, char *text, size_t max)
-{
-	size_t done = 0;
-	while (done < max) {
-		ssize_t n = read(fd, text + done, max - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
 char *users_file_read(const char *path, size_t *text_bytes, GError **error)
 {
 	struct stat st = { 0 };
@@ -157,7 +139,7 @@ char *users_file_read(const char *path, size_t *text_bytes, GError **error)
 		problem = "larger than 16 MiB: not a users file";
 	if (!problem) {
 		text = g_malloc((size_t)st.st_size + 1);
-		ssize_t n = read_all(fd, text, (size_t)st.st_size);
+		ssize_t n = conf_file_read(fd, text, (size_t)st.st_size);
 		if (n < 0) {
 			problem = g_strerror(errno);
 			g_clear_pointer(&text, g_free);

@@ -2,7 +2,7 @@
  * users_file - a users file: NAME:HASH lines, "#" comments, blank lines. Pure but for
  * users_file_read().
  *
- * Internal to gateway/policy/.
+ * For gateway/policy/, and for who writes such a file. Threads: any.
  */
 #ifndef GATEWAY_POLICY_USERS_FILE_H
 #define GATEWAY_POLICY_USERS_FILE_H
@@ -23,8 +23,8 @@ struct users_entry {
  * GATEWAY_ERROR_MEND: not readable, not a regular file, over USERS_FILE_BYTES_MAX. */
 char *users_file_read(const char *path, size_t *text_bytes, GError **error);
 
-/* A line of the file. Strings are valid during the call; name and hash NULL: no user on
- * it. */
+/* A line of the file. Strings are valid during the call; name and
+ * hash NULL: no user on it. */
 typedef bool (*users_line)(
 	void *context, const char *line, const struct users_entry *entry, GError **error);
 

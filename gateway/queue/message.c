@@ -1,5 +1,5 @@
-/* IDs, states and the message struct of queue.h: memory only. Knows neither disk nor
- * thread. */
+/* IDs, states and the message struct of queue.h: memory only. Knows
+ * neither disk nor thread. */
 #include "gateway/queue/queue.h"
 
 #include <openssl/rand.h>

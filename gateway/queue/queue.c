@@ -120,10 +120,13 @@ static bool open_files(struct queue *queue, GError **error)
 			g_build_filename(queue->directory, "queue.db", NULL);
 		queue->store = store_open_owner(path, error);
 	}
-	if (queue->store)
-		fsync(directory_fd);
+	bool ok = queue->store != NULL;
+	if (ok && fsync(directory_fd) < 0) {
+		mend(error, queue->directory, "cannot be synced to the disk");
+		ok = false;
+	}
 	close(directory_fd);
-	return queue->store != NULL;
+	return ok;
 }
 
 static bool open_queue(struct queue *queue, GError **error)
@@ -135,11 +138,9 @@ static bool open_queue(struct queue *queue, GError **error)
 	       store_version(queue->store, &queue->version, error);
 }
 
-struct queue *queue_new(
-	const struct conf_queue *settings, struct metrics *metrics, GError **error)
+struct queue *queue_new(const struct conf_queue *settings, GError **error)
 {
 	struct queue *queue = g_new0(struct queue, 1);
-	(void)metrics; /* the gauges are set by who asks queue_statistics() */
 	queue->settings = *settings;
 	queue->directory = g_strdup(settings->directory);
 	queue->settings.directory = queue->directory;

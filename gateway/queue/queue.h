@@ -12,14 +12,13 @@
 #define GATEWAY_QUEUE_QUEUE_H
 
 #include "conf/conf.h"
-#include "gateway/admin/metrics.h"
 #include "gateway/queue/spool.h"
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A ULID in lower case: 48 bits of Unix time in ms, 80 random bits, Crockford's base32.
- */
+/* A ULID in lower case: 48 bits of Unix time in ms, 80 random
+ * bits, Crockford's base32. */
 #define MESSAGE_ID_BYTES 27 /* with the NUL */
 void message_id_new(char id[MESSAGE_ID_BYTES]);
 /* Whether text has the form of an ID (what may become a file name). */
@@ -27,15 +26,15 @@ bool message_id_is_valid(const char *text);
 
 /* Stored as words; the order of the enum is not stored. */
 enum queue_state {
-	QUEUE_RECEIVED,  /* accepted, not tried yet */
-	QUEUE_DEFERRED,  /* tried, to be tried again at next_attempt_ms */
-	QUEUE_RELAYING,  /* journalled before the final dot went to the relay */
-	QUEUE_UNCERTAIN, /* final dot sent, no reply seen: may be relayed twice when
-			    retried */
-	QUEUE_HELD,      /* waits for a person (reserved) */
-	QUEUE_SENT,      /* the relay took it for every recipient */
-	QUEUE_BOUNCED,   /* a bounce was sent (reserved) */
-	QUEUE_DEAD,      /* will not be tried by itself any more; kept, visible */
+	QUEUE_RECEIVED, /* accepted, not tried yet */
+	QUEUE_DEFERRED, /* tried, to be tried again at next_attempt_ms */
+	QUEUE_RELAYING, /* journalled before the final dot went to the relay */
+	/* final dot sent, no reply seen: may be relayed twice when retried */
+	QUEUE_UNCERTAIN,
+	QUEUE_HELD,    /* waits for a person (reserved) */
+	QUEUE_SENT,    /* the relay took it for every recipient */
+	QUEUE_BOUNCED, /* a bounce was sent (reserved) */
+	QUEUE_DEAD,    /* will not be tried by itself any more; kept, visible */
 	QUEUE_STATES,
 };
 const char *queue_state_name(enum queue_state state);
@@ -82,8 +81,8 @@ struct queue_message {
 	GPtrArray *attachments; /* of struct queue_attachment; empty until uploaded */
 };
 
-/* A message with random id and seed, received now, and empty arrays that own their
- * elements. */
+/* A message with random id and seed, received now, and empty arrays
+ * that own their elements. */
 struct queue_message *queue_message_new(void);
 void queue_message_free(struct queue_message *message); /* NULL is taken */
 struct queue_recipient *queue_message_add_recipient(
@@ -98,8 +97,7 @@ struct queue;
  * crash into UNCERTAIN, due for retry. GATEWAY_ERROR_MEND: another gateway runs on it,
  * not readable, not writable, corrupt, of a newer version. settings is copied.
  */
-struct queue *queue_new(
-	const struct conf_queue *settings, struct metrics *metrics, GError **error);
+struct queue *queue_new(const struct conf_queue *settings, GError **error);
 
 /* The directory for spool_new(). */
 const char *queue_spool_directory(const struct queue *queue);
@@ -112,17 +110,17 @@ const char *queue_spool_directory(const struct queue *queue);
 bool queue_has_room(struct queue *queue, uint64_t size, GError **error);
 
 /*
- * Makes message durable: spool file, directory, row. Takes both. done is called once, on
- * the writer thread: error NULL means 250 may be said, and the message is due for
- * delivery.
+ * Makes message durable: spool file, directory, row. Takes both. done is
+ * called once, on the writer thread: error NULL means 250 may be said, and the
+ * message is due for delivery.
  */
 typedef void (*queue_submitted)(void *context, const char *id, const GError *error);
 void queue_submit(struct queue *queue, struct queue_message *message, struct spool *spool,
 	queue_submitted done, void *context);
 
-/* The next message that is due, now in flight: the caller owns it until queue_finish().
- * Blocks. NULL after queue_stop(). Messages are never held in memory beyond a small
- * read-ahead. */
+/* The next message that is due, now in flight: the caller owns it until
+ * queue_finish(). Blocks. NULL after queue_stop(). Messages are never held in memory
+ * beyond a small read-ahead. */
 struct queue_message *queue_take(struct queue *queue);
 
 /* A read-only descriptor of the message's spool file, -1 with error. close() it. */
@@ -143,8 +141,8 @@ bool queue_mark_relaying(
  */
 void queue_finish(struct queue *queue, struct queue_message *message);
 
-/* Counts by state and the oldest unfinished message's received_ms (0: none), for metrics.
- */
+/* Counts by state and the oldest unfinished message's received_ms
+ * (0: none), for metrics. */
 void queue_statistics(
 	struct queue *queue, size_t counts[QUEUE_STATES], int64_t *oldest_ms);
 

@@ -106,8 +106,7 @@ static int open_store(struct command *command, bool read_only)
 		if (errno == ENOENT || errno == ENOTDIR) {
 			fprintf(stderr,
 				"stowage queue: no queue in %s: the gateway has not run "
-				"yet, or "
-				"queue.directory names another place\n",
+				"yet, or queue.directory names another place\n",
 				command->directory);
 			return EX_NOINPUT;
 		}

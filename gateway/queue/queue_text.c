@@ -1,5 +1,5 @@
-/* Formats messages of the queue: a JSON object, lines, a row of a table. Prints nothing.
- */
+/* Formats messages of the queue: a JSON object, lines, a row of a
+ * table. Prints nothing. */
 #include "gateway/queue/queue_text.h"
 
 #include "gateway/queue/store.h"

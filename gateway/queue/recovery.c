@@ -119,8 +119,8 @@ static int compare_ids(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* Deletes those files that belong to no message; *kept counts those of unfinished ones.
- */
+/* Deletes those files that belong to no message; *kept counts
+ * those of unfinished ones. */
 static bool judge_files(
 	struct store *store, struct message_ids *list, int64_t *kept, GError **error)
 {
@@ -187,8 +187,8 @@ bool recovery_run(struct store *store, int spool_fd, GError **error)
 		  store_totals(store, &totals, error);
 	for (unsigned i = 0; ok && i < QUEUE_SENT; i++)
 		unfinished += totals.messages[i];
-	/* As many files as unfinished messages: none is missing, no need to look for
-	 * each. */
+	/* As many files as unfinished messages: none is missing, no
+	 * need to look for each. */
 	if (ok && kept != unfinished)
 		ok = kill_fileless(store, &list, error);
 	g_free(list.ids);

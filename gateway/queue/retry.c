@@ -1,9 +1,9 @@
-/* The growing wait between attempts. Pure but for its jitter; knows nothing of the queue.
- */
+/* The growing wait between attempts. Pure but for its jitter; knows
+ * nothing of the queue. */
 #include "gateway/queue/queue.h"
 
-/* Written for a first wait of five seconds; another first wait scales it. Beyond:
- * doubled. */
+/* Written for a first wait of five seconds; another first wait
+ * scales it. Beyond: doubled. */
 static const int64_t waits_s[] = { 5, 10, 30, 5 * 60, 20 * 60, 40 * 60, 60 * 60 };
 
 int64_t queue_retry_delay_ms(const struct conf_queue *settings, unsigned attempts)

@@ -107,9 +107,9 @@ bool spool_flush(struct spool *spool, GError **error)
 	size_t flushed = spool->used;
 	if (!write_buffer(spool, error))
 		return false;
-	/* The disk begins now, so that the sync at the end does not wait for the whole
-	 * message, and several commits share one transaction of the file system. Only a
-	 * hint. */
+	/* The disk begins now, so that the sync at the end does not wait for
+	 * the whole message, and several commits share one transaction of the
+	 * file system. Only a hint. */
 	if (flushed > 0)
 		(void)sync_file_range(spool->fd, (off_t)(spool->bytes - flushed),
 			(off_t)flushed, SYNC_FILE_RANGE_WRITE);

@@ -3,7 +3,8 @@
  *
  * Owner:   the session until queue_submit(), then the queue; never both.
  * Memory:  one buffer of SPOOL_BUFFER_BYTES; a small message reaches the disk only at
- * commit. Blocks:  spool_flush() and spool_commit(): call them off the front loop.
+ *          commit.
+ * Blocks:  spool_flush() and spool_commit(): call them off the front loop.
  * Errors:  GATEWAY_ERROR_RETRY only (disk full, I/O): nothing the sender did wrong.
  */
 #ifndef GATEWAY_QUEUE_SPOOL_H
@@ -22,8 +23,8 @@ struct spool;
 /* A spool for message id, a file of that name in directory, made when first flushed. */
 struct spool *spool_new(const char *directory, const char *id);
 
-/* Takes up to SPOOL_BUFFER_BYTES minus what is buffered; the number taken. Never blocks.
- */
+/* Takes up to SPOOL_BUFFER_BYTES minus what is buffered; the number
+ * taken. Never blocks. */
 size_t spool_append(struct spool *spool, const char *data, size_t data_bytes);
 
 /* Octets taken in all. */

@@ -6,8 +6,8 @@
 
 #define MESSAGE_COLUMNS                                                                  \
 	"id, state, finished_ms, next_attempt_ms, received_ms, attempts, size, "         \
-	"body_8bit, "                                                                    \
-	"uncertain, seed, listener, client, helo, user, reverse_path, reason, relay_id"
+	"body_8bit, uncertain, "                                                         \
+	"seed, listener, client, helo, user, reverse_path, reason, relay_id"
 
 static const char *const sql[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
@@ -18,8 +18,8 @@ static const char *const sql[STATEMENTS] = {
 		"(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
 		"?16, ?17)",
 	[INSERT_RECIPIENT] =
-		"INSERT INTO recipients (message, number, state, reply_code, "
-		"original, forward_path, reply) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		"INSERT INTO recipients (message, number, state, reply_code, reply, "
+		"original, forward_path) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[PUT_ATTACHMENT] =
 		"INSERT OR REPLACE INTO attachments (message, number, key, file_name, "
 		"media_type, size, sha256, expires_at_s) "
@@ -120,6 +120,17 @@ static const char *column_text(sqlite3_stmt *statement, int i)
 	return (const char *)sqlite3_column_text(statement, i);
 }
 
+/* A statement whose only parameter is a message's id. */
+static bool run_for(
+	struct store *store, enum statement which, const char *id, GError **error)
+{
+	sqlite3_stmt *statement = prepared(store, which, error);
+	if (!statement)
+		return false;
+	bind_text(statement, 1, id);
+	return run(store, statement, error);
+}
+
 /* A state that a later version may have written is none of ours to try. */
 static enum queue_state column_state(sqlite3_stmt *statement, int i)
 {
@@ -145,10 +156,11 @@ void store_rollback(struct store *store)
 		run_plain(store, ROLLBACK, NULL);
 }
 
-static bool insert_recipients(
-	struct store *store, const struct queue_message *message, GError **error)
+/* INSERT_RECIPIENT or FINISH_RECIPIENT for each recipient. */
+static bool write_recipients(struct store *store, enum statement which,
+	const struct queue_message *message, GError **error)
 {
-	sqlite3_stmt *statement = prepared(store, INSERT_RECIPIENT, error);
+	sqlite3_stmt *statement = prepared(store, which, error);
 	if (!statement)
 		return false;
 	bind_text(statement, 1, message->id);
@@ -157,9 +169,11 @@ static bool insert_recipients(
 		sqlite3_bind_int64(statement, 2, i);
 		bind_text(statement, 3, queue_state_name(r->state));
 		sqlite3_bind_int(statement, 4, r->reply_code);
-		bind_text(statement, 5, r->original);
-		bind_text(statement, 6, r->forward_path);
-		bind_text(statement, 7, r->reply);
+		bind_text(statement, 5, r->reply);
+		if (which == INSERT_RECIPIENT) {
+			bind_text(statement, 6, r->original);
+			bind_text(statement, 7, r->forward_path);
+		}
 		if (!run(store, statement, error))
 			return false;
 	}
@@ -190,7 +204,8 @@ bool store_insert(
 	bind_text(statement, 15, message->reverse_path ? message->reverse_path : "");
 	bind_text(statement, 16, message->reason);
 	bind_text(statement, 17, message->relay_id);
-	return run(store, statement, error) && insert_recipients(store, message, error);
+	return run(store, statement, error) &&
+	       write_recipients(store, INSERT_RECIPIENT, message, error);
 }
 
 bool store_put_attachments(
@@ -217,30 +232,7 @@ bool store_put_attachments(
 
 bool store_set_relaying(struct store *store, const char *id, GError **error)
 {
-	sqlite3_stmt *statement = prepared(store, SET_RELAYING, error);
-	if (!statement)
-		return false;
-	bind_text(statement, 1, id);
-	return run(store, statement, error);
-}
-
-static bool finish_recipients(
-	struct store *store, const struct queue_message *message, GError **error)
-{
-	sqlite3_stmt *statement = prepared(store, FINISH_RECIPIENT, error);
-	if (!statement)
-		return false;
-	bind_text(statement, 1, message->id);
-	for (guint i = 0; i < message->recipients->len; i++) {
-		const struct queue_recipient *r = message->recipients->pdata[i];
-		sqlite3_bind_int64(statement, 2, i);
-		bind_text(statement, 3, queue_state_name(r->state));
-		sqlite3_bind_int(statement, 4, r->reply_code);
-		bind_text(statement, 5, r->reply);
-		if (!run(store, statement, error))
-			return false;
-	}
-	return true;
+	return run_for(store, SET_RELAYING, id, error);
 }
 
 bool store_finish(
@@ -257,7 +249,8 @@ bool store_finish(
 	sqlite3_bind_int(statement, 6, message->uncertain);
 	bind_text(statement, 7, message->reason);
 	bind_text(statement, 8, message->relay_id);
-	return run(store, statement, error) && finish_recipients(store, message, error);
+	return run(store, statement, error) &&
+	       write_recipients(store, FINISH_RECIPIENT, message, error);
 }
 
 bool store_set_state(struct store *store, const char *id, enum queue_state state,
@@ -271,17 +264,6 @@ bool store_set_state(struct store *store, const char *id, enum queue_state state
 	sqlite3_bind_int64(statement, 3, finished_ms);
 	sqlite3_bind_int64(statement, 4, next_attempt_ms);
 	bind_text(statement, 5, reason);
-	return run(store, statement, error);
-}
-
-/* A statement whose only parameter is a message's id. */
-static bool run_for(
-	struct store *store, enum statement which, const char *id, GError **error)
-{
-	sqlite3_stmt *statement = prepared(store, which, error);
-	if (!statement)
-		return false;
-	bind_text(statement, 1, id);
 	return run(store, statement, error);
 }
 

@@ -4,8 +4,9 @@
  * Internal to gateway/queue/. A store is one connection, used by one thread at a time.
  * The gateway's is the owner's (makes and migrates the schema); the command line's is a
  * visitor's. Writing calls stand between store_begin() and store_commit(); what goes
- * wrong there leaves the transaction open until store_rollback(). Errors: at opening
- * GATEWAY_ERROR_MEND, later GATEWAY_ERROR_RETRY.
+ * wrong there leaves the transaction open until store_rollback().
+ *
+ * Errors: at opening GATEWAY_ERROR_MEND, later GATEWAY_ERROR_RETRY.
  */
 #ifndef GATEWAY_QUEUE_STORE_H
 #define GATEWAY_QUEUE_STORE_H
@@ -32,8 +33,8 @@ typedef bool (*store_glance_function)(void *context, const struct store_glance *
 
 /* Opens or makes the database at path. */
 struct store *store_open_owner(const char *path, GError **error);
-/* Opens an existing one of this version. read_only: nothing is changed, also no file
- * made. */
+/* Opens an existing one of this version. read_only: nothing is
+ * changed, also no file made. */
 struct store *store_open_visitor(const char *path, bool read_only, GError **error);
 void store_close(struct store **store);
 
@@ -62,8 +63,8 @@ bool store_purge(struct store *store, int64_t finished_ms, size_t limit,
 	struct store_totals *changes, size_t *purged, GError **error);
 
 bool store_totals(struct store *store, struct store_totals *totals, GError **error);
-/* Counts anew what store_totals() reads, and corrects it. Reads every row's index entry.
- */
+/* Counts anew what store_totals() reads, and corrects it. Reads
+ * every row's index entry. */
 bool store_recount(struct store *store, GError **error);
 /* received_ms of the oldest unfinished message, 0: none. */
 bool store_oldest(struct store *store, int64_t *received_ms, GError **error);

@@ -108,8 +108,8 @@ static bool execute(struct store *store, const char *script, GError **error)
 	       store_fail(store, GATEWAY_ERROR_MEND, error);
 }
 
-/* SQLite would make it readable by all that the umask lets; its -wal and -shm take its
- * mode. */
+/* SQLite would make it readable by all that the umask lets; its -wal
+ * and -shm take its mode. */
 static bool make_file(const char *path, GError **error)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -75,8 +75,8 @@ static struct flight *flight_of(const struct queue *queue, const char *id)
 	return flight;
 }
 
-/* Hands a due message to queue_take(); false when the lane is full: then it stays on
- * disk. */
+/* Hands a due message to queue_take(); false when the lane is full:
+ * then it stays on disk. */
 static bool hand_over(
 	struct queue *queue, struct lane *lane, struct queue_message *message)
 {
@@ -130,8 +130,8 @@ static size_t count_submissions(const GQueue *batch)
 	return n;
 }
 
-/* Files first, all at once, so that they share the file system's commits; then their
- * names. */
+/* Files first, all at once, so that they share the file system's
+ * commits; then their names. */
 static void sync_spools(const struct queue *queue, GQueue *batch)
 {
 	size_t submissions = count_submissions(batch);
@@ -307,6 +307,20 @@ static void note_failure(struct queue *queue, GQueue *batch, const GError *error
 	queue->failing = true;
 }
 
+/* Those whom somebody waits for come first: deleting files takes its time. */
+static void end_awaited(struct queue *queue, GQueue *batch)
+{
+	GList *next;
+	for (GList *l = batch->head; l; l = next) {
+		struct operation *op = l->data;
+		next = l->next;
+		if (op->kind != OPERATION_SUBMIT && op->kind != OPERATION_RELAYING)
+			continue;
+		g_queue_unlink(batch, l);
+		end_operation(queue, op);
+	}
+}
+
 static void commit_batch(struct queue *queue, GQueue *batch)
 {
 	g_autoptr(GError) error = NULL;
@@ -317,6 +331,7 @@ static void commit_batch(struct queue *queue, GQueue *batch)
 		note_success(queue, &changes);
 	else
 		note_failure(queue, batch, error);
+	end_awaited(queue, batch);
 	/* Backwards after a failure, so that what is kept keeps its order. */
 	GList *l;
 	while ((l = ok ? g_queue_pop_head_link(batch) : g_queue_pop_tail_link(batch)) !=

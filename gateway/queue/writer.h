@@ -1,10 +1,10 @@
 /*
- * writer - the queue's one thread: it alone uses the database and knows what is in
- * flight.
+ * writer - the queue's one thread: it alone uses the database and
+ * knows what is in flight.
  *
- * Internal to gateway/queue/: the struct that queue.c (the calls) and writer.c (the
- * thread) share. Members under "lock" are shared; those under "writer" are the thread's
- * own.
+ * Internal to gateway/queue/: the struct that queue.c (the calls) and
+ * writer.c (the thread) share. Members under "lock" are shared; those under
+ * "writer" are the thread's own.
  */
 #ifndef GATEWAY_QUEUE_WRITER_H
 #define GATEWAY_QUEUE_WRITER_H
@@ -102,8 +102,7 @@ bool writer_should_refill(const struct queue *queue, int64_t now_ms);
 void writer_wake(struct queue *queue);
 
 /* With the lock held: puts operation into pending, which owns it from here. */
-void writer_add(
-	struct queue *queue, struct operation *operation, enum urgency urgency);
+void writer_add(struct queue *queue, struct operation *operation, enum urgency urgency);
 
 /* Of a RELAYING operation, one holder's part. */
 void writer_release(struct operation *operation);

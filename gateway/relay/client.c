@@ -61,8 +61,8 @@ static bool run(struct client *c, const char *command)
 	       client_read_reply(c);
 }
 
-/* What went wrong at a step before any message: the last reply, or the connection's end.
- */
+/* What went wrong at a step before any message: the last reply, or
+ * the connection's end. */
 static bool fail_step(struct client *c, struct failure *failure, const char *step)
 {
 	g_autofree char *reply = reply_print(&c->reply);

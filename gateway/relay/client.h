@@ -1,6 +1,6 @@
 /*
- * client - one SMTP session with the relay: from the greeting to QUIT, any number of
- * messages.
+ * client - one SMTP session with the relay: from the greeting to
+ * QUIT, any number of messages.
  *
  * Threads: one at a time. Blocks within the time limits of the settings.
  */
@@ -41,8 +41,8 @@ struct client_transaction {
 bool client_send(struct client *client, const struct client_transaction *transaction,
 	struct failure *failure);
 
-/* Says QUIT when the session is sound, and waits a second at most for the answer. NULL is
- * taken. */
+/* Says QUIT when the session is sound, and waits a second at most for the
+ * answer. NULL is taken. */
 void client_free(struct client **client);
 
 /* Sets what has become of a recipient; text is copied. */

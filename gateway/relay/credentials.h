@@ -1,6 +1,6 @@
 /*
- * credentials - the user and password for AUTH at the relay, from the settings or their
- * files.
+ * credentials - the user and password for AUTH at the relay, from the
+ * settings or their files.
  *
  * Read anew for each connection and wiped after it has logged in: a key that was rotated
  * is used with the next connection, and none stays in memory.

@@ -1,5 +1,5 @@
-/* Keywords of RFC 5321, section 4.1.1.1, and of the extensions that the relay client
- * uses. */
+/* Keywords of RFC 5321, section 4.1.1.1, and of the extensions that
+ * the relay client uses. */
 #include "gateway/relay/ehlo.h"
 
 #include <glib.h>

@@ -1,6 +1,6 @@
 /*
- * maildir - the relay's stand-in that needs no network: each message one file of a
- * Maildir.
+ * maildir - the relay's stand-in that needs no network: each
+ * message one file of a Maildir.
  *
  * Written to tmp/, synced, renamed into new/, the folder synced. The file is Return-Path,
  * one Delivered-To per recipient, and the content as it is: CRLF line ends stay, so that

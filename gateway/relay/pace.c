@@ -1,8 +1,8 @@
 /* A token bucket kept as one time: when the next recipient is due. */
 #include "gateway/relay/pace.h"
 
-/* So much may be made up for after silence: SES bears short bursts, not a second's worth.
- */
+/* So much may be made up for after silence: SES bears short bursts,
+ * not a second's worth. */
 #define BURST_US     (G_USEC_PER_SEC / 4)
 #define PAUSE_MIN_US G_USEC_PER_SEC
 #define PAUSE_MAX_US (32 * G_USEC_PER_SEC)

@@ -26,9 +26,9 @@ struct pace {
 void pace_init(struct pace *pace, double rate);
 void pace_deinit(struct pace *pace);
 
-/* The same without waiting, at a given monotonic time: microseconds until n recipients
- * may go, whose turn is taken; negative, and nothing taken, when that is over limit_us.
- */
+/* The same without waiting, at a given monotonic time: microseconds until
+ * n recipients may go, whose turn is taken; negative, and nothing taken,
+ * when that is over limit_us. */
 int64_t pace_reserve(struct pace *pace, size_t n, int64_t now_us, int64_t limit_us);
 
 /* Waits for the turn of n recipients; false: it does not come within limit_us. */

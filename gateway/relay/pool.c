@@ -120,8 +120,8 @@ static void note_failure(struct pool *pool, const struct failure *failure)
 		failure->advice);
 }
 
-/* With the mutex held on entry and return; the place for it is counted in open already.
- */
+/* With the mutex held on entry and return; the place for it is
+ * counted in open already. */
 static struct pool_connection *open_connection(struct pool *pool, struct failure *failure)
 {
 	bool probe = pool->failures > 0;
@@ -152,8 +152,8 @@ static struct pool_connection *open_connection(struct pool *pool, struct failure
 	return connection;
 }
 
-/* With the mutex held on entry and return: an idle connection that still works, or NULL.
- */
+/* With the mutex held on entry and return: an idle connection that
+ * still works, or NULL. */
 static struct pool_connection *take_idle(struct pool *pool)
 {
 	struct pool_connection *connection;
@@ -234,9 +234,9 @@ struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure 
 			pool->failures ? fail_blocked(pool, failure) : fail_busy(failure);
 			break;
 		}
-		/* While others still have connections that work, one of those will do;
-		 * and an older failure is not this message's: it waits for the next
-		 * probe. */
+		/* While others still have connections that work, one of those
+		 * will do; and an older failure is not this message's: it waits
+		 * for the next probe. */
 		g_cond_wait_until(&pool->freed, &pool->mutex,
 			blocked ? MIN(until_us, pool->blocked_until_us) : until_us);
 	}

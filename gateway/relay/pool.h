@@ -11,8 +11,8 @@
 
 #include "gateway/relay/client.h"
 
-/* Shorter than any server's own patience (RFC 5321 asks for 5 minutes, busy ones give 10
- * s). */
+/* Shorter than any server's own patience (RFC 5321 asks for 5 minutes,
+ * busy ones give 10 s). */
 #define POOL_IDLE_S 8
 
 struct pool;

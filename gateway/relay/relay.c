@@ -1,5 +1,5 @@
-/* One message to the next hop: checks, transactions, pace, and what the operator must
- * hear. */
+/* One message to the next hop: checks, transactions, pace, and what
+ * the operator must hear. */
 #include "gateway/relay/relay.h"
 
 #include "gateway/error.h"
@@ -97,8 +97,8 @@ void relay_unref(struct relay **relay)
 	g_free(r);
 }
 
-/* Says once a minute what a person must mend; a thousand waiting messages are one matter.
- */
+/* Says once a minute what a person must mend; a thousand waiting
+ * messages are one matter. */
 static void complain(struct relay *relay, const struct failure *failure)
 {
 	int64_t now_us = g_get_monotonic_time();
@@ -119,8 +119,8 @@ static void complain(struct relay *relay, const struct failure *failure)
 			LOG_TEXT("advice", failure->advice));
 }
 
-/* connected: the peer said it to a message, not to the connection, which the pool looks
- * after. */
+/* connected: the peer said it to a message, not to the connection,
+ * which the pool looks after. */
 static void react(struct relay *relay, const struct failure *failure, bool connected)
 {
 	if (connected && failure->text && failure->kind == REPLY_THROTTLE)
@@ -240,15 +240,15 @@ static void send_transaction(struct relay *relay, const struct client_transactio
 			"the sending rate is used up by other messages");
 		return;
 	} else if (!try_once(relay, t, false)) {
-		/* The peer had left an idle connection: nothing was taken, so at once
-		 * again. */
+		/* The peer had left an idle connection: nothing was taken,
+		 * so at once again. */
 		try_once(relay, t, true);
 	}
 	count(relay, t);
 }
 
-/* The recipients that are to be sent to, in a new array; refuses what no command can
- * hold. */
+/* The recipients that are to be sent to, in a new array; refuses
+ * what no command can hold. */
 static struct relay_recipient **pick_recipients(struct relay_message *m, size_t *n)
 {
 	struct relay_recipient **picked =

@@ -2,8 +2,9 @@
  * relay - hands a message to the next hop: SES's SMTP interface, or a Maildir.
  *
  * Keeps a pool of connections (libetpan over an own OpenSSL mailstream_low driver).
- * Owner: reference-counted. Threads: any; relay_send() blocks its caller, within the time
- * limits.
+ *
+ * Owner:   reference-counted.
+ * Threads: any; relay_send() blocks its caller, within the time limits.
  */
 #ifndef GATEWAY_RELAY_RELAY_H
 #define GATEWAY_RELAY_RELAY_H
@@ -26,8 +27,8 @@ struct relay *relay_ref(struct relay *relay);
 void relay_unref(
 	struct relay **relay); /* closes idle connections with QUIT when the last goes */
 
-/* The gateway stops: a relay_send() that waits for a relay to be reachable again gives
- * up. */
+/* The gateway stops: a relay_send() that waits for a relay to be
+ * reachable again gives up. */
 void relay_hurry(struct relay *relay);
 
 enum relay_verdict {

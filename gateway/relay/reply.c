@@ -96,10 +96,10 @@ char *reply_print(const struct reply *reply)
 }
 
 /*
- * Texts before codes, special before general; the first that fits decides. code 0: any of
- * the class; at_start: the text begins with it (after an enhanced code), else it stands
- * anywhere. SES's texts: SES Developer Guide, "SMTP response codes" and "Managing sending
- * quotas".
+ * Texts before codes, special before general; the first that fits decides. code 0:
+ * any of the class; at_start: the text begins with it (after an enhanced code),
+ * else it stands anywhere. SES's texts: SES Developer Guide, "SMTP response codes"
+ * and "Managing sending quotas".
  */
 static const struct rule {
 	int code;
@@ -119,8 +119,7 @@ static const struct rule {
 	{ 454, "Throttling failure", true, REPLY_THROTTLE, NULL },
 	{ 0, "Email address is not verified", false, REPLY_MEND,
 		"verify the sender's domain in SES, in this region, or have the gateway "
-		"rewrite it: "
-		"sender.from, sender.verified" },
+		"rewrite it: sender.from, sender.verified" },
 	{ 0, "Access denied", true, REPLY_MEND,
 		"the SMTP user's IAM policy must allow ses:SendRawEmail for the sender's "
 		"identity" },

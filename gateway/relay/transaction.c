@@ -80,8 +80,8 @@ static bool peer_takes(struct client *c, const struct client_transaction *t)
 	return !text;
 }
 
-/* Keeps in *t, whose array is the caller's own, the recipients that the peer can be told
- * of. */
+/* Keeps in *t, whose array is the caller's own, the recipients that
+ * the peer can be told of. */
 static void drop_impossible(struct client *c, struct client_transaction *t)
 {
 	size_t kept = 0;
@@ -348,8 +348,8 @@ static bool send_content(struct exchange *x)
 		set_accepted(x, RELAY_DEFERRED, 0, error ? error->message : "given up");
 		return true;
 	}
-	/* If this fails, the dot's last octets never left: the peer cannot have taken it.
-	 */
+	/* If this fails, the dot's last octets never left: the peer
+	 * cannot have taken it. */
 	client_limit_command(c); /* the journal may have taken its time */
 	if (end == CONTENT_LOST || !put_text(x, ".\r\n") || !client_flush(c))
 		return false;

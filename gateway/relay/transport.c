@@ -77,8 +77,8 @@ static ssize_t receive(struct transport *t, void *buffer, size_t bytes)
 	while (!t->death) {
 		if (t->no_wait && !is_readable(t->fd))
 			return -1;
-		/* A reply is rarely there already, so wait first: one system call less.
-		 */
+		/* A reply is rarely there already, so wait first: one
+		 * system call less. */
 		if (!t->no_wait && !await(t, POLLIN))
 			return -1;
 		ssize_t n = recv(t->fd, buffer, bytes, 0);
@@ -448,8 +448,8 @@ bool transport_has_input(struct transport *t)
 		return true;
 	if (!SSL_has_pending(t->ssl) && !is_readable(t->fd))
 		return false;
-	/* What is there may be TLS's own (a session ticket), and nothing to read for us.
-	 */
+	/* What is there may be TLS's own (a session ticket), and
+	 * nothing to read for us. */
 	char octet;
 	t->no_wait = true;
 	ERR_clear_error();

@@ -18,16 +18,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Octets that one reply may have (RFC 5321 knows 512 a line); beyond it the connection
- * ends. */
+/* Octets that one reply may have (RFC 5321 knows 512 a line); beyond
+ * it the connection ends. */
 #define TRANSPORT_REPLY_BYTES_MAX 65536
 
-/* The certification authorities to believe. Immutable, shared by connections, outlives
- * them. */
+/* The certification authorities to believe. Immutable, shared by
+ * connections, outlives them. */
 struct transport_trust;
 
-/* ca_file: PEM, NULL for the distribution's. GATEWAY_ERROR_MEND when it cannot be used.
- */
+/* ca_file: PEM, NULL for the distribution's. GATEWAY_ERROR_MEND
+ * when it cannot be used. */
 struct transport_trust *transport_trust_new(const char *ca_file, GError **error);
 void transport_trust_free(struct transport_trust **trust);
 

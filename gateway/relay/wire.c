@@ -27,8 +27,8 @@ static const char *release_cr(struct wire *wire, const char *data)
 	return data + 1;
 }
 
-/* Passes on [run, stop) but for CRs before its last octet; returns the new start of the
- * run. */
+/* Passes on [run, stop) but for CRs before its last octet; returns the
+ * new start of the run. */
 static const char *replace_stray_crs(struct wire *wire, const char *run, const char *line,
 	const char *stop, const char **last_cr)
 {

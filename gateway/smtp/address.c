@@ -26,8 +26,8 @@ static bool is_atext(char c)
 	return g_ascii_isalnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
-/* The underscore is no letter of a domain in the RFC, but is one in many a device's name.
- */
+/* The underscore is no letter of a domain in the RFC, but is one in
+ * many a device's name. */
 static bool is_label_byte(char c)
 {
 	return g_ascii_isalnum(c) || c == '-' || c == '_';

@@ -1,5 +1,5 @@
-/* The two mechanisms that devices speak. Every copy of a password made here is wiped
- * here. */
+/* The two mechanisms that devices speak. Every copy of a password
+ * made here is wiped here. */
 #include "gateway/smtp/auth.h"
 
 #include <openssl/crypto.h>

@@ -27,8 +27,8 @@ static void submitted(void *context, const char *id, const GError *error)
 	commit->error = error ? g_error_copy(error) : NULL;
 	g_mutex_lock(&commits->lock);
 	g_queue_push_tail_link(&commits->answered, &commit->link);
-	/* Under the lock: once it is free the loop may answer this and close the handle.
-	 */
+	/* Under the lock: once it is free the loop may answer this
+	 * and close the handle. */
 	uv_async_send(&commits->async);
 	g_mutex_unlock(&commits->lock);
 }

@@ -19,8 +19,8 @@ void commits_submit(struct commits *commits, struct queue_message *message,
 	struct spool *spool, void (*done)(void *context, const GError *error),
 	void *context);
 
-/* Nothing may be under way. closed is called when the handle has closed; memory goes
- * then. */
+/* Nothing may be under way. closed is called when the handle has
+ * closed; memory goes then. */
 void commits_close(
 	struct commits **commits, void (*closed)(void *context), void *context);
 

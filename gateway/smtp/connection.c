@@ -15,6 +15,15 @@
 #define AUTH_DELAY_MS        1000 /* grows by as much with each failure */
 #define LINGER_BYTES_MAX     1048576
 
+/* A message must be there within DATA_TIMEOUTS times data_timeout, and a second more for
+ * so many octets: as slow as a modem may be, and no slot is held with a byte a minute. */
+#define DATA_TIMEOUTS  4
+#define DATA_BYTES_S   500
+#define DATA_TIME_S_MAX 86400
+/* Of one session. A client in a loop must not fill the disk. */
+#define REFUSALS_TOLD_MAX 50
+#define USER_TOLD_BYTES   255
+
 /* What the timer is for. */
 enum wait {
 	WAIT_NOBODY, /* we work: the client has all time */
@@ -42,9 +51,12 @@ struct connection {
 	struct input raw;   /* as received */
 	struct input plain; /* decrypted */
 	GError *flush_error;
-	uint64_t deadline_ms, stall_ms, timer_ms; /* loop time; 0: none */
+	/* loop time; 0: none */
+	uint64_t deadline_ms, stall_ms, limit_ms, timer_ms, drain_ms;
+	uint64_t data_began_ms, flush_began_ms, data_bytes;
 	enum wait wait;
 	size_t lingered_bytes;
+	unsigned refusals_told;
 	unsigned pins; /* handles not closed yet, work under way */
 	bool starttls, handshaking, reading, writing, flushing, committing, auth_delayed;
 	bool eof, lingering, closing, heard, said, hung_up, saw_secret;
@@ -203,6 +215,7 @@ static void answer_starttls(struct connection *c)
 static void end_handshake(struct connection *c)
 {
 	c->handshaking = false;
+	g_clear_pointer(&c->client.user, g_free); /* said in the clear */
 	c->client.tls_version = tls_version(c->tls);
 	c->client.tls_cipher = tls_cipher(c->tls);
 	metrics_add(front_of(c)->metrics, METRIC_TLS_TOTAL, c->client.tls_version, 1);
@@ -277,6 +290,7 @@ static void feed(struct connection *c, struct input *input)
 	size_t taken =
 		smtp_session_feed(c->session, input->rest.start, input->rest.bytes);
 	input->rest = slice_from(input->rest, taken);
+	c->data_bytes += taken;
 	c->heard |= taken;
 }
 
@@ -290,6 +304,7 @@ static void on_flushed(uv_work_t *work, int status)
 {
 	struct connection *c = work->data;
 	c->flushing = false;
+	c->data_began_ms += uv_now(front_of(c)->loop) - c->flush_began_ms;
 	if (!c->closing) {
 		if (c->flush_error || status) {
 			log_error("spool.failed",
@@ -314,6 +329,7 @@ static void flush_if_full(struct connection *c)
 		!spool_is_full(c->transaction.spool))
 		return;
 	c->flushing = true;
+	c->flush_began_ms = uv_now(front_of(c)->loop);
 	c->pins++;
 	c->flush.data = c;
 	uv_queue_work(front_of(c)->loop, &c->flush, flush_work, on_flushed);
@@ -376,15 +392,32 @@ static uint64_t patience_ms(const struct connection *c)
 	return 1000 * (uint64_t)c->client.listener->command_timeout_s;
 }
 
+/* When the message at hand, or a gateway that is shutting down, waits no longer,
+ * whatever the client sends. 0: not limited. */
+static uint64_t limit_ms(const struct connection *c)
+{
+	if (c->wait != WAIT_DATA && c->wait != WAIT_COMMAND)
+		return 0;
+	if (c->wait == WAIT_COMMAND)
+		return c->drain_ms;
+	uint64_t least_s = DATA_TIMEOUTS * (uint64_t)c->client.listener->data_timeout_s;
+	uint64_t allowed_s = MIN(least_s + c->data_bytes / DATA_BYTES_S, DATA_TIME_S_MAX);
+	uint64_t due_ms = c->data_began_ms + 1000 * allowed_s;
+	return c->drain_ms ? MIN(c->drain_ms, due_ms) : due_ms;
+}
+
+static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
+{
+	return !a_ms || (b_ms && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 static void on_timer(uv_timer_t *timer);
 
 /* The timer may fire early and look again: moving it with every command would cost more.
  */
 static void set_timer(struct connection *c)
 {
-	uint64_t due_ms = c->deadline_ms;
-	if (c->stall_ms && (!due_ms || c->stall_ms < due_ms))
-		due_ms = c->stall_ms;
+	uint64_t due_ms = earlier(earlier(c->deadline_ms, c->stall_ms), c->limit_ms);
 	if (!due_ms || (c->timer_ms && c->timer_ms <= due_ms))
 		return;
 	c->timer_ms = due_ms;
@@ -406,6 +439,7 @@ static void set_deadline(struct connection *c)
 	}
 	c->stall_ms =
 		smtp_session_awaits_cr_lf(c->session) ? now_ms + CR_LF_TIMEOUT_MS : 0;
+	c->limit_ms = limit_ms(c);
 	c->heard = c->said = false;
 	set_timer(c);
 }
@@ -451,6 +485,17 @@ static void run_out_of_time(struct connection *c)
 	}
 }
 
+static void reach_limit(struct connection *c)
+{
+	enum smtp_reply_id id = REPLY_SHUTDOWN;
+	if (!c->drain_ms || uv_now(front_of(c)->loop) < c->drain_ms) {
+		log_timeout(c, "the message comes too slowly");
+		id = REPLY_TOO_SLOW;
+	}
+	smtp_session_end(c->session, id);
+	advance(c);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct connection *c = timer->data;
@@ -459,6 +504,9 @@ static void on_timer(uv_timer_t *timer)
 	if (c->deadline_ms && now_ms >= c->deadline_ms) {
 		c->deadline_ms = 0;
 		run_out_of_time(c);
+	} else if (c->limit_ms && now_ms >= c->limit_ms) {
+		c->limit_ms = 0;
+		reach_limit(c);
 	} else if (c->stall_ms && now_ms >= c->stall_ms) {
 		c->stall_ms = 0;
 		smtp_session_stalled(c->session);
@@ -617,12 +665,14 @@ static enum smtp_reply_id on_recipient(void *context, const char *address)
 static void on_reset(void *context)
 {
 	struct connection *c = context;
-	transaction_reset(&c->transaction);
+	transaction_reset(&c->transaction, &c->client);
 }
 
 static enum smtp_reply_id on_data_begin(void *context)
 {
 	struct connection *c = context;
+	c->data_began_ms = uv_now(front_of(c)->loop);
+	c->data_bytes = 0;
 	return transaction_begin_data(&c->transaction, &c->client);
 }
 
@@ -667,14 +717,19 @@ static void on_data_end(void *context, bool has_8bit)
 		&c->transaction, &c->client, has_8bit, &c->receipt, on_committed, c);
 }
 
-static void log_auth(const struct connection *c, bool good)
+/* reason NULL: good. */
+static void log_auth(const struct connection *c, const char *reason)
 {
+	bool good = !reason;
+	char user[USER_TOLD_BYTES + 1];
+	g_strlcpy(user, c->auth_user, sizeof(user));
+	metrics_add(front_of(c)->metrics, METRIC_AUTH_TOTAL, good ? "ok" : "failed", 1);
 	log_event(good ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
 		good ? "auth.ok" : "auth.failed",
 		LOG_TEXT("listener", c->client.listener->name),
 		LOG_TEXT("client", c->client.address),
 		LOG_TEXT("helo", smtp_session_helo(c->session)),
-		LOG_TEXT("user", c->auth_user));
+		LOG_TEXT("user", user), LOG_TEXT("reason", reason));
 }
 
 /* The answer to a wrong password waits, and waits longer with each. */
@@ -682,8 +737,7 @@ static void on_verified(void *context, bool good)
 {
 	struct connection *c = context;
 	c->verification = NULL;
-	metrics_add(front_of(c)->metrics, METRIC_AUTH_TOTAL, good ? "ok" : "failed", 1);
-	log_auth(c, good);
+	log_auth(c, good ? NULL : "wrong name or password");
 	if (good) {
 		g_free(c->client.user);
 		c->client.user = g_steal_pointer(&c->auth_user);
@@ -700,6 +754,11 @@ static void on_auth(void *context, const char *user, const char *password)
 	c->saw_secret = true;
 	g_free(c->auth_user);
 	c->auth_user = g_strdup(user);
+	if (!password) {
+		log_auth(c, "an authorization identity other than the user's own");
+		c->auth_delayed = true;
+		return;
+	}
 	c->verification = verifier_start(front_of(c)->verifier, c->client.settings->users,
 		user, password, on_verified, c);
 	if (!c->verification)
@@ -712,16 +771,22 @@ static void on_starttls(void *context)
 	c->starttls = true;
 }
 
-static void on_refused(void *context, enum smtp_reply_id id)
+static void on_refused(void *context, enum smtp_reply_id id, const char *command)
 {
 	struct connection *c = context;
 	char code[8];
 	g_snprintf(code, sizeof(code), "%u", smtp_reply(id)->code);
 	metrics_add(front_of(c)->metrics, METRIC_REPLIES_TOTAL, code, 1);
 	c->hung_up |= smtp_reply_closes(id);
-	log_debug("command.refused", LOG_TEXT("listener", c->client.listener->name),
-		LOG_TEXT("client", c->client.address), LOG_TEXT("code", code),
-		LOG_TEXT("reason", smtp_reply_reason(id)));
+	bool is_news = (command || id == REPLY_TOO_MANY_ERRORS) &&
+		       c->refusals_told < REFUSALS_TOLD_MAX;
+	c->refusals_told += is_news;
+	log_event(is_news ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "command.refused",
+		LOG_TEXT("listener", c->client.listener->name),
+		LOG_TEXT("client", c->client.address),
+		LOG_TEXT("helo", smtp_session_helo(c->session)),
+		LOG_TEXT("user", c->client.user), LOG_TEXT("command", command),
+		LOG_TEXT("code", code), LOG_TEXT("reason", smtp_reply_reason(id)));
 }
 
 static const struct smtp_session_callbacks callbacks = {
@@ -795,6 +860,9 @@ void connection_drain(struct connection *c)
 		connection_close(c);
 		return;
 	}
+	/* Who is in the middle of a message hears of it before the process ends. */
+	uint64_t patience_s = c->client.settings->conf->shutdown_timeout_s;
+	c->drain_ms = uv_now(front_of(c)->loop) + 750 * patience_s;
 	smtp_session_drain(c->session);
 	advance(c);
 }

@@ -9,8 +9,8 @@
  * much: input is read only when the last was taken, replies are made only when the last
  * were sent.
  *
- * Owner:  itself: it is freed when its last handle has closed and nobody works for it any
- * more. Thread: the loop's.
+ * Owner:  itself: freed when its last handle has closed and nobody works for it any more.
+ * Thread: the loop's.
  */
 #ifndef GATEWAY_SMTP_CONNECTION_H
 #define GATEWAY_SMTP_CONNECTION_H
@@ -19,8 +19,8 @@
 
 struct connection;
 
-/* Serves the client at fd, which it takes. ended is called once, when all memory is gone.
- */
+/* Serves the client at fd, which it takes. ended is called once,
+ * when all memory is gone. */
 void connection_open(struct front *front, struct smtp_settings *settings,
 	const struct conf_listener *listener, int fd, const struct sockaddr_storage *peer,
 	void (*ended)(void *owner), void *owner);

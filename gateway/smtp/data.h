@@ -5,10 +5,11 @@
  * sections 2.3.8 and 4.1.1.4). What comes out has CR and LF as CR LF only:
  *
  *   DATA_REFUSE     a bare CR or LF is kept out and remembered: the owner refuses the
- * message. DATA_NORMALISE  a bare LF becomes CR LF; of several CR before one another or
- * before CR LF one is left ("\r\r\n" is one line end); any other bare CR becomes a space.
- *                   A dot behind a bare LF is text: it is neither unstuffed nor ends
- * anything.
+ *                   message.
+ *   DATA_NORMALISE  a bare LF becomes CR LF; of several CR before one another or before
+ *                   CR LF one is left ("\r\r\n" is one line end); any other bare CR
+ *                   becomes a space. A dot behind a bare LF is text: it is neither
+ *                   unstuffed nor ends anything.
  */
 #ifndef GATEWAY_SMTP_DATA_H
 #define GATEWAY_SMTP_DATA_H

@@ -17,6 +17,7 @@ struct front {
 	struct verifier *verifier;
 	struct commits *commits;
 	GQueue connections; /* of struct connection */
+	unsigned max_connections; /* of all listeners: what descriptors allow */
 	/* One loop, one read at a time: idle sessions need no buffers of their own. */
 	char input[65536];
 	char plain[16384]; /* a TLS record's worth */

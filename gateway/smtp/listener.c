@@ -1,6 +1,6 @@
-/* Sockets of its own instead of uv_listen(): mistakes are seen at once, the client's
- * address comes with accept4(), and out of descriptors means to wait, not to drop
- * clients. */
+/* Sockets of its own instead of uv_listen(): mistakes are seen at once, the
+ * client's address comes with accept4(), and out of descriptors means to
+ * wait, not to drop clients. */
 #include "gateway/smtp/listener.h"
 
 #include "gateway/error.h"
@@ -15,6 +15,9 @@
 #define BACKLOG          1024
 #define ACCEPTS_PER_TURN 16
 #define RESUME_MS        250
+/* Clients turned away are told of one by one, in a flood by their number. */
+#define TURNED_AWAY_MS       1000
+#define TURNED_AWAY_TOLD_MAX 20
 
 struct listener {
 	struct front *front;
@@ -25,6 +28,8 @@ struct listener {
 	uv_poll_t poll;
 	uv_timer_t resume;
 	unsigned connections;
+	uint64_t turned_away_ms; /* when the count began */
+	unsigned turned_away, turned_away_told;
 	bool paused;
 	unsigned pins; /* open handles and sessions */
 	void (*gone)(void *owner);
@@ -147,8 +152,8 @@ bool listener_has_address(
 
 /* ---- clients ---- */
 
-/* A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d; everyone else wants a.b.c.d.
- */
+/* A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d;
+ * everyone else wants a.b.c.d. */
 static void unmap(struct sockaddr_storage *address)
 {
 	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
@@ -160,18 +165,32 @@ static void unmap(struct sockaddr_storage *address)
 	memcpy(address, &ipv4, sizeof(ipv4));
 }
 
-/* Says one line and closes, with no session made. A client that begins with TLS hears
- * nothing. */
-static void refuse(const struct listener *listener, int fd,
-	const struct sockaddr_storage *peer, enum smtp_reply_id id)
+static void log_turned_away(struct listener *listener,
+	const struct sockaddr_storage *peer, const char *reason)
 {
+	uint64_t now_ms = uv_now(listener->front->loop);
+	listener->turned_away++;
+	if (now_ms - listener->turned_away_ms >= TURNED_AWAY_MS) {
+		listener->turned_away_ms = now_ms;
+		listener->turned_away_told = 0;
+	}
+	if (listener->turned_away_told == TURNED_AWAY_TOLD_MAX)
+		return;
+	listener->turned_away_told++;
 	char client[INET6_ADDRSTRLEN];
 	uv_ip_name((const struct sockaddr *)peer, client, sizeof(client));
 	log_info("session.refused", LOG_TEXT("listener", listener->conf->name),
-		LOG_TEXT("client", client),
-		LOG_TEXT("reason", id == REPLY_CLIENT_REFUSED
-					   ? "not of the listener's networks"
-					   : "max_connections reached"));
+		LOG_TEXT("client", client), LOG_TEXT("reason", reason),
+		LOG_NUMBER("clients", listener->turned_away));
+	listener->turned_away = 0;
+}
+
+/* Says one line and closes, with no session made. A client that begins
+ * with TLS hears nothing. */
+static void refuse(struct listener *listener, int fd, const struct sockaddr_storage *peer,
+	enum smtp_reply_id id, const char *reason)
+{
+	log_turned_away(listener, peer, reason);
 	metrics_add(listener->front->metrics, METRIC_REPLIES_TOTAL,
 		id == REPLY_CLIENT_REFUSED ? "554" : "421", 1);
 	if (listener->conf->tls != CONF_TLS_WRAPPER) {
@@ -195,9 +214,15 @@ static void serve(struct listener *listener, int fd, struct sockaddr_storage *pe
 {
 	unmap(peer);
 	if (!policy_client(listener->conf, (const struct sockaddr *)peer)) {
-		refuse(listener, fd, peer, REPLY_CLIENT_REFUSED);
+		refuse(listener, fd, peer, REPLY_CLIENT_REFUSED,
+			"not of the listener's networks");
 	} else if (listener->connections >= listener->conf->max_connections) {
-		refuse(listener, fd, peer, REPLY_TOO_MANY_CONNECTIONS);
+		refuse(listener, fd, peer, REPLY_TOO_MANY_CONNECTIONS,
+			"max_connections reached");
+	} else if (g_queue_get_length(&listener->front->connections) >=
+		   listener->front->max_connections) {
+		refuse(listener, fd, peer, REPLY_TOO_MANY_CONNECTIONS,
+			"as many connections as descriptors allow (ulimit -n)");
 	} else {
 		listener->connections++;
 		listener->pins++;
@@ -211,8 +236,8 @@ static void on_resume(uv_timer_t *timer)
 	listener_start(timer->data);
 }
 
-/* Out of descriptors or memory: the kernel holds the clients until some of ours have
- * gone. */
+/* Out of descriptors or memory: the kernel holds the clients until
+ * some of ours have gone. */
 static void pause_accepting(struct listener *listener, int reason)
 {
 	if (!listener->paused)

@@ -22,8 +22,8 @@ struct smtp_received {
 	int64_t time_s;        /* Unix time */
 };
 
-/* The field, folded, with its final CR LF. What a client chose cannot break out of its
- * place. */
+/* The field, folded, with its final CR LF. What a client chose cannot
+ * break out of its place. */
 GString *smtp_received_print(const struct smtp_received *received);
 
 /* Watches the decoded message for its header section's Received fields. */

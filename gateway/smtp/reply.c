@@ -23,6 +23,7 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 
 	[REPLY_SHUTDOWN] = { 421, "4.3.2", "{} is shutting down, try again later" },
 	[REPLY_TIMEOUT] = { 421, "4.4.2", "{} waited too long, closing" },
+	[REPLY_TOO_SLOW] = { 421, "4.4.2", "{} closes: the message comes too slowly" },
 	[REPLY_TOO_MANY_ERRORS] = { 421, "4.7.0", "{} closes: too many errors" },
 	[REPLY_TOO_MANY_AUTH_FAILURES] = { 421, "4.7.0",
 		"{} closes: too many failed authentications" },

@@ -29,6 +29,7 @@ enum smtp_reply_id {
 	/* 421: the connection closes behind it */
 	REPLY_SHUTDOWN,
 	REPLY_TIMEOUT,
+	REPLY_TOO_SLOW,
 	REPLY_TOO_MANY_ERRORS,
 	REPLY_TOO_MANY_AUTH_FAILURES,
 	REPLY_TOO_MANY_CONNECTIONS,

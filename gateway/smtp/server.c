@@ -5,6 +5,11 @@
 #include "gateway/smtp/connection.h"
 #include "gateway/smtp/listener.h"
 
+#include <sys/resource.h>
+
+/* For the queue, the relay and the store: a door full of clients must not starve them. */
+#define DESCRIPTORS_KEPT 256
+
 struct smtp_server {
 	struct front front;
 	struct smtp_settings *settings;
@@ -20,8 +25,8 @@ static void on_commits_closed(void *context)
 	g_free(context);
 }
 
-/* After smtp_server_free(): when the last session and listener have gone, so does the
- * rest. */
+/* After smtp_server_free(): when the last session and listener have
+ * gone, so does the rest. */
 static void free_if_over(struct smtp_server *server)
 {
 	if (!server->freed || server->listeners_alive)
@@ -129,6 +134,21 @@ static bool adopt(struct smtp_server *server, struct conf *conf, GError **error)
 	return true;
 }
 
+/* Takes all descriptors that the process may have; how many clients they are for. */
+static unsigned max_connections(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return G_MAXUINT;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur > G_MAXINT)
+		return G_MAXINT;
+	unsigned all = (unsigned)limit.rlim_cur;
+	return all - MIN(DESCRIPTORS_KEPT, all / 2);
+}
+
 struct smtp_server *smtp_server_new(uv_loop_t *loop, struct conf *conf,
 	struct queue *queue, struct metrics *metrics, GError **error)
 {
@@ -139,6 +159,7 @@ struct smtp_server *smtp_server_new(uv_loop_t *loop, struct conf *conf,
 	server->front.verifier = verifier_new(loop);
 	server->front.commits = commits_new(loop, queue);
 	g_queue_init(&server->front.connections);
+	server->front.max_connections = max_connections();
 	server->listeners = g_ptr_array_new();
 	if (!adopt(server, conf, error))
 		smtp_server_free(&server);

@@ -1,6 +1,6 @@
 /*
- * server - the front door: all listeners of the settings, their TLS contexts, their
- * sessions.
+ * server - the front door: all listeners of the settings, their TLS
+ * contexts, their sessions.
  *
  * Thread: the loop's, for every call. The process ignores SIGPIPE: libuv writes plainly.
  */

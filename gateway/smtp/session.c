@@ -18,6 +18,9 @@
 #define ERRORS_MAX        20  /* without a message between them */
 #define IDLE_COMMANDS_MAX 100 /* NOOP, RSET and the like without a message */
 #define AUTH_FAILURES_MAX 5
+/* Recipients refused for their number, in one transaction: lists send all they have. */
+#define RECIPIENTS_OVER_MAX 1000
+#define COMMAND_TOLD_BYTES_MAX 200
 
 enum smtp_state {
 	STARTED = 1,
@@ -43,7 +46,9 @@ struct smtp_session {
 	void *context;
 	enum smtp_state state;
 	bool tls, authenticated, esmtp, stopped, closed, draining;
-	unsigned errors, idle_commands, auth_failures, recipients;
+	unsigned errors, idle_commands, auth_failures, recipients, recipients_over;
+	struct slice command; /* at hand; start NULL: none, or the owner knows all */
+	const struct smtp_verb *verb; /* its verb; NULL: none, or not known */
 	GString *line, *output;
 	size_t line_bytes;   /* of the partial line, of which line holds the beginning */
 	bool line_is_broken; /* a bare LF was in it */
@@ -61,6 +66,7 @@ enum verb_flags {
 	NEEDS_AUTH = 8,  /* where the listener requires it */
 	TAKES_8BIT = 16, /* the function refuses it with a better word */
 	IDLE = 32,       /* carries no mail nearer: a flood of them is an error */
+	TOLD_WHOLE = 64, /* its arguments are addresses or names: the log may have them */
 };
 
 struct smtp_verb {
@@ -75,6 +81,23 @@ static bool is_legacy(const struct smtp_session *s)
 	return s->listener->profile == CONF_PROFILE_LEGACY;
 }
 
+/* What the log may have of a command: of what is none it may be a password or a
+ * message's text. */
+static char *tell_command(const struct smtp_session *s)
+{
+	if (!s->verb)
+		return g_strdup("");
+	if (!(s->verb->flags & TOLD_WHOLE))
+		return g_strdup(s->verb->name);
+	return g_strndup(s->command.start, MIN(s->command.bytes, COMMAND_TOLD_BYTES_MAX));
+}
+
+static void tell_refusal(const struct smtp_session *s, enum smtp_reply_id id)
+{
+	g_autofree char *command = s->command.start ? tell_command(s) : NULL;
+	s->callbacks->refused(s->context, id, command);
+}
+
 static void say(struct smtp_session *s, enum smtp_reply_id id, const char *detail)
 {
 	if (id == REPLY_NONE || s->closed)
@@ -82,7 +105,7 @@ static void say(struct smtp_session *s, enum smtp_reply_id id, const char *detai
 	if (smtp_reply(id)->code >= 500 && ++s->errors > ERRORS_MAX)
 		id = REPLY_TOO_MANY_ERRORS;
 	if (smtp_reply(id)->code >= 400)
-		s->callbacks->refused(s->context, id);
+		tell_refusal(s, id);
 	if (smtp_reply(id)->code == 421)
 		detail = s->hostname;
 	smtp_reply_append(s->output, id, detail);
@@ -127,7 +150,7 @@ static void end_transaction(struct smtp_session *s)
 		s->state = GREETED;
 		s->callbacks->reset(s->context);
 	}
-	s->recipients = 0;
+	s->recipients = s->recipients_over = 0;
 }
 
 /* ---- greeting ---- */
@@ -232,12 +255,8 @@ static enum smtp_reply_id step_auth(struct smtp_session *s, struct slice base64)
 		break;
 	}
 	s->stopped = true;
-	if (s->auth.for_another) {
-		smtp_auth_clear(&s->auth);
-		smtp_session_auth_done(s, REPLY_AUTH_FAILED);
-		return REPLY_NONE;
-	}
-	s->callbacks->auth(s->context, s->auth.user, s->auth.password);
+	s->callbacks->auth(s->context, s->auth.user,
+		s->auth.for_another ? NULL : s->auth.password);
 	smtp_auth_clear(&s->auth);
 	return REPLY_NONE;
 }
@@ -394,6 +413,12 @@ static enum smtp_reply_id take_path(struct smtp_session *s, struct slice *args,
 	return REPLY_NONE;
 }
 
+/* The owner has refused it, and has said so where it says such things. */
+static void forget_command(struct smtp_session *s)
+{
+	s->command.start = NULL;
+}
+
 static enum smtp_reply_id on_mail(struct smtp_session *s, struct slice args)
 {
 	static const struct path_replies replies = { REPLY_MAIL_SYNTAX,
@@ -410,11 +435,15 @@ static enum smtp_reply_id on_mail(struct smtp_session *s, struct slice args)
 			: NULL;
 	struct smtp_mail mail = { .reverse_path = qualified ? qualified : address };
 	id = take_parameters(s, args, &mail);
-	if (id == REPLY_NONE)
-		id = s->callbacks->mail(s->context, &mail);
-	if (id == REPLY_MAIL_OK)
+	if (id != REPLY_NONE)
+		return id;
+	id = s->callbacks->mail(s->context, &mail);
+	if (id == REPLY_MAIL_OK) {
 		s->state = MAIL_GIVEN;
-	return id;
+		return id;
+	}
+	forget_command(s);
+	return ++s->idle_commands > IDLE_COMMANDS_MAX ? REPLY_TOO_MANY_ERRORS : id;
 }
 
 static enum smtp_reply_id on_rcpt(struct smtp_session *s, struct slice args)
@@ -430,11 +459,15 @@ static enum smtp_reply_id on_rcpt(struct smtp_session *s, struct slice args)
 	if (id != REPLY_NONE)
 		return id;
 	if (s->recipients >= s->listener->max_recipients)
-		return REPLY_TOO_MANY_RECIPIENTS;
+		return ++s->recipients_over > RECIPIENTS_OVER_MAX
+			       ? REPLY_TOO_MANY_ERRORS
+			       : REPLY_TOO_MANY_RECIPIENTS;
 	id = s->callbacks->recipient(s->context, address);
 	if (id == REPLY_RCPT_OK) {
 		s->recipients++;
 		s->state = RCPT_GIVEN;
+	} else {
+		forget_command(s);
 	}
 	return id;
 }
@@ -578,12 +611,13 @@ static enum smtp_reply_id on_http(struct smtp_session *s, struct slice args)
 
 /* Command order: RFC 5321, section 4.1.4. STARTTLS: RFC 3207, section 4. */
 static const struct smtp_verb verbs[] = {
-	{ "EHLO", ANY_STATE, BEFORE_TLS | TAKES_8BIT | IDLE, on_ehlo },
-	{ "HELO", ANY_STATE, BEFORE_TLS | TAKES_8BIT | IDLE, on_helo },
+	{ "EHLO", ANY_STATE, BEFORE_TLS | TAKES_8BIT | IDLE | TOLD_WHOLE, on_ehlo },
+	{ "HELO", ANY_STATE, BEFORE_TLS | TAKES_8BIT | IDLE | TOLD_WHOLE, on_helo },
 	{ "STARTTLS", GREETED, BEFORE_TLS | NO_ARGS, on_starttls },
 	{ "AUTH", GREETED, NEEDS_ARGS, on_auth },
-	{ "MAIL", GREETED, NEEDS_AUTH | TAKES_8BIT, on_mail },
-	{ "RCPT", MAIL_GIVEN | RCPT_GIVEN, NEEDS_AUTH | TAKES_8BIT, on_rcpt },
+	{ "MAIL", GREETED, NEEDS_AUTH | TAKES_8BIT | TOLD_WHOLE, on_mail },
+	{ "RCPT", MAIL_GIVEN | RCPT_GIVEN, NEEDS_AUTH | TAKES_8BIT | TOLD_WHOLE,
+		on_rcpt },
 	{ "DATA", RCPT_GIVEN, NEEDS_AUTH | NO_ARGS, on_data },
 	{ "RSET", ANY_STATE, NO_ARGS | IDLE, on_rset },
 	{ "NOOP", ANY_STATE, BEFORE_TLS | IDLE, on_noop },
@@ -654,6 +688,8 @@ static void run_command(struct smtp_session *s, struct slice line)
 	struct slice args;
 	const struct smtp_verb *verb = find_verb(slice_word(line, &args));
 	enum smtp_reply_id id = REPLY_UNKNOWN_COMMAND;
+	s->command = line;
+	s->verb = verb;
 	if (has_control(line))
 		id = REPLY_BAD_CHARACTER;
 	else if (verb)
@@ -673,7 +709,8 @@ static size_t line_limit(const struct smtp_session *s, struct slice line)
 	return has_path ? PATH_LINE_BYTES_MAX : LINE_BYTES_MAX;
 }
 
-/* Without its line end; without all that a device may have put round it. */
+/* Without its line end and the blanks before it (RFC 5321, section 4.1.1); without all
+ * that a device may have put round it. */
 static struct slice chomp(const struct smtp_session *s, struct slice line)
 {
 	if (line.bytes && line.start[line.bytes - 1] == '\n')
@@ -682,24 +719,32 @@ static struct slice chomp(const struct smtp_session *s, struct slice line)
 		line.bytes--;
 	while (is_legacy(s) && line.bytes && line.start[line.bytes - 1] == '\r')
 		line.bytes--;
-	return is_legacy(s) ? slice_trim(line) : line;
+	return is_legacy(s) ? slice_trim(line) : slice_trim_end(line);
+}
+
+static enum smtp_reply_id refusal_of_length(struct slice line)
+{
+	return slice_begins(line, "AUTH ") ? REPLY_AUTH_TOO_LONG : REPLY_LINE_TOO_LONG;
 }
 
 /* line is the beginning of a line of line_bytes octets, its end included. */
 static void run_line(struct smtp_session *s, struct slice line, size_t line_bytes)
 {
 	bool too_long = line_bytes > line_limit(s, line);
+	s->command = line;
+	s->verb = NULL;
 	if (s->line_is_broken) {
 		smtp_auth_clear(&s->auth);
 		answer(s, REPLY_BARE_LINE_FEED);
 	} else if (s->auth.mechanism != AUTH_IDLE) {
 		run_auth_line(s, slice_trim(chomp(s, line)), too_long);
 	} else if (too_long) {
-		answer(s, REPLY_LINE_TOO_LONG);
+		answer(s, refusal_of_length(line));
 	} else {
 		run_command(s, chomp(s, line));
 	}
 	s->line_is_broken = false;
+	s->command.start = NULL;
 	close_if_drained(s);
 }
 
@@ -795,7 +840,7 @@ void smtp_session_data_done(
 {
 	s->stopped = false;
 	s->state = GREETED;
-	s->recipients = 0;
+	s->recipients = s->recipients_over = 0;
 	if (id == REPLY_QUEUED)
 		s->errors = s->idle_commands = 0;
 	say(s, id, detail);

@@ -2,9 +2,12 @@
  * session - one client's dialogue: bytes in, replies out, no socket and no clock. Pure.
  *
  * RFC 5321, 1870 (SIZE), 2034, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152
- * (8BITMIME), 9422 (LIMITS). Owner:   the connection; a test or a fuzzer can be that
- * owner. Threads: one at a time. Memory:  one partial line (at most 12 KiB) and
- * SMTP_OUTPUT_BYTES_MAX of replies not yet sent.
+ * (8BITMIME), 9422 (LIMITS).
+ *
+ * Owner:   the connection; a test or a fuzzer can be that owner.
+ * Threads: one at a time.
+ * Memory:  one partial line (at most 12 KiB) and SMTP_OUTPUT_BYTES_MAX of replies not
+ *          yet sent.
  */
 #ifndef GATEWAY_SMTP_SESSION_H
 #define GATEWAY_SMTP_SESSION_H
@@ -43,13 +46,15 @@ struct smtp_session_callbacks {
 	void (*data_drop)(void *context, enum smtp_reply_id why);
 	/* The message is complete; answer with smtp_session_data_done(). */
 	void (*data_end)(void *context, bool has_8bit);
-	/* Verify; answer with smtp_session_auth_done(). */
+	/* Verify; answer with smtp_session_auth_done(). password NULL: they would act for
+	 * another than themselves, which nobody may. */
 	void (*auth)(void *context, const char *user, const char *password);
 	/* Begin the handshake once the output is sent; answer with
 	 * smtp_session_tls_started(). */
 	void (*starttls)(void *context);
-	/* A reply of 400 or above was given (metrics). */
-	void (*refused)(void *context, enum smtp_reply_id id);
+	/* A reply of 400 or above was given. command is what it answers, cut and without
+	 * secrets ("": not to be shown); NULL: to none, or as one of the calls above said. */
+	void (*refused)(void *context, enum smtp_reply_id id, const char *command);
 };
 
 /* listener, hostname and callbacks are borrowed for the session's life. */

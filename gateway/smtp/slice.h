@@ -47,15 +47,21 @@ static inline bool slice_is_ascii(struct slice slice)
 	return true;
 }
 
+/* Without the spaces and tabs at its end. */
+static inline struct slice slice_trim_end(struct slice slice)
+{
+	while (slice.bytes && (slice.start[slice.bytes - 1] == ' ' ||
+				      slice.start[slice.bytes - 1] == '\t'))
+		slice.bytes--;
+	return slice;
+}
+
 /* Without the spaces and tabs at both ends. */
 static inline struct slice slice_trim(struct slice slice)
 {
 	while (slice.bytes && (*slice.start == ' ' || *slice.start == '\t'))
 		slice = slice_from(slice, 1);
-	while (slice.bytes && (slice.start[slice.bytes - 1] == ' ' ||
-				      slice.start[slice.bytes - 1] == '\t'))
-		slice.bytes--;
-	return slice;
+	return slice_trim_end(slice);
 }
 
 /* The part before the first space; *rest is what follows it, trimmed. */

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-/* ssl-config.mozilla.org, "intermediate", version 5.7; those of TLS 1.3 are OpenSSL's
- * default. */
+/* ssl-config.mozilla.org, "intermediate", version 5.7; those of TLS 1.3
+ * are OpenSSL's default. */
 static const char intermediate_ciphers[] =
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
 	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"

@@ -4,8 +4,7 @@
  * TLS 1.2 and 1.3 with Mozilla's "intermediate" ciphers; for the legacy profile TLS 1.0
  * up with all that OpenSSL still has. No renegotiation, no session cache, no tickets.
  * Threads: one at a time for a struct tls; contexts may be shared.
- * Memory:  about 17 KiB when idle: input is read where it lies, output kept only until
- * sent.
+ * Memory:  about 17 KiB when idle: input is read where it lies, output kept until sent.
  */
 #ifndef GATEWAY_SMTP_TLS_H
 #define GATEWAY_SMTP_TLS_H

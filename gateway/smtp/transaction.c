@@ -1,9 +1,10 @@
-/* The answers to what a session asks about mail. Bytes and sockets are the connection's.
- */
+/* The answers to what a session asks about mail. Bytes and sockets
+ * are the connection's. */
 #include "gateway/smtp/transaction.h"
 
 #include "gateway/log.h"
 #include "gateway/policy/policy.h"
+#include "gateway/smtp/discard.h"
 #include "gateway/smtp/received.h"
 
 #define FORWARD_PATHS_LOGGED_BYTES_MAX 4096
@@ -139,12 +140,12 @@ void transaction_drop(
 	struct transaction *t, const struct client *client, enum smtp_reply_id why)
 {
 	log_refused(t, client, smtp_reply_reason(why));
-	spool_free(&t->spool);
+	discard(client->front->loop, &t->spool);
 }
 
-void transaction_reset(struct transaction *t)
+void transaction_reset(struct transaction *t, const struct client *client)
 {
-	spool_free(&t->spool);
+	discard(client->front->loop, &t->spool);
 	queue_message_free(t->message);
 	*t = (struct transaction){ 0 };
 }
@@ -153,7 +154,7 @@ void transaction_abandon(struct transaction *t, const struct client *client)
 {
 	if (t->spool)
 		log_refused(t, client, "the session ended before the data did");
-	transaction_reset(t);
+	transaction_reset(t, client);
 }
 
 static char *join_forward_paths(const GPtrArray *recipients)

@@ -2,8 +2,8 @@
  * transaction - one message from MAIL to the queue: policy asked, envelope kept, spool
  * filled, every fate logged.
  *
- * Embedded in a connection; all zero between transactions. Thread: the loop's; nothing
- * blocks.
+ * Embedded in a connection; all zero between transactions. Thread:
+ * the loop's; nothing blocks.
  */
 #ifndef GATEWAY_SMTP_TRANSACTION_H
 #define GATEWAY_SMTP_TRANSACTION_H
@@ -42,7 +42,7 @@ void transaction_flushed(struct transaction *t);
 void transaction_drop(
 	struct transaction *t, const struct client *client, enum smtp_reply_id why);
 /* Frees all; takes an empty one. */
-void transaction_reset(struct transaction *t);
+void transaction_reset(struct transaction *t, const struct client *client);
 /* The same where the client has gone: its half message is logged. */
 void transaction_abandon(struct transaction *t, const struct client *client);
 

@@ -18,8 +18,8 @@ struct verifier *verifier_new(uv_loop_t *loop);
 /* What is under way ends by itself, with nobody told. Clears the pointer. */
 void verifier_free(struct verifier **verifier);
 
-/* done is called once, later. NULL: too many wait already. Texts are copied, and wiped.
- */
+/* done is called once, later. NULL: too many wait already. Texts
+ * are copied, and wiped. */
 struct verification *verifier_start(struct verifier *verifier, struct users *users,
 	const char *user, const char *password, void (*done)(void *context, bool good),
 	void *context);

@@ -1,9 +1,9 @@
 /*
  * mime_bench FILE [TIMES]: how fast mime/ lists, decodes, hashes and splices one mail.
  *
- * Attachments go to an unlinked temporary file, the rewritten message to memory that is
- * thrown away. Prints MB/s of the message as sent, microseconds per message, and the peak
- * RSS.
+ * Attachments go to an unlinked temporary file, the rewritten message to
+ * memory that is thrown away. Prints MB/s of the message as sent, microseconds
+ * per message, and the peak RSS.
  */
 #include "mime/mime.h"
 #include <fcntl.h>

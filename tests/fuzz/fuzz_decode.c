@@ -1,5 +1,5 @@
-/* The strict decoders give the same however the input is cut; qp_encode() is undone by
- * them. */
+/* The strict decoders give the same however the input is cut;
+ * qp_encode() is undone by them. */
 #include "mime/decode.h"
 #include "mime/qp.h"
 #include <string.h>

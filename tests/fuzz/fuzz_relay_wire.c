@@ -1,5 +1,5 @@
-/* Content to wire form: the same however it is cut, and nothing in it ends DATA or a line
- * early. */
+/* Content to wire form: the same however it is cut, and nothing in it
+ * ends DATA or a line early. */
 #include "gateway/relay/wire.h"
 #include <glib.h>
 #include <stdint.h>

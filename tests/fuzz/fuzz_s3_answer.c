@@ -1,5 +1,5 @@
-/* Error answers of any content: what comes out is bounded UTF-8 without control
- * characters. */
+/* Error answers of any content: what comes out is bounded UTF-8
+ * without control characters. */
 #include "s3/answer.h"
 #include <stdlib.h>
 #include <string.h>

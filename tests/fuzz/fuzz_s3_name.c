@@ -1,5 +1,5 @@
-/* File names and types of any content: what goes into headers and links is plain ASCII.
- */
+/* File names and types of any content: what goes into headers and
+ * links is plain ASCII. */
 #include "s3/name.h"
 #include "s3/s3.h"
 #include <stdlib.h>

@@ -15,8 +15,8 @@ static void check_address(const char *address, unsigned flags)
 		return;
 	g_autofree char *path = g_strdup_printf("<%s>", address), *again = NULL;
 	struct slice rest;
-	/* quotes and backslashes may be needed where none were given: longer, but no
-	 * other */
+	/* quotes and backslashes may be needed where none were given:
+	 * longer, but no other */
 	enum smtp_path_status status =
 		smtp_path_parse(slice_of(path), flags, &again, &rest);
 	g_assert(status == PATH_OK || status == PATH_TOO_LONG);

@@ -1,6 +1,6 @@
-/* Whole dialogues. The first byte picks the listener, the second the read size; the
- * outcome must be the one of the whole text in one read, and replies must have their
- * form. */
+/* Whole dialogues. The first byte picks the listener, the second the read
+ * size; the outcome must be the one of the whole text in one read, and
+ * replies must have their form. */
 #include "dialog.h"
 
 #include <stdint.h>

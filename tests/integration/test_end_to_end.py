@@ -4,6 +4,7 @@ import os
 import smtplib
 import ssl
 import subprocess
+import urllib.parse
 
 import pytest
 
@@ -98,6 +99,29 @@ def test_every_attachment_is_in_the_store_and_every_link_opens(
 
     relayed = message.split(b"\n\n")[0].decode()
     assert "ESMTPSA" in relayed and f"Authenticated sender: {postfix.user}" in relayed
+
+
+@pytest.mark.parametrize("server", ["radosgw", "swift"])
+def test_names_that_stores_or_clients_could_choke_on(
+        server, request, gateway, make_settings, sink, tmp_path):
+    """Long, in many octets a character, with quotes: each opens under its own name."""
+    listener = lan()
+    one = gateway(make_settings(
+        sink.settings(), request.getfixturevalue(server).settings(), [listener]))
+    names = ["日" * 65 + ".txt", "a" * 196 + ".txt", 'say "hello".txt', "50% off; a=b&c+d.txt"]
+    files = [mails.File(name, "application/octet-stream", mails.noise(50, n))
+             for n, name in enumerate(names)]
+    for file in files:  # in the form that takes every name
+        file.part = lambda file=file: (
+            "Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n"
+            "Content-Disposition: attachment; filename*=UTF-8''"
+            f"{urllib.parse.quote(file.name, safe='')}\r\n\r\n").encode() \
+            + mails.base64_lines(file.content)
+    one.wait_for("message.sent", id=send(listener.address, mails.with_files(files).raw))
+    links.check_files(sink.messages[0].data, files)
+    quoted = links.in_text(sink.messages[0].data)[2]
+    subprocess.run(["curl", "-sSfOJ", quoted], cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "say _hello_.txt").read_bytes() == files[2].content
 
 
 @pytest.mark.parametrize("method", ["PLAIN", "LOGIN"])

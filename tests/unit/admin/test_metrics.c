@@ -87,8 +87,8 @@ static bool is_sample(const char *line)
 	return end > value + 1 && !*end;
 }
 
-/* One HELP, one TYPE and then samples of that name, each name once; counters end in
- * _total. */
+/* One HELP, one TYPE and then samples of that name, each name once;
+ * counters end in _total. */
 static void test_exposition(void **state)
 {
 	(void)state;

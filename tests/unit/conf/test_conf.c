@@ -98,8 +98,7 @@ static const struct mistake syntax_mistakes[] = {
 		"f:1:14: not YAML: found character that cannot" },
 	{ "listeners: [ { networks: [ ::1 ] } ]\n",
 		"f:1:28: not YAML: did not find expected node content, while parsing a "
-		"flow node "
-		"that begins in line 1; text with such colons needs quotes" },
+		"flow node that begins in line 1; text with such colons needs quotes" },
 	{ "relay: &r { host: x }\n", "f:1:8: an anchor (&name) is not taken here" },
 	{ "relay: &r { host: x }\ns3: *r\n", "f:1:8: an anchor (&name) is not taken "
 					     "here\nf:2:5: an alias (*name) is not" },
@@ -165,8 +164,7 @@ static const struct mistake reading_mistakes[] = {
 	{ "listeners: [ { name: in, address: \"10.0.0.1:0\" } ]\n",
 		"f:1:35: listeners[0].address: \"10.0.0.1:0\" has a wrong port" },
 	{ "listeners: [ { name: a b, address: \"10.0.0.1:25\", tls: none, networks: [ "
-	  "10.0.0.0/8 ] "
-	  "} ]\n",
+	  "10.0.0.0/8 ] } ]\n",
 		"f:1:22: listeners[0].name: \"a b\" must be at most 64 letters" },
 	{ LISTENER("networks: 10.0.0.0/8"),
 		"f:1:70: listeners[0].networks: is text, but must be a list such as [" },
@@ -198,8 +196,7 @@ static const struct mistake reading_mistakes[] = {
 		"f:1:74: listeners[0].recipients: a pattern must be text" },
 	{ LISTENER("networks: [ 10.0.0.0/8 ], auth: maybe"),
 		"f:1:92: listeners[0].auth: \"maybe\" is unknown: it must be none, "
-		"optional or "
-		"required" },
+		"optional or required" },
 	{ LISTENER("networks: [ 10.0.0.0/8 ], auth_without_tls: maybe"),
 		"f:1:104: listeners[0].auth_without_tls: \"maybe\" is neither true nor "
 		"false" },
@@ -207,8 +204,7 @@ static const struct mistake reading_mistakes[] = {
 		"f:1:104: listeners[0].max_message_size: \"150\" needs a unit" },
 	{ LISTENER("networks: [ 10.0.0.0/8 ], max_message_size: 1B"),
 		"f:1:104: listeners[0].max_message_size: \"1B\" is out of range: it must "
-		"be from "
-		"1KiB to 1TiB" },
+		"be from 1KiB to 1TiB" },
 	{ "relay: { host: localhost, tls: none, port: 587x }\n",
 		"f:1:44: relay.port: \"587x\" is not a number from 1 to 65535" },
 	{ "relay: { host: localhost, tls: none, port: 65536 }\n",
@@ -279,8 +275,7 @@ static const struct mistake sense_mistakes[] = {
 	  " { name: c, address: \"10.0.0.1:26\", tls: none, networks: [ 10.0.0.0/8 ] } "
 	  "]\n",
 		"f:2:22: listeners[1].address: 10.0.0.1:25 is taken by "
-		"listeners[0].address "
-		"(0.0.0.0:25) already" },
+		"listeners[0].address (0.0.0.0:25) already" },
 	{ "admin: { listen: \"127.0.0.1:2525\" }\n",
 		"f:1:18: admin.listen: 127.0.0.1:2525 is taken by listeners[0].address" },
 	{ "listeners: [ { name: in, address: \"10.0.0.1:25\", networks: [ 10.0.0.0/8 ] } "
@@ -390,8 +385,7 @@ static const struct mistake sense_mistakes[] = {
 	{ "s3: { bucket: box, region: eu-west-1, session_token: a }\n",
 		"f:1:54: s3.session_token: needs access_key_id" },
 	{ "s3: { bucket: box, region: eu-west-1, access_key_id: a, access_key_id_file: "
-	  "/a, "
-	  "secret_access_key: b }\n",
+	  "/a, secret_access_key: b }\n",
 		"f:1:77: s3.access_key_id_file: is given beside access_key_id" },
 	{ "queue: { retry_first: 30m, retry_max: 20m }\n",
 		"f:1:39: queue.retry_max: is shorter than queue.retry_first" },
@@ -413,8 +407,7 @@ static const struct mistake several_mistakes[] = {
 		"mean \"bucket\"?" },
 	/* A value that is wrong in itself is not judged with others. */
 	{ "listeners: [ { name: in, address: \"0.0.0.0:25\", tls: nnoe, networks: [ "
-	  "10.0.0.0/99 ] "
-	  "} ]\n",
+	  "10.0.0.0/99 ] } ]\n",
 		"f:1:54: listeners[0].tls: \nf:1:72: listeners[0].networks[0]: " },
 };
 
@@ -510,17 +503,14 @@ static void test_warnings(void **state)
 			"" },
 		{ "auth: { users: /u }\n" TLS
 		  "listeners: [ { name: in, address: \"[::]:587\", tls: wrapper, auth: "
-		  "required } "
-		  "]\n",
+		  "required } ]\n",
 			"" },
 		{ "listeners: [ { name: a, address: \"[::]:25\", tls: none, networks: [ "
 		  "127.0.0.0/8 ] },\n"
 		  " { name: b, address: \"127.0.0.1:25\", tls: none, networks: [ "
-		  "127.0.0.0/8 ] } "
-		  "]\n",
+		  "127.0.0.0/8 ] } ]\n",
 			"f:1:34: listeners[0].address: [::]:25 takes IPv6 clients only, "
-			"since "
-			"listeners[1].address has 127.0.0.1:25" },
+			"since listeners[1].address has 127.0.0.1:25" },
 		{ "\xef\xbb\xbflinks: { expiry: 1h }\n", "" },
 		{ "--- \nlog: { debug: \"on\" }\n...\n", "" },
 		{ "relay: { host: localhost, tls: none, port: \"25\" }\n", "" },

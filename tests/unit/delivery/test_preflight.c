@@ -237,8 +237,7 @@ static const struct from_case {
 		"\"=?utf-8?q?a=0D=0ABcc=3A_x=40y?=\" <a@o.org>",
 		"From: \"a Bcc: x@y via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: \"a Bcc: x@y\" <a@o.org>\r\n"
-		"X-Original-From:\r\n "
-		"=?UTF-8?B?Ij0/dXRmLTg/"
+		"X-Original-From:\r\n =?UTF-8?B?Ij0/dXRmLTg/"
 		"cT9hPTBEPTBBQmNjPTNBX3g9NDB5Pz0iIDxhQG8ub3JnPg==?=\r\n" },
 };
 

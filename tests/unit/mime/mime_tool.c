@@ -1,6 +1,5 @@
 /*
- * mime_tool FILE OBJECTS MANIFEST > REWRITTEN: mime/ applied to one mail, for the
- * checker.
+ * mime_tool FILE OBJECTS MANIFEST > REWRITTEN: mime/ applied to one mail, for a checker.
  *
  * Object N of the mail lies in OBJECTS/N (from 1). The manifest is JSON: "untouched" (a
  * reason or null), "parts" and "links". Options set settings, see set_option().

@@ -52,7 +52,7 @@ static const struct {
 	{ "escapes in either case", QP, "=C3=a4=3D", "\xc3\xa4=" },
 	{ "hard line break stays", QP, "a\r\nb\n", "a\r\nb\n" },
 	{ "soft line break", QP, "a=\r\nb=\nc", "abc" },
-	{ "soft line break with blanks", QP, "a= \t\r\nb", "ab" },
+	{ "soft line break with blanks", QP, "a= \t\r\nb", NULL },
 	{ "soft line break at the end", QP, "a=", "a" },
 	{ "blanks within", QP, "a \t b", "a \t b" },
 	{ "blank at a line's end", QP, "a \r\nb", NULL },
@@ -154,8 +154,8 @@ static void test_base64_of_glib(void **state)
 	g_string_free(out, TRUE);
 }
 
-/* What qp_encode() writes decodes to the same, has short lines, and no line like a
- * delimiter. */
+/* What qp_encode() writes decodes to the same, has short lines, and no
+ * line like a delimiter. */
 static void test_qp_encode(void **state)
 {
 	static const char *const texts[] = { "", "a", "--b\r\n-x\r\n.\r\nFrom me\r\n",

@@ -1,5 +1,5 @@
-/* Where a block goes in HTML, and which ids it refers to. '|' marks the place in the
- * input. */
+/* Where a block goes in HTML, and which ids it refers to. '|' marks
+ * the place in the input. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +47,10 @@ static const struct {
 	{ "text behind the end", false, "<body>x|</body></html>y" },
 	{ "top", true, "<html><head></head><body bgcolor='>'>|x</body>" },
 	{ "top without body", true, "<html><head><title><body></title></head>|x" },
-	{ "top without head", true, "<p>x</p>|" },
+	{ "top without head", true, "|<p>x</p>" },
+	{ "top, only html", true, "<!DOCTYPE html><html>|<p>x</p>" },
+	{ "top, byte order mark", true, "\xef\xbb\xbf|<p>x</p>" },
+	{ "frameset", false, "<html><head></head>|<frameset><frame></frameset></html>" },
 };
 
 static void test_places(void **state)
@@ -77,6 +80,13 @@ static void test_ids(void **state)
 		{ "p{background:url(cid:x)}", "x" },
 		{ "<img src=cid:y>", "y" },
 		{ "<img src=\"cid:a&amp;b\">", "a&b" },
+		{ "<img src=\"cid:a&#64;b&#x2E;c\">", "a@b.c" },
+		{ "<img src=\"cid:a%2540b\">", "a%40b" },
+		{ "<img src=\"cid:image(1)@x\">", "image(1)@x" },
+		{ "<img src='cid:Screen Shot 1.png '>", "screen shot 1.png" },
+		{ "<b style=\"background:url(&quot;cid:x&quot;)\">", "x" },
+		{ "<b style=\"background:url('cid:x(1)')\">", "x(1)" },
+		{ "<img src=\"cid:a>b\">", "a" },
 		{ "acid: x cid:", NULL },
 		{ "http://x", NULL },
 	};
@@ -92,6 +102,62 @@ static void test_ids(void **state)
 		if (found)
 			assert_string_equal(id, cases[i].want);
 		g_free(id);
+	}
+}
+
+static void test_locations(void **state)
+{
+	static const struct {
+		const char *text;
+		bool found;
+	} cases[] = {
+		{ "<img src=\"http://x/a.png\">", true },
+		{ "<b style='background:url(http://x/a.png)'>", true },
+		{ "<img src=http://x/a.png>", true },
+		{ "<img src=\"http://x/a.png.gif\">", false },
+		{ "<img src=\"xhttp://x/a.png\">", false },
+		{ "<img src=\"http://x/a.pn", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		size_t at = 0, start;
+
+		assert_int_equal(html_next_location(cases[i].text, strlen(cases[i].text),
+					 "http://x/a.png", &at, &start),
+			cases[i].found);
+		if (cases[i].found)
+			assert_int_equal(at - start, strlen("http://x/a.png"));
+	}
+}
+
+/* What is open at the end and would hide a block. */
+static void test_closing(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{ "<div>x", "" },
+		{ "<div style=\"display:none\">x</div>", "" },
+		{ "<div style=\"display:none\">x", "</div>" },
+		{ "<div style='color:red; DISPLAY : None!important'>x<div>", "</div></div>" },
+		{ "<div style=display:none>x<div></div>", "</div>" },
+		{ "<span style=\"font-size:0px\"><b hidden>x", "</b></span>" },
+		{ "<span style=\"font-size:0.9em;opacity:0.5\">x", "" },
+		{ "<p hidden>a</p><template><p>", "</template>" },
+		{ "<select><option>a<option>b", "</select>" },
+		{ "<a href=x>a<a href=y>b", "</a>" },
+		{ "<a href=x>a</a>", "" },
+		{ "<input hidden><div title='style=display:none'>", "" },
+		{ "<!-- <template> --><style><template></style>", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		GString *tags = html_close_hiding(cases[i].text, strlen(cases[i].text));
+
+		assert_string_equal(tags->str, cases[i].want);
+		g_string_free(tags, TRUE);
 	}
 }
 
@@ -128,6 +194,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_locations),
+		cmocka_unit_test(test_closing),
 		cmocka_unit_test(test_block),
 	};
 

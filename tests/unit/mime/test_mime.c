@@ -281,8 +281,7 @@ static const char two_files[] =
 	"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; "
 	"boundary=b\r\n\r\n--b\r\n\r\nHi\r\n"
 	"--b\r\nContent-Type: a/b; name=x\r\n\r\n1\r\n--b\r\nContent-Type: a/b; "
-	"name=y\r\n\r\n2"
-	"\r\n--b--\r\n";
+	"name=y\r\n\r\n2\r\n--b--\r\n";
 
 static void test_output_fails(void **state)
 {

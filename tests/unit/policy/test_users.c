@@ -37,8 +37,8 @@ static int free_place(void **state)
 {
 	struct place *place = *state;
 	g_unlink(place->file);
-	g_rmdir(place->directory); /* fails, and the next test with it, if anything was
-				      left */
+	/* fails, and the next test with it, if anything was left */
+	g_rmdir(place->directory);
 	bool gone = g_access(place->directory, F_OK) != 0;
 	g_free(place->file);
 	g_free(place->directory);
@@ -151,7 +151,8 @@ static void costs_are_bounded(void **state)
 {
 	static const char *const too_dear[] = {
 		("alice:$6$rounds=999999999$saltsalt$"
-		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		 "a"
 		 "aaaaaaaaaaaaaa"),
 		"alice:$2b$31$abcdefghijklmnopqrstuuaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"alice:$y$jNT$saltsaltsalt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",

@@ -35,7 +35,7 @@ void fixture_init(struct fixture *fixture, const char *root)
 void fixture_open(struct fixture *fixture)
 {
 	GError *error = NULL;
-	fixture->queue = queue_new(&fixture->settings, NULL, &error);
+	fixture->queue = queue_new(&fixture->settings, &error);
 	if (!fixture->queue)
 		fail_msg("%s", error->message);
 }

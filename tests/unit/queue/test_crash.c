@@ -85,8 +85,8 @@ static void be_killed(struct fixture *fixture, int acknowledged_fd)
 
 /* --- the one who kills and looks --- */
 
-/* Reads IDs until the moment has come, kills, and reads those that were still on their
- * way. */
+/* Reads IDs until the moment has come, kills, and reads those that
+ * were still on their way. */
 static void kill_amid_load(struct fixture *fixture, GPtrArray *acknowledged)
 {
 	int fds[2];
@@ -169,8 +169,7 @@ static void check_totals(const struct fixture *fixture)
 	fixture_execute(fixture,
 		"CREATE TEMP TABLE must_be_empty (n INTEGER CHECK (n = 0));"
 		"INSERT INTO must_be_empty SELECT count(*) FROM totals t WHERE messages "
-		"<> "
-		"(SELECT count(*) FROM messages m WHERE m.state = t.state)");
+		"<> (SELECT count(*) FROM messages m WHERE m.state = t.state)");
 }
 
 static void what_was_acknowledged_survives_kill(void **state)

@@ -434,7 +434,7 @@ static void a_row_without_a_file_is_dead(void **state)
 static void check_refused(const struct fixture *fixture, const char *why)
 {
 	g_autoptr(GError) error = NULL;
-	struct queue *queue = queue_new(&fixture->settings, NULL, &error);
+	struct queue *queue = queue_new(&fixture->settings, &error);
 	assert_null(queue);
 	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND));
 	if (!strstr(error->message, why))

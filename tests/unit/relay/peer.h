@@ -21,8 +21,8 @@ enum peer_action {
 };
 
 struct peer_rule {
-	const char *on; /* start of a command line; "CONNECT", "DOT", "CONTENT" (in the
-			   middle) */
+	/* start of a command line; "CONNECT", "DOT", "CONTENT" (in the middle) */
+	const char *on;
 	enum peer_action action;
 	const char *text;
 	unsigned times; /* how often it holds, over all connections; 0: always */
@@ -58,8 +58,8 @@ struct peer_ca {
 };
 void peer_ca_init(struct peer_ca *ca, const char *name);
 void peer_ca_deinit(struct peer_ca *ca);
-/* names: a subjectAltName, "DNS:x,IP:127.0.0.1"; lifetime in days from now, negative:
- * expired. */
+/* names: a subjectAltName, "DNS:x,IP:127.0.0.1"; lifetime in days from
+ * now, negative: expired. */
 SSL_CTX *peer_context(const struct peer_ca *ca, const char *names, int days);
 void peer_ca_write(const struct peer_ca *ca, const char *path);
 

@@ -1,5 +1,5 @@
-/* relay against a scripted server: every step, every kind of answer, TLS, pool,
- * recipients. */
+/* relay against a scripted server: every step, every kind of answer,
+ * TLS, pool, recipients. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -757,8 +757,8 @@ static void test_given_up_before_the_dot(void **unused)
 	scene_deinit(&s);
 }
 
-/* The original is shorter than it was: what could be read must not be taken for the
- * message. */
+/* The original is shorter than it was: what could be read must not be
+ * taken for the message. */
 static void test_content_not_readable(void **unused)
 {
 	(void)unused;
@@ -1087,8 +1087,8 @@ static void test_many_threads(void **unused)
 	SSL_CTX_free(context);
 }
 
-/* The peer wants no second connection: then the first one serves all, and nothing is
- * deferred. */
+/* The peer wants no second connection: then the first one serves all,
+ * and nothing is deferred. */
 static void test_fewer_connections_than_wanted(void **unused)
 {
 	(void)unused;

@@ -9,8 +9,8 @@
 #include "gateway/relay/reply.h"
 #include <string.h>
 
-/* Feeds text line by line; false when a line is refused or the reply does not end with
- * it. */
+/* Feeds text line by line; false when a line is refused or the reply
+ * does not end with it. */
 static bool feed(struct reply *reply, const char *text)
 {
 	reply_clear(reply);
@@ -163,13 +163,11 @@ static void test_classify(void **unused)
 		{ "552 Message is too long.", REPLY_REFUSE },
 		{ "553 <x> Invalid email address", REPLY_REFUSE },
 		{ "554 Access denied: User `arn:aws:iam::1:user/x' is not authorized to "
-		  "perform "
-		  "`ses:SendRawEmail' on resource `arn:aws:ses:x'",
+		  "perform `ses:SendRawEmail' on resource `arn:aws:ses:x'",
 			REPLY_MEND },
 		{ "554 5.7.1 <a@b>: Relay access denied", REPLY_MEND },
 		{ "554 Message rejected: Email address is not verified. The following "
-		  "identities "
-		  "failed the check in region EU-WEST-1: a@b",
+		  "identities failed the check in region EU-WEST-1: a@b",
 			REPLY_MEND },
 		{ "554 Message rejected: Sending paused for this account.", REPLY_MEND },
 		{ "554 Configuration set does not exist: x", REPLY_MEND },

@@ -1,9 +1,8 @@
 /*
- * s3_put_probe - puts one file COUNT times by THREADS callers and prints a link to each
- * object.
+ * s3_put_probe ENDPOINT REGION BUCKET FILE COUNT [THREADS]
  *
- * usage: s3_put_probe ENDPOINT REGION BUCKET FILE COUNT [THREADS]
- * Keys come from the environment. Measures on standard error: time and CPU per object.
+ * Puts one file COUNT times by THREADS callers and prints a link to each object. Keys
+ * come from the environment. Measures on standard error: time and CPU per object.
  */
 #include "s3/s3.h"
 #include <errno.h>

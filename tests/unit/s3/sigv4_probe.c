@@ -1,6 +1,6 @@
 /*
- * sigv4_probe - signs the cases on standard input, one a line, and prints one line for
- * each.
+ * sigv4_probe - signs the cases on standard input, one a line, and
+ * prints one line for each.
  *
  * Fields, separated by tabs, each percent-encoded: "header" or "query", time, expiry,
  * region, service, access key id, secret, token (may be empty), method, host, path,

@@ -1,5 +1,5 @@
-/* Uploads against a scripted server that answers as told: well, badly, late or not at
- * all. */
+/* Uploads against a scripted server that answers as told: well,
+ * badly, late or not at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -291,8 +291,7 @@ static void requests_carry_what_was_said(void **state)
 		"\r\nContent-Length: 5\r\n",
 		"\r\nContent-Type: application/octet-stream\r\n",
 		"\r\nContent-Disposition: attachment; filename=\"r_sum_ "
-		"\\\"1\\\".html\"; "
-		"filename*=UTF-8''r%C3%A9sum%C3%A9%20%221%22.html\r\n",
+		"\\\"1\\\".html\"; filename*=UTF-8''r%C3%A9sum%C3%A9%20%221%22.html\r\n",
 		"\r\nx-amz-content-sha256: "
 		"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\r\n",
 		"\r\nx-amz-meta-sha256: "
@@ -304,8 +303,7 @@ static void requests_carry_what_was_said(void **state)
 		"/eu-west-1/s3/aws4_request, "
 		"SignedHeaders=content-disposition;content-type;host;"
 		"x-amz-content-sha256;x-amz-date;x-amz-meta-filename;x-amz-meta-message-"
-		"id;"
-		"x-amz-meta-sha256;x-amz-security-token, Signature=",
+		"id;x-amz-meta-sha256;x-amz-security-token, Signature=",
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++)
 		assert_text_has(head, parts[i]);

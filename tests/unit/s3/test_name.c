@@ -21,7 +21,8 @@ static const struct {
 	{ "r\xc3\xa9sum\xc3\xa9.pdf", A "r_sum_.pdf" U "r%C3%A9sum%C3%A9.pdf" },
 	{ "\xd1\x84\xd0\xb0.pdf", A "attachment.pdf" U "%D1%84%D0%B0.pdf" },
 	{ "\xd1\x84\xd0\xb0", A "attachment" U "%D1%84%D0%B0" },
-	{ "a\"b\\c.txt", A "a\\\"b_c.txt" U "a%22b_c.txt" },
+	/* Not escaped: curl -OJ and others stop at the quote or at the backslash. */
+	{ "a\"b\\c.txt", A "a_b_c.txt" U "a%22b_c.txt" },
 	{ "100%.txt", A "100_.txt" U "100%25.txt" },
 	{ "a\r\nX: y.txt", A "a__X: y.txt" U "a__X%3A%20y.txt" },
 	{ "../../etc/passwd", A ".._.._etc_passwd" U ".._.._etc_passwd" },
@@ -57,7 +58,7 @@ static void long_names_keep_their_suffix(void **state)
 	assert_in_range(strlen(got), 200, 1100);
 
 	g_autofree char *metadata = s3_name_metadata(name->str);
-	assert_in_range(strlen(metadata), 200, 1024);
+	assert_in_range(strlen(metadata), 200, 256); /* Swift refuses longer ones */
 	for (const char *p = metadata; *p; p++)
 		assert_true(g_ascii_isalnum(*p) || strchr("%-._~", *p));
 }

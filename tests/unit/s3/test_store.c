@@ -162,8 +162,7 @@ static void links_say_name_type_and_true_end(void **state)
 		assert_non_null(strstr(url, "&X-Amz-Date=20260806T000000Z&"));
 		assert_non_null(strstr(url,
 			"&response-content-disposition=attachment%3B%20filename%3D%22_%"
-			"20b.pdf%22"
-			"%3B%20filename%2A%3DUTF-8%27%27%25C3%25A4%2520b.pdf&"
+			"20b.pdf%22%3B%20filename%2A%3DUTF-8%27%27%25C3%25A4%2520b.pdf&"
 			"response-content-type=application%2Fpdf&X-Amz-Signature="));
 		assert_null(strstr(url, "secret"));
 	}

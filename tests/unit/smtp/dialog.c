@@ -65,7 +65,7 @@ static void on_auth(void *context, const char *user, const char *password)
 {
 	struct dialog *d = context;
 	d->auth_asked = true;
-	d->auth_good = !strcmp(user, "u") && !strcmp(password, "p");
+	d->auth_good = !strcmp(user, "u") && password && !strcmp(password, "p");
 	g_string_append_printf(d->events, "auth %s|", user);
 }
 
@@ -75,10 +75,12 @@ static void on_starttls(void *context)
 	d->starttls = true;
 }
 
-static void on_refused(void *context, enum smtp_reply_id id)
+static void on_refused(void *context, enum smtp_reply_id id, const char *command)
 {
-	(void)context;
+	struct dialog *d = context;
 	g_assert(smtp_reply(id)->code >= 400);
+	if (command)
+		g_string_append_printf(d->refusals, "%u %s|", smtp_reply(id)->code, command);
 }
 
 static const struct smtp_session_callbacks callbacks = {
@@ -169,6 +171,7 @@ void dialog_run(struct dialog *d, const struct conf_listener *listener, const ch
 	d->codes = g_string_new(NULL);
 	d->events = g_string_new(NULL);
 	d->message = g_string_new(NULL);
+	d->refusals = g_string_new(NULL);
 	d->session = smtp_session_new(listener, "mx.example", &callbacks, d);
 	smtp_session_greet(d->session, listener->tls == CONF_TLS_WRAPPER);
 	for (size_t at = 0; at < n_bytes && !smtp_session_is_closed(d->session);) {
@@ -199,5 +202,6 @@ void dialog_clear(struct dialog *d)
 	g_string_free(d->codes, TRUE);
 	g_string_free(d->events, TRUE);
 	g_string_free(d->message, TRUE);
-	d->replies = d->codes = d->events = d->message = NULL;
+	g_string_free(d->refusals, TRUE);
+	d->replies = d->codes = d->events = d->message = d->refusals = NULL;
 }

@@ -14,6 +14,7 @@ struct dialog {
 	GString *codes;   /* "250 2.1.0|" and so on; of many lines the first */
 	GString *events;  /* what the session asked its owner for */
 	GString *message; /* data of the message at hand */
+	GString *refusals; /* what the log would have: "501 MAIL FROM:a|" and so on */
 	bool stuck;       /* took nothing, said nothing, waited for nobody */
 	/* settings */
 	size_t room;
@@ -25,8 +26,8 @@ struct dialog {
 	bool starttls, data_ended, auth_asked, auth_good;
 };
 
-/* Replays n_bytes of text in pieces. User "u" has the password "p". dialog_clear()
- * afterwards. */
+/* Replays n_bytes of text in pieces. User "u" has the password "p".
+ * dialog_clear() afterwards. */
 void dialog_run(struct dialog *dialog, const struct conf_listener *listener,
 	const char *text, size_t n_bytes, size_t piece);
 void dialog_clear(struct dialog *dialog);

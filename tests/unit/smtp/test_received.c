@@ -1,5 +1,5 @@
-/* The Received field: its form, what a client cannot put into it, and the count of
- * others'. */
+/* The Received field: its form, what a client cannot put into it, and
+ * the count of others'. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -102,8 +102,7 @@ static const char settings[] =
 	"  - { name: few, address: '127.0.0.1:%u', tls: none, networks: [ 127.0.0.0/8 ], "
 	"max_connections: 1 }\n"
 	"  - { name: hasty, address: '127.0.0.1:%u', tls: none, networks: [ 127.0.0.0/8 "
-	"], "
-	"command_timeout: 1s, data_timeout: 1s }\n"
+	"], command_timeout: 1s, data_timeout: 1s }\n"
 	"tls: { certificate: %s/cert.pem, key: %s/key.pem }\n"
 	"auth: { users: %s/users }\n"
 	"s3: { directory: %s/objects, directory_url: 'http://127.0.0.1:1', "
@@ -151,7 +150,7 @@ static int start(void **state)
 	make_files();
 	t.conf = load_settings();
 	t.metrics = metrics_new();
-	t.queue = queue_new(&t.conf->queue, t.metrics, &error);
+	t.queue = queue_new(&t.conf->queue, &error);
 	assert_null(error);
 	uv_loop_init(&t.loop);
 	uv_async_init(&t.loop, &t.call, on_call);

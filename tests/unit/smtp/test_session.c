@@ -74,6 +74,11 @@ static const struct session_case {
 		"ehlo a  \r\nmail from:<a@b> \r\nRcPt To:<c@d>\r\nrset \r\nquit \r\n",
 		HELLOED "250 2.1.0|250 2.1.5|250 2.0.0|221 2.0.0|",
 		"mail <a@b> 0|rcpt <c@d>|reset|" },
+	{ "tabs behind a command", &mx,
+		"EHLO a \t\r\nNOOP\t\r\nMAIL FROM:<a@b>\t\r\nRCPT TO:<c@d> \t\r\nDATA\t\r\n"
+		"x\t\r\n.\r\nRSET\t\r\nQUIT\t \r\n",
+		HELLOED "250 2.0.0|250 2.1.0|250 2.1.5|354|250 2.0.0|250 2.0.0|221 2.0.0|",
+		"mail <a@b> 0|rcpt <c@d>|data [x\t\r\n]|" },
 	{ "bounces and postmaster", &mx, HELLO "MAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\n",
 		HELLOED "250 2.1.0|250 2.1.5|", "mail <> 0|rcpt <postmaster>|" },
 	{ "a refused recipient among others", &mx,
@@ -212,7 +217,7 @@ static const struct session_case {
 	{ "wrong password", &submits, HELLO "AUTH PLAIN " BAD_PLAIN "\r\n" MAIL,
 		HELLOED "535 5.7.8|530 5.7.0|", "auth u|" },
 	{ "authorized as another", &submits, HELLO "AUTH PLAIN eAB1AHA=\r\n",
-		HELLOED "535 5.7.8|", "" },
+		HELLOED "535 5.7.8|", "auth u|" },
 	{ "authorized as oneself", &submits, HELLO "AUTH PLAIN dQB1AHA=\r\n",
 		HELLOED "235 2.7.0|", "auth u|" },
 	{ "cancelled", &submits,
@@ -402,6 +407,7 @@ static void floods_end(void **state)
 	check_flood("", "NOOP\r\n", 1000, "|250 2.0.0", 100);
 	check_flood("", "RSET\r\n", 1000, "|250 2.0.0", 100);
 	check_flood(HELLO MAIL, "RCPT TO:<no@d>\r\n", 1000, "|550 5.1.1", 20);
+	check_flood(HELLO MAIL, RCPT, 1100, "|452 4.5.3", 1000);
 }
 
 /* 25 messages, an error in each: mail goes on. */
@@ -433,14 +439,14 @@ static void endless_lines_are_bounded(void **state)
 	for (size_t piece = 1; piece <= in->len; piece = piece * 10 + 3) {
 		struct dialog d = { 0 };
 		dialog_run(&d, &mx, in->str, in->len, piece);
-		assert_string_equal(d.codes->str, "220|500 5.5.2|250 2.0.0|500 5.5.2|503 "
+		assert_string_equal(d.codes->str, "220|500 5.5.2|250 2.0.0|500 5.5.6|503 "
 						  "5.5.1|500 5.5.2|250 2.0.0|");
 		dialog_clear(&d);
 	}
 }
 
-/* Who ends lines with LF alone hears of it after a moment, and what follows is a command.
- */
+/* Who ends lines with LF alone hears of it after a moment, and what
+ * follows is a command. */
 static void silence_after_a_bare_lf(void **state)
 {
 	(void)state;
@@ -474,6 +480,61 @@ static void the_owner_says_no(void **state)
 	dialog_run(&lost, &mx, in, strlen(in), 100);
 	assert_string_equal(lost.codes->str, OPENED "451 4.3.0|250 2.0.0|");
 	dialog_clear(&lost);
+}
+
+/* MAIL may fail 100 times, not for ever. */
+static void a_full_store_is_not_asked_for_ever(void **state)
+{
+	(void)state;
+	g_autoptr(GString) in = g_string_new(HELLO);
+	repeat(in, MAIL, 200);
+	struct dialog d = { .mail = REPLY_NO_ROOM };
+	dialog_run(&d, &mx, in->str, in->len, in->len);
+	assert_int_equal(count_of(d.codes->str, "|452 4.3.1"), 99);
+	assert_true(g_str_has_suffix(d.codes->str, "421 4.7.0|"));
+	dialog_clear(&d);
+}
+
+/* What the log has of a refused command: what helps to mend the client, no secret, no
+ * text, and nothing that the owner has said itself. */
+static const struct refusal_case {
+	const struct conf_listener *listener;
+	const char *in, *refusals;
+} refusals[] = {
+	{ &mx, HELLO "MAIL FROM:a@b\r\n", "501 MAIL FROM:a@b|" },
+	{ &mx, HELLO MAIL "RCPT TO:<c@d> NOTIFY=NEVER\r\n",
+		"555 RCPT TO:<c@d> NOTIFY=NEVER|" },
+	{ &mx, "EHLO no name\r\n", "501 EHLO no name|" },
+	{ &mx, HELLO "MAIL FROM:<a@b> SIZE=2000\r\n", "552 MAIL FROM:<a@b> SIZE=2000|" },
+	{ &mx, HELLO "secret\r\n\r\nNOOP\x01 secret\r\n", "500 |500 |500 |" },
+	{ &mx, HELLO "VRFY\r\nDATA\r\nEXPN secret\r\n", "501 VRFY|503 DATA|502 EXPN|" },
+	{ &mx, HELLO MAIL "RCPT TO:<no@d>\r\n", "" },
+	{ &mx, HELLO "NOOP " X500 X500 "\r\n", "500 |" },
+	{ &mx, HELLO "NOOP\nsecret\r\n", "500 |" },
+	{ &mx, OPEN "a\nb\r\n.\r\n", "" },
+	{ &submits, HELLO MAIL, "530 MAIL FROM:<a@b>|" },
+	{ &submits, HELLO "AUTH PLAIN secret\r\n", "501 AUTH|" },
+	{ &submits, HELLO "AUTH secret\r\n", "504 AUTH|" },
+	{ &submits, HELLO "AUTH PLAIN\r\nsecret\r\n", "501 |" },
+	{ &submits, HELLO "AUTH PLAIN " BAD_PLAIN "\r\n", "" },
+	{ &mx, HELLO "MAIL FROM:" X100 X100 "\r\n",
+		"501 MAIL FROM:" X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 "|" },
+};
+
+static void what_the_log_has(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
+		const struct refusal_case *c = &refusals[i];
+		for (size_t piece = strlen(c->in); piece > 0; piece--) {
+			struct dialog d = { 0 };
+			dialog_run(&d, c->listener, c->in, strlen(c->in), piece);
+			if (strcmp(d.refusals->str, c->refusals))
+				fail_msg("%s, in pieces of %zu: %s", c->in, piece,
+					d.refusals->str);
+			dialog_clear(&d);
+		}
+	}
 }
 
 static void storage_fails_in_data(void **state)
@@ -532,6 +593,8 @@ int main(void)
 		cmocka_unit_test(endless_lines_are_bounded),
 		cmocka_unit_test(silence_after_a_bare_lf),
 		cmocka_unit_test(the_owner_says_no),
+		cmocka_unit_test(a_full_store_is_not_asked_for_ever),
+		cmocka_unit_test(what_the_log_has),
 		cmocka_unit_test(storage_fails_in_data),
 		cmocka_unit_test(draining),
 		cmocka_unit_test(a_loop_is_refused),
