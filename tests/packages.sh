@@ -19,8 +19,8 @@ list() {
 			libetpan-dev libcmocka-dev ;;
 		demo) echo curl openssl python3 swaks libnet-ssleay-perl ;;
 		test) echo clang libclang-rt-14-dev llvm-14 valgrind binutils curl openssl \
-			swaks libnet-ssleay-perl python3-pytest python3-pytest-xdist \
-			python3-pytest-timeout python3-yaml python3-botocore ;;
+			swaks libnet-ssleay-perl msmtp python3-pytest \
+			python3-pytest-xdist python3-pytest-timeout python3-yaml python3-botocore ;;
 		radosgw) echo radosgw ceph-mon ceph-osd curl openssl ;;
 		swift) echo swift-proxy swift-account swift-container swift-object memcached \
 			curl openssl ;;

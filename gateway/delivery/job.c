@@ -215,12 +215,6 @@ static bool links(struct job *job, GError **error)
 	return edit_header(job, error);
 }
 
-static bool before_final_dot(void *context, GError **error)
-{
-	struct job *job = context;
-	return queue_mark_relaying(job->queue, job->message, error);
-}
-
 /* Two addresses of one message may lead to one: it is named to the relay
  * once. The distinct forward-paths of the open recipients, borrowed;
  * of_recipient gets each one's index. */
@@ -245,13 +239,34 @@ static GPtrArray *open_forward_paths(
 	return paths;
 }
 
-static void take_verdicts(GHashTable *of_recipient, const struct relay_recipient *results)
+/* A transaction with the relay: what stands in its array is whose. */
+struct transaction {
+	struct job *job;
+	GHashTable *of_recipient; /* struct queue_recipient to its index in results */
+	struct relay_recipient *results;
+};
+
+static void take_verdicts(const struct transaction *transaction, bool only_settled)
 {
 	GHashTableIter each;
 	void *recipient, *index;
-	g_hash_table_iter_init(&each, of_recipient);
-	while (g_hash_table_iter_next(&each, &recipient, &index))
-		outcome_take_verdict(recipient, &results[GPOINTER_TO_UINT(index)]);
+	g_hash_table_iter_init(&each, transaction->of_recipient);
+	while (g_hash_table_iter_next(&each, &recipient, &index)) {
+		const struct relay_recipient *result =
+			&transaction->results[GPOINTER_TO_UINT(index)];
+		bool settled = result->verdict == RELAY_SENT ||
+			       result->verdict == RELAY_REFUSED;
+		if (settled || !only_settled)
+			outcome_take_verdict(recipient, result);
+	}
+}
+
+static bool before_final_dot(void *context, GError **error)
+{
+	const struct transaction *transaction = context;
+	take_verdicts(transaction, true);
+	return queue_mark_relaying(
+		transaction->job->queue, transaction->job->message, error);
 }
 
 static bool relay(struct job *job, GError **error)
@@ -269,6 +284,7 @@ static bool relay(struct job *job, GError **error)
 	}
 	g_autofree char *reverse_path =
 		preflight_reverse_path(&job->route->conf->sender, message->reverse_path);
+	struct transaction transaction = { job, of_recipient, results };
 	struct relay_message outgoing = {
 		.id = message->id,
 		.reverse_path = reverse_path,
@@ -278,10 +294,10 @@ static bool relay(struct job *job, GError **error)
 		.recipients = results,
 		.n_recipients = paths->len,
 		.before_final_dot = before_final_dot,
-		.context = job,
+		.context = &transaction,
 	};
 	relay_send(job->route->relay, &outgoing);
-	take_verdicts(of_recipient, results);
+	take_verdicts(&transaction, false);
 	if (outgoing.relay_id) {
 		g_free(message->relay_id);
 		message->relay_id = g_strdup(outgoing.relay_id);

@@ -130,7 +130,8 @@ int queue_open_spool(
 /* Records message->attachments with the next commit, without waiting for it. */
 void queue_record_attachments(struct queue *queue, const struct queue_message *message);
 
-/* Journals that the final dot is about to be sent (RELAYING). Blocks until durable. */
+/* Journals that the final dot is about to be sent (RELAYING), and the recipients that are
+ * settled already. Blocks until durable. */
 bool queue_mark_relaying(
 	struct queue *queue, const struct queue_message *message, GError **error);
 

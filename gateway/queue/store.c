@@ -230,9 +230,22 @@ bool store_put_attachments(
 	return true;
 }
 
-bool store_set_relaying(struct store *store, const char *id, GError **error)
+static bool any_is_settled(const struct queue_message *message)
 {
-	return run_for(store, SET_RELAYING, id, error);
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		if (r->state == QUEUE_SENT || r->state == QUEUE_DEAD)
+			return true;
+	}
+	return false;
+}
+
+bool store_set_relaying(
+	struct store *store, const struct queue_message *message, GError **error)
+{
+	return run_for(store, SET_RELAYING, message->id, error) &&
+	       (!any_is_settled(message) ||
+		       write_recipients(store, FINISH_RECIPIENT, message, error));
 }
 
 bool store_finish(

@@ -46,7 +46,10 @@ bool store_insert(
 	struct store *store, const struct queue_message *message, GError **error);
 bool store_put_attachments(
 	struct store *store, const struct queue_message *message, GError **error);
-bool store_set_relaying(struct store *store, const char *id, GError **error);
+/* With it the recipients that were settled meanwhile: of a message in several transactions
+ * those of the earlier ones. */
+bool store_set_relaying(
+	struct store *store, const struct queue_message *message, GError **error);
 bool store_finish(
 	struct store *store, const struct queue_message *message, GError **error);
 /* A person's or the recovery's change, of the message alone. UNCERTAIN is remembered.

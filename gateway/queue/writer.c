@@ -170,7 +170,7 @@ static bool apply(struct queue *queue, const struct operation *op,
 	case OPERATION_RELAYING:
 		changes->messages[flight_of(queue, message->id)->stored]--;
 		changes->messages[QUEUE_RELAYING]++;
-		return store_set_relaying(queue->store, message->id, error);
+		return store_set_relaying(queue->store, message, error);
 	case OPERATION_FINISH:
 		changes->messages[flight_of(queue, message->id)->stored]--;
 		changes->messages[message->state]++;

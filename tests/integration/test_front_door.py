@@ -1,7 +1,11 @@
 """The front door over real sockets: who may in, what is refused, and with which words."""
 import base64
+import os
+import signal
 import socket
 import ssl
+import subprocess
+import time
 
 import pytest
 
@@ -10,6 +14,7 @@ from conftest import PASSWORD, USER
 from dialog import Dialog, queue_id, send, stuff
 from fault_smtp import FaultSmtp
 from gateway import Gateway, Listener
+from waiting import wait_until
 
 MAX = 200_000
 
@@ -26,6 +31,10 @@ def shared(tmp_path_factory, certificate, users_file):
         "optional": Listener("optional", tls="starttls", auth="optional",
                              networks=["127.0.0.0/8"], max_message_size=str(MAX) + "B"),
         "lan": Listener("lan", tls="none", auth="none", networks=["127.0.0.2/32"]),
+        "clear": Listener("clear", tls="starttls", auth="optional", auth_without_tls=True,
+                          networks=["127.0.0.0/8"]),
+        "hasty": Listener("hasty", tls="none", auth="none", networks=["127.0.0.0/8"],
+                          data_timeout="1s"),
     }
     one = Gateway(directory, {
         "hostname": "gw.test",
@@ -135,7 +144,43 @@ def test_auth_is_neither_offered_nor_taken_in_clear(shared):
         assert dialog.auth_plain(USER, PASSWORD).code == 235
 
 
+def test_who_would_act_for_another_is_refused_as_slowly_and_logged(shared):
+    before = shared.mark()
+    with Dialog(shared.doors["submit"]) as dialog:
+        dialog.ehlo()
+        dialog.starttls()
+        began = time.monotonic()
+        reply = dialog.command("AUTH PLAIN " + base64.b64encode(
+            f"boss\0{USER}\0{PASSWORD}".encode()).decode())
+        assert reply.code == 535 and time.monotonic() - began > 0.9
+    failed = shared.wait_for("auth.failed", since=before)
+    assert (failed["user"], failed["listener"], failed["client"]) == (USER, "submit", "127.0.0.1")
+    assert "authorization identity" in failed["reason"]
+
+
+def test_msmtp_submits(shared, authority, tmp_path):
+    done = subprocess.run(
+        ["msmtp", "--host=127.0.0.1", f"--port={shared.doors['submit'][1]}", "--tls=on",
+         f"--tls-trust-file={authority.certificate}", "--auth=login", f"--user={USER}",
+         f"--passwordeval=echo '{PASSWORD}'", "--from=a@b.test", "x@example.com"],
+        input=b"Subject: from a device\n\n.dot\n", timeout=30, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stdout.decode()
+
+
 # ---- STARTTLS ----
+
+def test_starttls_forgets_the_user(shared):
+    with Dialog(shared.doors["clear"]) as dialog:
+        dialog.ehlo()
+        assert dialog.auth_plain(USER, PASSWORD).code == 235
+        assert shared.wait_for("message.accepted",
+                               id=dialog.deliver(mails.plain()))["user"] == USER
+        assert "AUTH" in dialog.starttls()
+        identity = dialog.deliver(mails.plain())
+    assert "user" not in shared.wait_for("message.accepted", id=identity)
+    assert b"with ESMTPS id" in relayed(shared, identity).data
+
 
 def test_starttls_forgets_everything_said_before(shared):
     with Dialog(shared.doors["optional"]) as dialog:
@@ -347,6 +392,74 @@ def test_bare_line_ends_are_refused_where_strangers_come(shared, bad):
         assert reply.code == 550 and reply.lines[0].startswith("5.5.2 "), reply
         dialog.mail("a@b.test", "x@in.test")
         assert dialog.data(mails.plain()).code == 250
+
+
+def test_a_message_that_drips_in_is_given_up(shared):
+    """Each byte comes in time, the message does not."""
+    before = shared.mark()
+    with Dialog(shared.doors["hasty"], timeout=0.3) as dialog:
+        dialog.ehlo()
+        dialog.mail("a@b.test", "x@example.com")
+        assert dialog.command("DATA").code == 354
+        began = time.monotonic()
+        reply = None
+        while reply is None and time.monotonic() - began < 15:
+            dialog.send("x")
+            try:
+                reply = dialog.reply()
+            except socket.timeout:
+                pass
+        assert reply and reply.code == 421 and reply.lines[0].startswith("4.4.2 "), reply
+        assert time.monotonic() - began > 3
+    assert "slowly" in shared.wait_for("session.timeout", since=before)["reason"]
+
+
+def test_every_refused_command_is_in_the_log_without_secrets(shared):
+    before = shared.mark()
+    with Dialog(shared.doors["optional"]) as dialog:
+        dialog.ehlo()
+        dialog.command(f"MAIL FROM:<a@b.test> SIZE={MAX + 1}")
+        dialog.command("hunter2")
+        dialog.command("AUTH PLAIN aHVudGVyMg==")
+        dialog.quit()
+    shared.wait_for("command.refused", since=before, count=3)
+    told = [(e["code"], e["command"], e["listener"], e["client"])
+            for e in shared.find("command.refused", since=before)]
+    assert told == [("552", f"MAIL FROM:<a@b.test> SIZE={MAX + 1}", "optional", "127.0.0.1"),
+                    ("500", "", "optional", "127.0.0.1"), ("538", "AUTH", "optional", "127.0.0.1")]
+
+
+def test_half_a_message_is_told_of_the_shutdown(gateway, make_settings, sink):
+    listener = Listener("lan", tls="none", auth="none", networks=["127.0.0.0/8"])
+    one = gateway(make_settings(sink.settings(), listeners=[listener], shutdown_timeout="4s",
+                                s3={"directory": "/nonexistent", "directory_url":
+                                    "http://127.0.0.1:1"}))
+    with Dialog(listener.address) as mail, Dialog(listener.address) as data:
+        for dialog in (mail, data):
+            dialog.ehlo()
+            dialog.mail("a@b.test", "x@example.com")
+        assert data.command("DATA").code == 354
+        one.process.send_signal(signal.SIGTERM)
+        for dialog in (mail, data):
+            reply = dialog.reply()
+            assert reply.code == 421 and reply.lines[0].startswith("4.3.2 "), reply
+            assert dialog.closed()
+    assert one.wait_exit() == 0
+    one.check_log()
+
+
+def test_a_large_message_given_up_leaves_no_file(shared):
+    spool = os.path.join(shared.directory, "queue", "incoming")
+    dialog = Dialog(shared.doors["clear"])
+    dialog.ehlo()
+    dialog.mail("gone@b.test", "x@example.com")
+    assert dialog.command("DATA").code == 354
+    before = shared.mark()
+    dialog.send(mails.plain(text="0123456789abcdef\r\n" * 100_000))
+    wait_until(lambda: os.listdir(spool), "a spool file")
+    dialog.close()
+    shared.wait_for("message.refused", since=before)
+    wait_until(lambda: not os.listdir(spool), "the spool file gone")
 
 
 def test_a_client_that_vanishes_in_data_leaves_nothing(shared):

@@ -145,7 +145,7 @@ static void test_closing(void **state)
 		{ "<span style=\"font-size:0px\"><b hidden>x", "</b></span>" },
 		{ "<span style=\"font-size:0.9em;opacity:0.5\">x", "" },
 		{ "<p hidden>a</p><template><p>", "</template>" },
-		{ "<select><option>a<option>b", "</select>" },
+		{ "<select><option>a<option>b", "</option></select>" },
 		{ "<a href=x>a<a href=y>b", "</a>" },
 		{ "<a href=x>a</a>", "" },
 		{ "<input hidden><div title='style=display:none'>", "" },

@@ -182,6 +182,34 @@ static void add_attachment(struct queue_message *message, size_t number, const c
 	attachment->expires_at_s = 1800000000;
 }
 
+static void relaying_journals_the_recipients_settled_before(void **state)
+{
+	struct fixture *fixture = *state;
+	char id[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, id);
+	struct queue_message *message = fixture_take(fixture, id);
+	struct queue_recipient *recipient = message->recipients->pdata[0];
+	assert_true(queue_mark_relaying(fixture->queue, message, NULL));
+	struct queue_message *seen = fixture_look(fixture, id);
+	const struct queue_recipient *journalled = seen->recipients->pdata[0];
+	assert_int_equal(journalled->state, QUEUE_RECEIVED);
+	queue_message_free(seen);
+
+	/* Sent in a first transaction, while a second one is still to come. */
+	recipient->state = QUEUE_SENT;
+	recipient->reply_code = 250;
+	recipient->reply = g_strdup("Ok");
+	assert_true(queue_mark_relaying(fixture->queue, message, NULL));
+	seen = fixture_look(fixture, id);
+	journalled = seen->recipients->pdata[0];
+	assert_int_equal(seen->state, QUEUE_RELAYING);
+	assert_int_equal(journalled->state, QUEUE_SENT);
+	assert_string_equal(journalled->reply, "Ok");
+	queue_message_free(seen);
+	fixture_finish(fixture, message, QUEUE_SENT, 0);
+	settle(fixture);
+}
+
 static void attachments_are_recorded_with_the_next_commit(void **state)
 {
 	struct fixture *fixture = *state;
@@ -793,6 +821,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		QUEUE_TEST(the_row_and_the_file_are_there_before_the_verdict),
 		QUEUE_TEST(a_message_comes_back_as_it_was),
+		QUEUE_TEST(relaying_journals_the_recipients_settled_before),
 		QUEUE_TEST(attachments_are_recorded_with_the_next_commit),
 		QUEUE_TEST(each_end_is_recorded),
 		QUEUE_TEST(a_deferred_message_comes_back_when_due),
