@@ -2,6 +2,7 @@
  * nothing of what the events mean. */
 #include "gateway/log.h"
 
+#include "gateway/write.h"
 #include <glib.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -11,8 +12,8 @@
 
 #define STAMP_BYTES 32
 
-/* As in openlog(3): standard error is the process's, and so is how it is written to. Atomic: a
- * reload changes them while threads log. */
+/* As in openlog(3): standard error is the process's, and so is how it is written to.
+ * Atomic: a reload changes them while threads log. */
 static gint log_is_human;
 static gint log_least = LOG_LEVEL_INFO;
 
@@ -28,12 +29,8 @@ static const struct {
 static void write_line(GString *line)
 {
 	g_string_append_c(line, '\n');
-	for (size_t done = 0; done < line->len;) {
-		ssize_t n = write(STDERR_FILENO, line->str + done, line->len - done);
-		if (n <= 0)
-			return; /* nobody is left to be told */
-		done += (size_t)n;
-	}
+	/* If that fails, nobody is left to be told. */
+	(void)write_all(STDERR_FILENO, line->str, line->len);
 }
 
 static int append_json(const char *data, size_t size, void *line)

@@ -4,7 +4,7 @@
  * Names of events are dotted and stable ("message.accepted"); keys are snake_case; a
  * message's own ID is always "id", a reason for people "reason". What a peer sent is
  * escaped here. Never give it a secret, a signature, a signed URL or message content.
- * Threads: any; a line is written whole. Format and level are the process's, set once, as
+ * Threads: any; a line is written whole. Format and level are the process's, as
  * openlog(3)'s are.
  */
 #ifndef GATEWAY_LOG_H
@@ -30,8 +30,8 @@ struct log_field {
 		(key), NULL, (int64_t)(value), true                                      \
 	}
 
-/* human: prose with colours instead of JSON. Also sends GLib's own messages this way. May be
- * called again to change either. */
+/* human: prose with colours instead of JSON. Also sends GLib's own messages this way. May
+ * be called again to change either. */
 void log_init(bool human, enum log_level least);
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields);

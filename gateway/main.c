@@ -8,6 +8,7 @@
 #include "gateway/relay/relay.h"
 #include "gateway/sandbox.h"
 #include "gateway/serve.h"
+#include <errno.h>
 #include <glib.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
@@ -22,30 +23,27 @@ static const char usage_text[] =
 	"usage: stowage COMMAND [OPTIONS]\n"
 	"\n"
 	"  serve [-c FILE]            run the gateway\n"
-	"  serve --sandbox DIR        run it without any account, everything under DIR, "
-	"on\n"
-	"                             loopback; --smtp, --http, --admin HOST:PORT choose "
-	"addresses\n"
+	"  serve --sandbox DIR        run it without any account, all of it under DIR\n"
+	"                             and on loopback; --smtp, --http, --admin\n"
+	"                             HOST:PORT choose its addresses\n"
 	"  check [-c FILE]            say what is wrong with the settings, all of it\n"
 	"  sample-config              print a settings file with every option explained\n"
 	"  queue list [--state STATE] [--json] [-c FILE]\n"
 	"  queue show ID [--json] [-c FILE]\n"
 	"  queue retry ID...|--all [-c FILE]\n"
 	"  user add|remove|list|verify USERSFILE [NAME]\n"
-	"                             who may authenticate; passwords from standard "
-	"input\n"
+	"                             who may authenticate; passwords come from\n"
+	"                             standard input\n"
 	"  rewrite [-c FILE] --objects DIR [--manifest FILE] <IN >OUT\n"
 	"                             rewrite one message, its attachments into DIR\n"
 	"  ses-password --region REGION\n"
-	"                             SES's SMTP password of the IAM secret access key "
-	"on\n"
-	"                             standard input\n"
+	"                             SES's SMTP password of the IAM secret access\n"
+	"                             key on standard input\n"
 	"  help, version\n"
 	"\n"
 	"FILE is " CONF_PATH " unless given.\n"
-	"Exit codes are those of sysexits(3): 64 usage, 69 address or queue not to be "
-	"had,\n"
-	"78 settings.\n";
+	"Exit codes are those of sysexits(3): 64 usage, 69 address or queue not to be\n"
+	"had, 78 settings.\n";
 
 static int usage_error(const char *command, const char *why)
 {
@@ -210,12 +208,18 @@ static int run_ses_password(int argc, char **argv)
 		return usage_error("ses-password",
 			"needs --region REGION, and the secret access "
 			"key on standard input, never as an argument");
+	setvbuf(stdin, NULL, _IONBF, 0); /* no second copy that nobody wipes */
 	if (!fgets(secret, sizeof(secret), stdin))
 		return usage_error(
 			"ses-password", "no secret access key on standard input");
+	bool cut = strlen(secret) == sizeof(secret) - 1;
 	g_strstrip(secret);
-	if (!*secret)
-		return usage_error("ses-password", "the secret access key is empty");
+	if (cut || !*secret) {
+		OPENSSL_cleanse(secret, sizeof(secret));
+		return usage_error("ses-password",
+			cut ? "standard input is too long for a secret access key"
+			    : "the secret access key is empty");
+	}
 	char *password = ses_smtp_password(secret, region);
 	OPENSSL_cleanse(secret, sizeof(secret));
 	puts(password);
@@ -258,6 +262,15 @@ static const struct command {
 	{ "--version", run_version },
 };
 
+/* What was printed and lost, on a full disk, is a failure too. */
+static int finish(int code)
+{
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || code != EX_OK)
+		return code;
+	fprintf(stderr, "stowage: standard output: %s\n", g_strerror(errno));
+	return EX_IOERR;
+}
+
 int main(int argc, char **argv)
 {
 	/* Each thread's own arena would keep what its largest message needed. */
@@ -268,7 +281,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return finish(commands[i].run(argc - 1, argv + 1));
 	fprintf(stderr, "stowage: there is no command \"%s\"\nTry: stowage help\n",
 		argv[1]);
 	return EX_USAGE;

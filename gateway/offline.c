@@ -5,6 +5,7 @@
 #include "gateway/delivery/stowing.h"
 #include "gateway/error.h"
 #include "gateway/queue/queue.h"
+#include "gateway/write.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -15,20 +16,6 @@
 #include <unistd.h>
 
 #define BLOCK_BYTES 65536
-
-static bool write_all(int fd, const char *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, data, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		data += n;
-		size -= (size_t)n;
-	}
-	return true;
-}
 
 static bool copy_all(int from, int to, uint64_t *size)
 {

@@ -20,7 +20,7 @@ struct policy {
 	const struct outline *outline;
 	struct source *source;
 	const struct mime_settings *settings;
-	GArray *parts;    /* struct policy_part */
+	GArray *parts; /* struct policy_part */
 	/* an HTML body could not be read: what it refers to is unknown */
 	bool unread_html;
 	/* What HTML texts refer to, as html_next_cid() gives it: from the

@@ -320,6 +320,17 @@ static void read_answer(struct s3_channel *channel, struct s3_answer *answer)
 		answer->clock_off_s = (int64_t)time(NULL) - (int64_t)server_s;
 }
 
+/* A portal or any web server may say 200 to a PUT, with a page. A store has nothing to say,
+ * and if so it names what it has stored. */
+static bool is_stored(const struct s3_channel *channel, const struct s3_answer *answer)
+{
+	struct curl_header *etag;
+	return answer->status >= 200 && answer->status < 300 && !channel->body_cut &&
+	       (channel->body->len == 0 ||
+		       curl_easy_header(channel->easy, "ETag", 0, CURLH_HEADER, -1, &etag) ==
+			       CURLHE_OK);
+}
+
 static enum s3_verdict judge_answer(struct s3_channel *channel, GError **error)
 {
 	struct s3_answer answer;
@@ -330,7 +341,7 @@ static enum s3_verdict judge_answer(struct s3_channel *channel, GError **error)
 		return S3_AGAIN_LATER;
 	}
 	read_answer(channel, &answer);
-	if (answer.status >= 200 && answer.status < 300 && !channel->body_cut)
+	if (is_stored(channel, &answer))
 		return S3_STORED;
 	g_propagate_error(error, s3_answer_error(&answer, channel->settings->bucket,
 					 channel->settings->region));

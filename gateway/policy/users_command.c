@@ -4,6 +4,7 @@
 
 #include "gateway/error.h"
 #include "gateway/policy/users_file.h"
+#include "gateway/write.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -15,8 +16,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define LOCK_TRIES                                                                       \
-	100 /* each means that another process has replaced the file in between */
+/* Each means that another process has replaced the file in between. */
+#define LOCK_TRIES 100
 #define CONTROL_C '\003'
 
 static const char usage[] =
@@ -166,19 +167,6 @@ static bool edit_line(
 	return true;
 }
 
-static bool write_all(int fd, const GString *text)
-{
-	for (size_t done = 0; done < text->len;) {
-		ssize_t n = write(fd, text->str + done, text->len - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
-}
-
 static bool sync_directory_of(const char *path)
 {
 	g_autofree char *directory = g_path_get_dirname(path);
@@ -205,7 +193,7 @@ static bool replace_file(const struct edit *edit, int old_fd, GError **error)
 	bool own = (st.st_uid == geteuid() && st.st_gid == getegid()) ||
 		   fchown(fd, st.st_uid, st.st_gid) == 0;
 	bool ok = own && fchmod(fd, st.st_mode & 07777) == 0 &&
-		  write_all(fd, edit->text) && fsync(fd) == 0;
+		  write_all(fd, edit->text->str, edit->text->len) && fsync(fd) == 0;
 	ok = close(fd) == 0 && ok;
 	if (ok && rename(temporary, path) == 0 && sync_directory_of(path))
 		return true;
@@ -351,8 +339,7 @@ int users_command(int argc, char **argv)
 		const char *problem = name ? users_name_problem(name) : NULL;
 		if (problem)
 			return misused(problem);
-		int code = verbs[i].run(argv[1], name);
-		return fflush(stdout) != 0 && code == EX_OK ? EX_IOERR : code;
+		return verbs[i].run(argv[1], name);
 	}
 	return misused("not a verb");
 }

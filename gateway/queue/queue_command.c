@@ -419,8 +419,6 @@ int queue_command(const struct conf *conf, int argc, char **argv)
 		if (code == EX_OK)
 			code = verbs[i].run(&command);
 		store_close(&command.store);
-		if (fflush(stdout) != 0 && code == EX_OK)
-			code = EX_IOERR;
 		return code;
 	}
 	return misused("not a verb", argv[0]);

@@ -3,6 +3,7 @@
 #include "gateway/queue/spool.h"
 
 #include "gateway/error.h"
+#include "gateway/write.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -79,19 +80,8 @@ static bool open_file(struct spool *spool, GError **error)
 
 static bool write_buffer(struct spool *spool, GError **error)
 {
-	size_t done = 0;
-	while (done < spool->used) {
-		ssize_t n = write(spool->fd, spool->buffer + done, spool->used - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail(spool, "write", error);
-		if (n == 0) {
-			errno = EIO;
-			return fail(spool, "write", error);
-		}
-		done += (size_t)n;
-	}
+	if (!write_all(spool->fd, spool->buffer, spool->used))
+		return fail(spool, "write", error);
 	spool->used = 0;
 	return true;
 }

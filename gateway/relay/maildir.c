@@ -3,6 +3,7 @@
 
 #include "gateway/error.h"
 #include "gateway/relay/client.h"
+#include "gateway/write.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -45,17 +46,6 @@ static bool fail_errno(GError **error, const char *what)
 	return false;
 }
 
-static bool write_all(int fd, const char *data, size_t bytes, GError **error)
-{
-	for (size_t done = 0; done < bytes;) {
-		ssize_t n = write(fd, data + done, bytes - done);
-		if (n < 0 && errno != EINTR)
-			return fail_errno(error, "write");
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return true;
-}
-
 static bool write_header(int fd, const struct relay_message *m,
 	struct relay_recipient *const *recipients, size_t n, GError **error)
 {
@@ -64,7 +54,7 @@ static bool write_header(int fd, const struct relay_message *m,
 	for (size_t i = 0; i < n; i++)
 		g_string_append_printf(
 			header, "Delivered-To: %s\r\n", recipients[i]->forward_path);
-	return write_all(fd, header->str, header->len, error);
+	return write_all(fd, header->str, header->len) || fail_errno(error, "write");
 }
 
 static bool write_content(int fd, const struct relay_message *m, GError **error)
@@ -74,8 +64,8 @@ static bool write_content(int fd, const struct relay_message *m, GError **error)
 	splice_reader_init(&reader, m->content, m->fd);
 	ssize_t n;
 	while ((n = splice_read(&reader, block, BLOCK_BYTES, error)) > 0) {
-		if (!write_all(fd, block, (size_t)n, error))
-			return false;
+		if (!write_all(fd, block, (size_t)n))
+			return fail_errno(error, "write");
 	}
 	return n == 0;
 }

@@ -17,8 +17,8 @@
 
 /* A message must be there within DATA_TIMEOUTS times data_timeout, and a second more for
  * so many octets: as slow as a modem may be, and no slot is held with a byte a minute. */
-#define DATA_TIMEOUTS  4
-#define DATA_BYTES_S   500
+#define DATA_TIMEOUTS   4
+#define DATA_BYTES_S    500
 #define DATA_TIME_S_MAX 86400
 /* Of one session. A client in a loop must not fill the disk. */
 #define REFUSALS_TOLD_MAX 50
@@ -728,8 +728,8 @@ static void log_auth(const struct connection *c, const char *reason)
 		good ? "auth.ok" : "auth.failed",
 		LOG_TEXT("listener", c->client.listener->name),
 		LOG_TEXT("client", c->client.address),
-		LOG_TEXT("helo", smtp_session_helo(c->session)),
-		LOG_TEXT("user", user), LOG_TEXT("reason", reason));
+		LOG_TEXT("helo", smtp_session_helo(c->session)), LOG_TEXT("user", user),
+		LOG_TEXT("reason", reason));
 }
 
 /* The answer to a wrong password waits, and waits longer with each. */

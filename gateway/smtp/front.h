@@ -16,7 +16,7 @@ struct front {
 	struct metrics *metrics; /* borrowed */
 	struct verifier *verifier;
 	struct commits *commits;
-	GQueue connections; /* of struct connection */
+	GQueue connections;       /* of struct connection */
 	unsigned max_connections; /* of all listeners: what descriptors allow */
 	/* One loop, one read at a time: idle sessions need no buffers of their own. */
 	char input[65536];

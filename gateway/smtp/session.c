@@ -19,7 +19,7 @@
 #define IDLE_COMMANDS_MAX 100 /* NOOP, RSET and the like without a message */
 #define AUTH_FAILURES_MAX 5
 /* Recipients refused for their number, in one transaction: lists send all they have. */
-#define RECIPIENTS_OVER_MAX 1000
+#define RECIPIENTS_OVER_MAX    1000
 #define COMMAND_TOLD_BYTES_MAX 200
 
 enum smtp_state {
@@ -255,8 +255,8 @@ static enum smtp_reply_id step_auth(struct smtp_session *s, struct slice base64)
 		break;
 	}
 	s->stopped = true;
-	s->callbacks->auth(s->context, s->auth.user,
-		s->auth.for_another ? NULL : s->auth.password);
+	s->callbacks->auth(
+		s->context, s->auth.user, s->auth.for_another ? NULL : s->auth.password);
 	smtp_auth_clear(&s->auth);
 	return REPLY_NONE;
 }

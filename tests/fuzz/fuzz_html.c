@@ -24,5 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		g_assert(start < at && at <= size);
 		g_free(id);
 	}
+	at = 0;
+	while (html_next_location(text, size, "a", &at, &start))
+		g_assert(start < at && at <= size);
+	GString *tags = html_close_hiding(text, html_end_of_body(text, size));
+
+	g_assert(tags->len <= 5 * size);
+	g_string_free(tags, TRUE);
 	return 0;
 }

@@ -99,7 +99,7 @@ HTMLS = [
     "<html><body>%s<select><option>a</body></html>", "<html><body>%s<svg><text>s</text></body></html>",
     "<html><body>%s<a href='http://y.example/'>open</body></html>",
     "<html><body>%s<?xml </body> ?></body></html>", "<html><body>%s" + "y" * 2000 + "</body></html>",
-    "<html><body>%s<!-- a --!> <i>x</i></body></html>", "<html><body>%s</body\r\n></html\t>",
+    "<html><body>%s</body\r\n></html\t>",
     "<html><body>%s</p></div></td></body></html>", "<html><body>%s 1<2 </body></html>",
 ]
 
@@ -238,7 +238,7 @@ class Maker:
             text += self.pick(*TAILS)
         text = text.replace("\r\n", self.newline.decode())
         octets = text.encode({"hz-gb-2312": "hz"}.get(charset, charset))
-        label = self.pick("; charset=%s", '; charset="%s"', ";\r\n\tCharset=\"%s\"", "; CHARSET = %s")
+        label = self.pick(";charset=%s", '; charset="%s"', ";\r\n\tCharset=\"%s\"", "; CHARSET = %s")
         kind = "Content-Type: " + self.pick("text/%s", "TEXT/%s") % ("html" if html else "plain")
         kind += label % self.pick(charset, charset.upper())
         if not html and self.chance(0.25):
@@ -311,9 +311,10 @@ class Maker:
         return self.newline.join(lines) + self.newline * 2
 
     def mail(self):
-        children = [self.bodies()] if self.chance(0.9) else []
+        has_body = self.chance(0.9)
+        children = [self.bodies()] if has_body else []
         children += [self.attachment() for _ in range(self.random.randrange(1, 4))]
-        if self.chance(0.25) and len(children) > 1:
+        if has_body and self.chance(0.25):
             children.insert(self.random.randrange(1, len(children) + 1), self.protected())
         root = self.multipart("mixed", *children)
         if len(children) == 1 and self.chance(0.3):     # nothing but one attachment

@@ -22,6 +22,7 @@ SEEDS, CHUNKS = 240, 4
 URL = re.compile(r"http://127\.0\.0\.1:8025/[^\s<>\"']+")
 OURS = re.compile(rb"Content-Type: text/(?:plain|html); charset=utf-8\r?\n"
                   rb"Content-Transfer-Encoding: (?:7bit|quoted-printable)\r?\n?")
+OUR_TEXT = re.compile(r"\d+ attachments? .*stored online|<!DOCTYPE html>\s*<html><head><meta charset")
 UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\u202a-\u202e\u2066-\u2069]|^[. ]|[. ]$")
 
 
@@ -166,7 +167,7 @@ def check_result(mail, out, attachments):
         if stay and (leaf.header, leaf.raw) == (stay[0][0].header, stay[0][0].raw):
             stay.pop(0)
             continue
-        if OURS.fullmatch(leaf.header):
+        if OURS.fullmatch(leaf.header) and OUR_TEXT.match(leaf.text()):
             carriers += 1
         elif stay and stay[0][1].want == BODY and leaf.type == stay[0][0].type:
             problems += check_body(*stay.pop(0), leaf)

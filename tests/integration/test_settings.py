@@ -16,7 +16,7 @@ from dialog import Dialog, send
 from gateway import EX_CONFIG, Gateway, binary, environment, lan, run
 from ports import free_port, is_free
 
-EX_UNAVAILABLE, EX_USAGE = 69, 64
+EX_UNAVAILABLE, EX_USAGE, EX_IOERR = 69, 64, 74
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "examples")
 
 
@@ -185,6 +185,22 @@ def test_wrong_usage_has_its_own_exit_code():
         done = run(*arguments)
         assert done.returncode == EX_USAGE, (arguments, done)
         assert done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["sample-config"], ["--version"], ["--help"],
+                                       ["ses-password", "--region", "eu-west-1"]])
+def test_output_that_is_lost_is_a_failure(arguments):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([binary(), *arguments], input=b"secret", stdout=full,
+                              stderr=subprocess.PIPE, env=environment(), timeout=60)
+    assert done.returncode == EX_IOERR
+    assert b"standard output" in done.stderr
+
+
+def test_a_secret_key_is_not_cut():
+    done = run("ses-password", "--region", "eu-west-1", stdin=b"x" * 255 + b"y\n")
+    assert done.returncode == EX_USAGE
+    assert not done.stdout and b"too long" in done.stderr and b"xxx" not in done.stderr
 
 
 def test_help_and_version():

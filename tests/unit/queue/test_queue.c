@@ -765,10 +765,10 @@ static void a_disk_that_fails_loses_nothing(void **state)
 	assert_true(queue_mark_relaying(fixture->queue, second, NULL));
 	struct queue_message *seen = fixture_look(fixture, sent);
 	assert_int_equal(seen->state, QUEUE_SENT);
-	assert_false(fixture_has_file(fixture, sent));
 	queue_message_free(seen);
 	fixture_finish(fixture, second, QUEUE_SENT, 0);
 	settle(fixture);
+	assert_false(fixture_has_file(fixture, sent));
 	assert_int_equal(fixture_count(fixture, QUEUE_SENT), 3);
 	assert_int_equal(fixture_count(fixture, QUEUE_RELAYING), 0);
 }

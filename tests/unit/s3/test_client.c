@@ -290,8 +290,8 @@ static void requests_carry_what_was_said(void **state)
 		"PUT /bucket/mail/a.txt HTTP/1.1\r\n",
 		"\r\nContent-Length: 5\r\n",
 		"\r\nContent-Type: application/octet-stream\r\n",
-		"\r\nContent-Disposition: attachment; filename=\"r_sum_ "
-		"\\\"1\\\".html\"; filename*=UTF-8''r%C3%A9sum%C3%A9%20%221%22.html\r\n",
+		"\r\nContent-Disposition: attachment; filename=\"r_sum_ _1_.html\"; "
+		"filename*=UTF-8''r%C3%A9sum%C3%A9%20%221%22.html\r\n",
 		"\r\nx-amz-content-sha256: "
 		"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\r\n",
 		"\r\nx-amz-meta-sha256: "
@@ -388,6 +388,13 @@ static const struct fault {
 		3, S3_ERROR_MEND, { "403 AccessDenied" }, 1 },
 	{ "a page instead of S3", { { FLOOD, "HTTP/1.1 200 OK\r\n\r\n<html>" } }, 3,
 		S3_ERROR_MEND, { "no S3 server" }, 1 },
+	{ "a short page instead of S3",
+		{ { ANSWER_CLOSE, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+				  "Content-Length: 15\r\n\r\n<html>Hi</html>" } },
+		3, S3_ERROR_MEND, { "no S3 server" }, 1 },
+	{ "an answer of few words",
+		{ { ANSWER, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n" } }, 3, -1,
+		{ NULL }, 1 },
 	{ "headers without end", { { FLOOD, "HTTP/1.1 200 OK\r\nX-A: " } }, 1,
 		S3_ERROR_RETRY, { "S3 at 127.0.0.1" }, 1 },
 	{ "silence", { { HANG, NULL } }, 1, S3_ERROR_RETRY, { "S3 at 127.0.0.1" }, 1 },

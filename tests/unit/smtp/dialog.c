@@ -80,7 +80,8 @@ static void on_refused(void *context, enum smtp_reply_id id, const char *command
 	struct dialog *d = context;
 	g_assert(smtp_reply(id)->code >= 400);
 	if (command)
-		g_string_append_printf(d->refusals, "%u %s|", smtp_reply(id)->code, command);
+		g_string_append_printf(
+			d->refusals, "%u %s|", smtp_reply(id)->code, command);
 }
 
 static const struct smtp_session_callbacks callbacks = {

@@ -10,12 +10,12 @@
 #include "gateway/smtp/session.h"
 
 struct dialog {
-	GString *replies; /* all that was said */
-	GString *codes;   /* "250 2.1.0|" and so on; of many lines the first */
-	GString *events;  /* what the session asked its owner for */
-	GString *message; /* data of the message at hand */
+	GString *replies;  /* all that was said */
+	GString *codes;    /* "250 2.1.0|" and so on; of many lines the first */
+	GString *events;   /* what the session asked its owner for */
+	GString *message;  /* data of the message at hand */
 	GString *refusals; /* what the log would have: "501 MAIL FROM:a|" and so on */
-	bool stuck;       /* took nothing, said nothing, waited for nobody */
+	bool stuck;        /* took nothing, said nothing, waited for nobody */
 	/* settings */
 	size_t room;
 	enum smtp_reply_id mail, data_begin, data_done; /* REPLY_NONE: fine */

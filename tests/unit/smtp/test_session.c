@@ -75,9 +75,11 @@ static const struct session_case {
 		HELLOED "250 2.1.0|250 2.1.5|250 2.0.0|221 2.0.0|",
 		"mail <a@b> 0|rcpt <c@d>|reset|" },
 	{ "tabs behind a command", &mx,
-		"EHLO a \t\r\nNOOP\t\r\nMAIL FROM:<a@b>\t\r\nRCPT TO:<c@d> \t\r\nDATA\t\r\n"
+		"EHLO a \t\r\nNOOP\t\r\nMAIL FROM:<a@b>\t\r\nRCPT TO:<c@d> "
+		"\t\r\nDATA\t\r\n"
 		"x\t\r\n.\r\nRSET\t\r\nQUIT\t \r\n",
-		HELLOED "250 2.0.0|250 2.1.0|250 2.1.5|354|250 2.0.0|250 2.0.0|221 2.0.0|",
+		HELLOED
+		"250 2.0.0|250 2.1.0|250 2.1.5|354|250 2.0.0|250 2.0.0|221 2.0.0|",
 		"mail <a@b> 0|rcpt <c@d>|data [x\t\r\n]|" },
 	{ "bounces and postmaster", &mx, HELLO "MAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\n",
 		HELLOED "250 2.1.0|250 2.1.5|", "mail <> 0|rcpt <postmaster>|" },
