@@ -1,4 +1,4 @@
-/* What several checks need. */
+/* What several checks need. What is right is for each of them to say. */
 #include "conf/check.h"
 
 #include "conf/error.h"

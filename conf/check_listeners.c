@@ -1,4 +1,5 @@
-/* Who may connect, how, and that strangers cannot relay. */
+/* Who may connect, how, and that strangers cannot relay. Where mail goes from there is
+ * check_loops.c's. */
 #include "conf/check.h"
 #include "conf/files.h"
 #include <arpa/inet.h>

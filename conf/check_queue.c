@@ -1,4 +1,4 @@
-/* Where messages wait, and for how long. */
+/* Where messages wait, and for how long. Opens nothing. */
 #include "conf/check.h"
 #include "conf/files.h"
 

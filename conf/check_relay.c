@@ -1,4 +1,4 @@
-/* The next hop, what it is told, and in whose name. */
+/* The next hop, what it is told, and in whose name. Connects to nobody. */
 #include "conf/check.h"
 #include "conf/files.h"
 #include "conf/text.h"

@@ -1,4 +1,4 @@
-/* Where attachments go, and whether its names and credentials can work. */
+/* Where attachments go, and whether its names and credentials can work. Asks no store. */
 #include "conf/check.h"
 #include "conf/files.h"
 #include "conf/text.h"

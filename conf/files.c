@@ -1,4 +1,5 @@
-/* Looks at files that settings name, and reads secrets from them. */
+/* Looks at files that settings name, and reads secrets from them. Which setting a mistake
+ * belongs to is for the checks to say. */
 #include "conf/files.h"
 
 #include "conf/conf.h"

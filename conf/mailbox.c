@@ -1,4 +1,5 @@
-/* Syntax, quoting and comparison of mail addresses that settings name. */
+/* Syntax, quoting and comparison of mail addresses that settings name. What clients send
+ * is read in gateway/smtp/. */
 #include "conf/mailbox.h"
 
 #include "conf/error.h"

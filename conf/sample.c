@@ -1,4 +1,5 @@
-/* Prints the schema as a settings file in which every line is a comment. */
+/* Prints the schema as a settings file in which every line is a comment. Has no words of
+ * its own but the frame. */
 #include "conf/conf.h"
 #include "conf/schema.h"
 #include "conf/value.h"

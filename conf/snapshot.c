@@ -1,4 +1,4 @@
-/* Memory and references of settings. */
+/* Memory and references of settings. What stands in them is the reader's matter. */
 #include "conf/snapshot.h"
 
 #include <openssl/crypto.h>

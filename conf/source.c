@@ -1,4 +1,5 @@
-/* Collects mistakes with their places, so that one run reports them all. */
+/* Collects mistakes with their places, so that one run reports them all. What a mistake
+ * is, others know. */
 #include "conf/source.h"
 
 #include <stdarg.h>

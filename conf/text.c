@@ -1,4 +1,4 @@
-/* Soundness of single texts: names, paths, hosts, addresses, URLs. */
+/* Soundness of single texts: names, paths, hosts, addresses, URLs. Looks nothing up. */
 #include "conf/text.h"
 
 #include "conf/error.h"

@@ -6,6 +6,7 @@
 #include "gateway/policy/users_file.h"
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -104,7 +105,7 @@ static bool write_bio(BIO *bio, const char *path, GError **error)
 	long length = BIO_get_mem_data(bio, &text);
 	g_autofree char *copy = g_strndup(text, (gsize)length);
 	bool ok = write_private(path, copy, error);
-	explicit_bzero(copy, (size_t)length);
+	OPENSSL_cleanse(copy, (size_t)length);
 	return ok;
 }
 

@@ -11,6 +11,7 @@
 #include "gateway/problems.h"
 #include "gateway/queue/queue.h"
 #include "gateway/smtp/server.h"
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,7 +287,7 @@ static bool start_objects(struct gateway *gateway, GError **error)
 		.secret_access_key = secret_access_key,
 	};
 	gateway->objects = objects_new(&settings, error);
-	explicit_bzero(secret_access_key, strlen(secret_access_key));
+	OPENSSL_cleanse(secret_access_key, strlen(secret_access_key));
 	g_free(secret_access_key);
 	return gateway->objects != NULL;
 }

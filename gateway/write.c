@@ -1,5 +1,5 @@
-/* The one loop around write(2). What a failure means is left to the caller, and syncing
- * too. */
+/* The one loop around write(2). What a failure means, and syncing, is left to the
+ * caller. */
 #include "gateway/write.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /*
  * qp - quoted-printable for text bodies.
+ * Leaves to decode.c the strict reading of attachments.
  */
 #include "mime/qp.h"
 

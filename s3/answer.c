@@ -1,4 +1,4 @@
-/* S3's error answers: parsed, classified, explained. */
+/* S3's error answers: parsed, classified, explained. Trying again is client.c's. */
 #include "s3/answer.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Presigned links and their true end. */
+/* Presigned links and their true end. Signing them is sigv4.c's. */
 #include "s3/presign.h"
 #include "s3/name.h"
 

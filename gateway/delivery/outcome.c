@@ -1,6 +1,7 @@
 /* Turns verdicts into states. Does not store them. */
 #include "gateway/delivery/outcome.h"
 
+#include "conf/value.h"
 #include "gateway/error.h"
 
 bool outcome_is_open(const struct queue_recipient *recipient)
@@ -88,10 +89,14 @@ void outcome_schedule(
 	message->finished_ms = 0;
 	message->next_attempt_ms =
 		now_ms + queue_retry_delay_ms(settings, message->attempts);
-	if (now_ms - message->received_ms < (int64_t)settings->lifetime_s * 1000)
+	/* Who retries by hand has mended something: it gets its time again. */
+	int64_t since_ms = MAX(message->received_ms, message->retried_ms);
+	if (now_ms - since_ms < (int64_t)settings->lifetime_s * 1000)
 		return;
+	g_autofree char *lifetime =
+		conf_value_print(settings->lifetime_s, CONF_UNIT_SECONDS);
 	message->state = QUEUE_DEAD;
 	message->finished_ms = now_ms;
-	set_reason(message, g_strdup_printf("not delivered in %u hours: %s",
-				    settings->lifetime_s / 3600, message->reason));
+	set_reason(message,
+		g_strdup_printf("not delivered in %s: %s", lifetime, message->reason));
 }

@@ -18,7 +18,7 @@
 
 /* Each means that another process has replaced the file in between. */
 #define LOCK_TRIES 100
-#define CONTROL_C '\003'
+#define CONTROL_C  '\003'
 
 static const char usage[] =
 	"usage: stowage user add FILE NAME     (sets the password of one who is there)\n"

@@ -118,7 +118,8 @@ static bool open_files(struct queue *queue, GError **error)
 	if (queue->spool_fd >= 0) {
 		g_autofree char *path =
 			g_build_filename(queue->directory, "queue.db", NULL);
-		queue->store = store_open_owner(path, error);
+		if (recovery_check_record(path, queue->spool_fd, error))
+			queue->store = store_open_owner(path, error);
 	}
 	bool ok = queue->store != NULL;
 	if (ok && fsync(directory_fd) < 0) {
@@ -258,7 +259,7 @@ bool queue_has_room(struct queue *queue, uint64_t size, GError **error)
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
 			"%s: %" G_GUINT64_FORMAT " bytes free, too few for a message of "
 			"%" G_GUINT64_FORMAT
-			" with queue.min_free_bytes at %" G_GUINT64_FORMAT,
+			" with queue.min_free at %" G_GUINT64_FORMAT,
 			queue->directory, bytes, size, min_bytes);
 	} else if (inodes < min_inodes) {
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,

@@ -67,6 +67,7 @@ struct queue_message {
 	int64_t received_ms; /* Unix time */
 	int64_t next_attempt_ms;
 	int64_t finished_ms; /* 0: not finished */
+	int64_t retried_ms;  /* when a person last asked for a retry, 0: never */
 	uint64_t size;       /* octets in the spool file */
 	bool body_8bit;      /* BODY=8BITMIME was given */
 	bool uncertain;      /* was uncertain at least once: possibly sent twice */

@@ -298,6 +298,7 @@ static bool make_due(
 	changes.messages[from]--;
 	changes.messages[to]++;
 	return store_set_state(command->store, id, to, now_ms(), 0, NULL, error) &&
+	       store_set_retried(command->store, id, now_ms(), error) &&
 	       (!reopen || store_reopen_recipients(command->store, id, error)) &&
 	       store_add_totals(command->store, &changes, error);
 }

@@ -88,6 +88,7 @@ json_t *queue_text_json(const struct queue_message *message)
 		object, "state", json_string(queue_state_name(message->state)));
 	json_object_set_new(object, "uncertain", json_boolean(message->uncertain));
 	json_object_set_new(object, "received", json_time(message->received_ms));
+	json_object_set_new(object, "retried", json_time(message->retried_ms));
 	json_object_set_new(object, "finished", json_time(message->finished_ms));
 	json_object_set_new(object, "next_attempt",
 		waits ? json_time(message->next_attempt_ms) : json_null());
@@ -295,6 +296,7 @@ char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 	append_line(out, "State", state);
 	append_line(out, "Reason", message->reason);
 	append_time(out, "Received", message->received_ms, now_ms);
+	append_time(out, "Retried", message->retried_ms, now_ms);
 	append_time(out, "Finished", message->finished_ms, now_ms);
 	append_line(out, "Attempts", attempts);
 	append_line(out, "Size", octets);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK 4096 /* IDs held in memory at a time */
@@ -158,18 +159,47 @@ static bool judge_directory(struct store *store, struct message_ids *list, DIR *
 	return judge_files(store, list, kept, error);
 }
 
-static bool remove_orphans(
-	struct store *store, struct message_ids *list, int64_t *kept, GError **error)
+static DIR *open_spool(int spool_fd, GError **error)
 {
-	int fd = openat(list->spool_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(spool_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!directory) {
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
 			"the spool directory cannot be read: %s", g_strerror(errno));
 		if (fd >= 0)
 			close(fd);
-		return false;
 	}
+	return directory;
+}
+
+bool recovery_check_record(const char *database, int spool_fd, GError **error)
+{
+	struct stat st;
+	if (stat(database, &st) == 0 && st.st_size > 0)
+		return true;
+	DIR *directory = open_spool(spool_fd, error);
+	if (!directory)
+		return false;
+	const struct dirent *entry;
+	size_t n = 0;
+	while ((entry = readdir(directory)) != NULL)
+		n += message_id_is_valid(entry->d_name);
+	closedir(directory);
+	if (n > 0)
+		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
+			"%s is missing or empty, but %" G_GSIZE_FORMAT
+			" message%s in incoming beside it: put the database back, or "
+			"move the messages elsewhere to begin anew",
+			database, n, n == 1 ? " lies" : "s lie");
+	return n == 0;
+}
+
+static bool remove_orphans(
+	struct store *store, struct message_ids *list, int64_t *kept, GError **error)
+{
+	DIR *directory = open_spool(list->spool_fd, error);
+	if (!directory)
+		return false;
 	list->n = 0;
 	bool ok = judge_directory(store, list, directory, kept, error);
 	closedir(directory);

@@ -15,4 +15,9 @@
  */
 bool recovery_run(struct store *store, int spool_fd, GError **error);
 
+/* Before the database is opened or made: that it is there if there is mail. Without it
+ * recovery_run() would take every message for one that was never acknowledged.
+ * GATEWAY_ERROR_MEND. */
+bool recovery_check_record(const char *database, int spool_fd, GError **error);
+
 #endif

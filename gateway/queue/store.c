@@ -36,6 +36,7 @@ static const char *const sql[STATEMENTS] = {
 		"UPDATE messages SET state = ?2, finished_ms = ?3, next_attempt_ms = ?4, "
 		"reason = coalesce(?5, reason), "
 		"uncertain = uncertain OR ?2 = 'uncertain' WHERE id = ?1",
+	[SET_RETRIED] = "UPDATE messages SET retried_ms = ?2 WHERE id = ?1",
 	[REOPEN_RECIPIENTS] = "UPDATE recipients SET state = 'deferred' "
 			      "WHERE message = ?1 AND state <> 'sent'",
 	[ADD_TOTAL] = "UPDATE totals SET messages = messages + ?2 WHERE state = ?1",
@@ -66,7 +67,8 @@ static const char *const sql[STATEMENTS] = {
 	[SCAN_PREFIX] = "SELECT id, next_attempt_ms, state FROM messages "
 			"WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id",
 	[FIND] = "SELECT state FROM messages WHERE id = ?1",
-	[LOAD_MESSAGE] = "SELECT " MESSAGE_COLUMNS " FROM messages WHERE id = ?1",
+	[LOAD_MESSAGE] =
+		"SELECT " MESSAGE_COLUMNS ", retried_ms FROM messages WHERE id = ?1",
 	[LOAD_RECIPIENTS] = "SELECT state, reply_code, original, forward_path, reply "
 			    "FROM recipients WHERE message = ?1 ORDER BY number",
 	[LOAD_ATTACHMENTS] =
@@ -280,6 +282,17 @@ bool store_set_state(struct store *store, const char *id, enum queue_state state
 	return run(store, statement, error);
 }
 
+bool store_set_retried(
+	struct store *store, const char *id, int64_t retried_ms, GError **error)
+{
+	sqlite3_stmt *statement = prepared(store, SET_RETRIED, error);
+	if (!statement)
+		return false;
+	bind_text(statement, 1, id);
+	sqlite3_bind_int64(statement, 2, retried_ms);
+	return run(store, statement, error);
+}
+
 bool store_reopen_recipients(struct store *store, const char *id, GError **error)
 {
 	return run_for(store, REOPEN_RECIPIENTS, id, error);
@@ -483,6 +496,7 @@ static void fill_message(struct queue_message *message, sqlite3_stmt *statement)
 	message->reverse_path = g_strdup(column_text(statement, 14));
 	message->reason = g_strdup(column_text(statement, 15));
 	message->relay_id = g_strdup(column_text(statement, 16));
+	message->retried_ms = sqlite3_column_int64(statement, 17);
 }
 
 static bool load_recipients(

@@ -56,6 +56,9 @@ bool store_finish(
  * reason NULL leaves it as it is. finished_ms 0: unfinished. */
 bool store_set_state(struct store *store, const char *id, enum queue_state state,
 	int64_t next_attempt_ms, int64_t finished_ms, const char *reason, GError **error);
+/* That a person asked for a retry: its lifetime begins anew. */
+bool store_set_retried(
+	struct store *store, const char *id, int64_t retried_ms, GError **error);
 /* Recipients that are not sent are to be tried again: deferred. */
 bool store_reopen_recipients(struct store *store, const char *id, GError **error);
 bool store_add_totals(

@@ -71,6 +71,7 @@ static const char *const migrations[] = {
 	") STRICT, WITHOUT ROWID;"
 	"INSERT INTO totals VALUES ('received', 0), ('deferred', 0), ('relaying', 0),"
 	"  ('uncertain', 0), ('held', 0), ('sent', 0), ('bounced', 0), ('dead', 0);",
+	"ALTER TABLE messages ADD COLUMN retried_ms INTEGER NOT NULL DEFAULT 0",
 };
 #define VERSION ((int)G_N_ELEMENTS(migrations))
 

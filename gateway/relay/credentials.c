@@ -1,4 +1,4 @@
-/* Where the relay's user and password come from. */
+/* Where the relay's user and password come from. Logging in with them is client.c's. */
 #include "gateway/relay/credentials.h"
 
 #include "gateway/error.h"

@@ -1,4 +1,4 @@
-/* Delivery into a Maildir, as its inventor describes it. */
+/* Delivery into a Maildir, as its inventor describes it. Reading it is for others. */
 #include "gateway/relay/maildir.h"
 
 #include "gateway/error.h"

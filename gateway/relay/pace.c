@@ -1,4 +1,5 @@
-/* A token bucket kept as one time: when the next recipient is due. */
+/* A token bucket kept as one time: when the next recipient is due. What a reply means for
+ * it is reply.c's. */
 #include "gateway/relay/pace.h"
 
 /* So much may be made up for after silence: SES bears short bursts,

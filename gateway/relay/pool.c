@@ -1,4 +1,5 @@
-/* Who gets which connection, and when the next one is opened or closed. */
+/* Who gets which connection, and when the next one is opened or closed. What is said over
+ * it is client.c's. */
 #include "gateway/relay/pool.h"
 
 #define REAPER_STEP_US (2 * G_USEC_PER_SEC)

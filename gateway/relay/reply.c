@@ -1,4 +1,5 @@
-/* Lines to a reply, and a reply to a verdict by one table. */
+/* Lines to a reply, and a reply to a verdict by one table. What follows from the verdict
+ * is its users' matter. */
 #include "gateway/relay/reply.h"
 
 #include "gateway/error.h"

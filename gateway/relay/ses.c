@@ -1,4 +1,5 @@
-/* What is SES's own: the SMTP password of an IAM key, and its host names. */
+/* What is SES's own: the SMTP password of an IAM key, and its host names. For the rest it
+ * is a relay like any other. */
 #include "gateway/relay/relay.h"
 
 #include <openssl/crypto.h>

@@ -159,7 +159,7 @@ struct transport_trust *transport_trust_new(const char *ca_file, GError **error)
 	BIO_meth_set_write(trust->bio_method, bio_write);
 	BIO_meth_set_ctrl(trust->bio_method, bio_ctrl);
 	SSL_CTX_set_verify(trust->context, SSL_VERIFY_PEER, NULL);
-	int floor = SSL_CTX_set_min_proto_version(trust->context, TLS1_2_VERSION);
+	long floor = SSL_CTX_set_min_proto_version(trust->context, TLS1_2_VERSION);
 	g_assert(floor == 1); /* without it older versions would do */
 	SSL_CTX_set_session_cache_mode(trust->context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_read_ahead(trust->context, 1);

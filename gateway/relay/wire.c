@@ -1,4 +1,4 @@
-/* Content to wire form, run by run. */
+/* Content to wire form, run by run. Sending it is transaction.c's. */
 #include "gateway/relay/wire.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* A locked list and one uv_async. */
+/* A locked list and one uv_async. Committing is the queue's, answering the
+ * connection's matter. */
 #include "gateway/smtp/commits.h"
 
 struct commits {

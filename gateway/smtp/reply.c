@@ -1,4 +1,4 @@
-/* The table of replies and how one becomes a line. */
+/* The table of replies and how one becomes a line. When one is said the session knows. */
 #include "gateway/smtp/reply.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* The listeners of the settings and the sessions of all of them. */
+/* The listeners of the settings and the sessions of all of them. What is said in one is
+ * the connection's and the session's. */
 #include "gateway/smtp/server.h"
 
 #include "gateway/log.h"

@@ -1,4 +1,5 @@
-/* Certificates and users are read once per reading of the settings. */
+/* Certificates and users are read once per reading of the settings. What is in them is
+ * tls.c's and policy/'s. */
 #include "gateway/smtp/settings.h"
 
 #include "gateway/error.h"

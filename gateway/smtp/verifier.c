@@ -1,4 +1,4 @@
-/* A bounded queue in front of uv_queue_work(). */
+/* A bounded queue in front of uv_queue_work(). Verifying a password is policy/'s. */
 #include "gateway/smtp/verifier.h"
 
 #include <openssl/crypto.h>

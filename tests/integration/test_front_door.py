@@ -13,7 +13,7 @@ import mails
 from conftest import PASSWORD, USER
 from dialog import Dialog, queue_id, send, stuff
 from fault_smtp import FaultSmtp
-from gateway import Gateway, Listener
+from gateway import Gateway, Listener, binary, lan
 from waiting import wait_until
 
 MAX = 200_000
@@ -474,6 +474,32 @@ def test_a_client_that_vanishes_in_data_leaves_nothing(shared):
     relayed(shared, identity)
     assert len(shared.find("message.accepted", since=before)) == 1
     assert not any(m.sender == "gone@b.test" for m in shared.sink.messages)
+
+
+def test_a_door_full_of_clients_leaves_descriptors_for_the_mail(gateway, make_settings, sink,
+                                                                tmp_path):
+    """Of 300 descriptors clients may have half; the log does not repeat itself for each."""
+    program = tmp_path / "build" / "gateway" / "stowage"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nulimit -n 300\nexec "{binary()}" "$@"\n')
+    program.chmod(0o755)
+    listener = lan()
+    one = gateway(make_settings(sink.settings(), listeners=[listener],
+                                s3={"directory": str(tmp_path / "store"),
+                                    "directory_url": "http://127.0.0.1:1"}),
+                  build=str(tmp_path / "build"))
+    dialogs = [Dialog(listener.address) for _ in range(250)]
+    try:
+        codes = [dialog.greeting.code for dialog in dialogs]
+        assert codes.count(220) == 150 and codes.count(421) == 100
+        dialogs[149].ehlo()
+        one.wait_for("message.sent", id=dialogs[149].deliver(mails.plain()))
+        refused = one.find("session.refused")
+        assert 0 < len(refused) < 100 and "descriptors" in refused[0]["reason"]
+    finally:
+        for dialog in dialogs:
+            dialog.close()
+    wait_until(lambda: Dialog(listener.address).greeting.code == 220, "room for a client")
 
 
 def test_many_clients_at_once_are_all_served(shared):

@@ -177,6 +177,26 @@ def test_a_dead_message_goes_out_after_retry(plain_gateway, sink, mail):
     wait_until(lambda: not spool_files(plain_gateway), "the spool file is gone")
 
 
+def test_retry_gives_a_message_past_its_lifetime_a_new_one(
+        gateway, make_settings, sink, store, door, mail):
+    sink.script["MAIL"] = ["451 4.7.1 later"] * 50
+    settings = make_settings(sink.settings(), store.settings(), [door])
+    settings["queue"]["lifetime"] = "3s"
+    one = gateway(settings)
+    identity = send(door.address, mail.raw)
+    reason = one.wait_for("message.dead", id=identity)["reason"]
+    assert "not delivered in 3s" in reason and "451 4.7.1 later" in reason
+    one.wait_dead(identity)
+    sink.script["MAIL"] = ["451 4.7.1 later"]
+    since = one.mark()
+    assert one.command("queue", "retry", identity).returncode == 0
+    one.wait_for("message.deferred", id=identity, since=since)
+    one.wait_for("message.sent", id=identity, since=since)
+    assert not one.find("message.dead", since, id=identity)
+    shown = json.loads(one.command("queue", "show", identity, "--json").stdout)
+    assert shown["received"] < shown["retried"] <= shown["finished"]
+
+
 def test_retry_works_on_a_gateway_that_is_not_running(plain_gateway, sink, mail):
     sink.script["RCPT"] = ["550 5.1.1 not yet"]
     identity = send(plain_gateway.address, mail.raw)

@@ -1,4 +1,4 @@
-"""What the README shows is so: its settings are good, and it names every option and event."""
+"""What the README shows is so: its settings are good, and it names every option."""
 import os
 import re
 

@@ -99,20 +99,27 @@ static void what_waits_gets_a_time(void **state)
 	const struct {
 		const char *states;
 		int64_t age_ms;
+		int64_t retried_at_ms; /* by hand, at this age; 0: never */
 		enum queue_state want;
 		bool finished;
 	} times[] = {
-		{ "d", 0, QUEUE_DEFERRED, false },
-		{ "d", 3599999, QUEUE_DEFERRED, false },
-		{ "d", 3600000, QUEUE_DEAD, true },
-		{ "u", 0, QUEUE_UNCERTAIN, false },
-		{ "s", 3600000, QUEUE_SENT, true },
-		{ "x", 0, QUEUE_DEAD, true },
+		{ "d", 0, 0, QUEUE_DEFERRED, false },
+		{ "d", 3599999, 0, QUEUE_DEFERRED, false },
+		{ "d", 3600000, 0, QUEUE_DEAD, true },
+		{ "d", 9000000, 9000000, QUEUE_DEFERRED, false },
+		{ "d", 9000000, 5400001, QUEUE_DEFERRED, false },
+		{ "d", 9000000, 5400000, QUEUE_DEAD, true },
+		{ "u", 0, 0, QUEUE_UNCERTAIN, false },
+		{ "s", 3600000, 0, QUEUE_SENT, true },
+		{ "x", 0, 0, QUEUE_DEAD, true },
+		{ "x", 9000000, 9000000, QUEUE_DEAD, true },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(times); i++) {
 		struct queue_message *message = message_with(times[i].states);
 		int64_t now_ms = received_ms + times[i].age_ms;
 		message->received_ms = received_ms;
+		if (times[i].retried_at_ms)
+			message->retried_ms = received_ms + times[i].retried_at_ms;
 		message->attempts = 1;
 		message->finished_ms = 5; /* of an earlier end, before a retry by hand */
 		outcome_of_recipients(message);

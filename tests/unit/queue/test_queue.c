@@ -469,6 +469,34 @@ static void check_refused(const struct fixture *fixture, const char *why)
 		fail_msg("\"%s\" does not say \"%s\"", error->message, why);
 }
 
+/* Without the record every message looks like an orphan: none may be taken for one. */
+static void mail_without_its_record_is_not_touched(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const names[] = { "queue.db", "queue.db-wal", "queue.db-shm" };
+	char id[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, id);
+	queue_stop(fixture->queue);
+	fixture_close(fixture);
+	g_autofree char *database = fixture_path(fixture, "queue.db");
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+		g_autofree char *path = fixture_path(fixture, names[i]);
+		g_unlink(path);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		check_refused(fixture, "1 message");
+		check_refused(fixture, database);
+	}
+	assert_true(g_file_set_contents(database, "", 0, NULL)); /* torn to nothing */
+	check_refused(fixture, "1 message");
+	assert_true(fixture_has_file(fixture, id));
+
+	/* Once they are out of the way, it begins anew. */
+	g_autofree char *file = g_build_filename(fixture->directory, "incoming", id, NULL);
+	g_unlink(file);
+	fixture_open(fixture);
+}
+
 static void a_second_gateway_is_refused_with_the_first_ones_process(void **state)
 {
 	struct fixture *fixture = *state;
@@ -830,6 +858,7 @@ int main(void)
 		QUEUE_TEST(stop_wakes_who_waits),
 		QUEUE_TEST(each_state_survives_a_restart),
 		QUEUE_TEST(orphans_are_removed_and_nothing_else),
+		QUEUE_TEST(mail_without_its_record_is_not_touched),
 		QUEUE_TEST(a_row_without_a_file_is_dead),
 		QUEUE_TEST(a_second_gateway_is_refused_with_the_first_ones_process),
 		QUEUE_TEST(what_is_no_queue_is_refused),

@@ -285,6 +285,8 @@ static void retry_makes_due(void **state)
 		assert_int_equal(message->uncertain, uncertain);
 		assert_int_equal(message->finished_ms, 0);
 		assert_int_equal(message->attempts, 1);
+		assert_in_range(message->retried_ms, message->received_ms,
+			g_get_real_time() / 1000);
 		assert_int_equal(fixture_count(fixture, want), 1);
 		assert_int_equal(fixture_count(fixture, QUEUE_DEAD), 0);
 		assert_int_equal(fixture_count(fixture, QUEUE_HELD), 0);
