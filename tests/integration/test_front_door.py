@@ -429,10 +429,10 @@ def test_every_refused_command_is_in_the_log_without_secrets(shared):
                     ("500", "", "optional", "127.0.0.1"), ("538", "AUTH", "optional", "127.0.0.1")]
 
 
-def test_half_a_message_is_told_of_the_shutdown(gateway, make_settings, sink):
+def test_half_a_message_is_told_of_the_shutdown(gateway, make_settings, sink, tmp_path):
     listener = Listener("lan", tls="none", auth="none", networks=["127.0.0.0/8"])
     one = gateway(make_settings(sink.settings(), listeners=[listener], shutdown_timeout="4s",
-                                s3={"directory": "/nonexistent", "directory_url":
+                                s3={"directory": str(tmp_path / "store"), "directory_url":
                                     "http://127.0.0.1:1"}))
     with Dialog(listener.address) as mail, Dialog(listener.address) as data:
         for dialog in (mail, data):
