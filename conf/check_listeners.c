@@ -278,6 +278,18 @@ static void check_certificate(const struct conf_check *check)
 			"%s can be read by every user of this machine: chmod o-r", key);
 }
 
+/* It asks nobody who he is. */
+static void check_admin(const struct conf_check *check)
+{
+	struct sockaddr_storage address;
+	const char *listen = check->conf->admin_listen;
+	if (listen != NULL && conf_address_parse(listen, &address, NULL) &&
+		!conf_address_is_loopback((const struct sockaddr *)&address))
+		conf_source_warning(check->source, "admin.listen",
+			"%s is not loopback: whoever can reach it reads the metrics",
+			listen);
+}
+
 void conf_check_listeners(const struct conf_check *check)
 {
 	if (check->conf->n_listeners == 0 &&
@@ -299,6 +311,7 @@ void conf_check_listeners(const struct conf_check *check)
 	}
 	check_names(check);
 	check_addresses(check);
+	check_admin(check);
 	check_certificate(check);
 	conf_check_file(check, "auth.users", check->conf->users_file, conf_file_check);
 }

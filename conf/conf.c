@@ -149,15 +149,6 @@ struct conf *conf_load(const char *path, GPtrArray *problems, GPtrArray *warning
 	return conf;
 }
 
-bool conf_receives_for(const struct conf *conf, const char *address)
-{
-	for (size_t i = 0; i < conf->n_listeners; i++)
-		if (conf->listeners[i].recipients != NULL &&
-			conf_recipient_map_owns(conf->listeners[i].recipients, address))
-			return true;
-	return false;
-}
-
 bool conf_relay_delivers(const struct conf *conf, const char *address)
 {
 	const char *at = strrchr(address, '@');

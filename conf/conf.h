@@ -131,9 +131,6 @@ struct conf *conf_load_text(const char *name, const char *text, size_t length,
 struct conf *conf_ref(struct conf *conf);
 void conf_unref(struct conf *conf); /* NULL is taken */
 
-/* Whether any listener's map receives for address (exact or @domain entries, not "*"). */
-bool conf_receives_for(const struct conf *conf, const char *address);
-
 /* Whether the relay delivers the address's domain itself
  * (relay.delivers; a Maildir: all). */
 bool conf_relay_delivers(const struct conf *conf, const char *address);

@@ -49,8 +49,12 @@ static bool check_word(const char *text, GError **error)
 
 static bool check_path(const char *text, GError **error)
 {
-	return text[0] == '/' || conf_value_refuse(text, error,
-					 "is not an absolute path: it must begin with /");
+	if (text[0] == '/')
+		return true;
+	/* Not shown: a secret may stand where the name of its file belongs. */
+	g_set_error(error, CONF_ERROR, CONF_ERROR_VALUE,
+		"is not an absolute path: it must begin with /");
+	return false;
 }
 
 static bool check_address(const char *text, GError **error)
@@ -93,11 +97,16 @@ static bool check_identity(const char *text, GError **error)
 static bool check_url(const char *text, GError **error)
 {
 	g_autoptr(GUri) uri = g_uri_parse(text, G_URI_FLAGS_NONE, NULL);
+	if (strchr(text, '@') != NULL) { /* not shown: a password may stand before it */
+		g_set_error(error, CONF_ERROR, CONF_ERROR_VALUE,
+			"holds an @: write https://HOST or https://HOST:PORT, "
+			"credentials have settings of their own");
+		return false;
+	}
 	bool sound = uri != NULL && g_uri_get_host(uri) != NULL && g_str_is_ascii(text) &&
 		     check_host(g_uri_get_host(uri), NULL) &&
-		     g_uri_get_userinfo(uri) == NULL && g_uri_get_query(uri) == NULL &&
-		     g_uri_get_fragment(uri) == NULL && *g_uri_get_path(uri) == '\0' &&
-		     g_uri_get_port(uri) != 0 &&
+		     g_uri_get_query(uri) == NULL && g_uri_get_fragment(uri) == NULL &&
+		     *g_uri_get_path(uri) == '\0' && g_uri_get_port(uri) != 0 &&
 		     (strcmp(g_uri_get_scheme(uri), "https") == 0 ||
 			     strcmp(g_uri_get_scheme(uri), "http") == 0);
 	return sound || conf_value_refuse(text, error,

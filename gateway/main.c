@@ -9,9 +9,11 @@
 #include "gateway/sandbox.h"
 #include "gateway/serve.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -188,6 +190,7 @@ static int run_rewrite(int argc, char **argv)
 	struct conf *conf = problems_load_conf(path ? path : CONF_PATH, warnings);
 	if (!conf)
 		return EX_CONFIG;
+	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error like others */
 	const struct offline offline = { objects, manifest };
 	int code = offline_rewrite(conf, &offline);
 	conf_unref(conf);
@@ -208,6 +211,9 @@ static int run_ses_password(int argc, char **argv)
 		return usage_error("ses-password",
 			"needs --region REGION, and the secret access "
 			"key on standard input, never as an argument");
+	if (!ses_is_region(region))
+		return usage_error("ses-password",
+			"--region must be a region of Amazon, such as eu-west-1");
 	setvbuf(stdin, NULL, _IONBF, 0); /* no second copy that nobody wipes */
 	if (!fgets(secret, sizeof(secret), stdin))
 		return usage_error(
@@ -271,8 +277,20 @@ static int finish(int code)
 	return EX_IOERR;
 }
 
+/* A descriptor that the caller had closed would be given to the next file that is opened,
+ * and a message or the log be written into it. What stands here now refuses both. */
+static void hold_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int mode = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode) < 0)
+			_exit(EX_OSERR);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	hold_standard_descriptors();
 	/* Each thread's own arena would keep what its largest message needed. */
 	mallopt(M_ARENA_MAX, 2);
 	if (argc < 2) {

@@ -177,7 +177,7 @@ static int finish(const struct conf *conf, const struct offline *offline, int fd
 		code = report(EX_CANTCREAT, offline->manifest, "cannot be written");
 	splice_free(&splice);
 	if (store)
-		s3_store_unref(&store);
+		s3_store_free(&store);
 	return code;
 }
 

@@ -239,7 +239,8 @@ static void on_watchdog(uv_timer_t *timer)
 	sd_notify(0, "WATCHDOG=1");
 }
 
-static void init_loop(struct gateway *gateway)
+/* 0, or libuv's error: no descriptors or memory left at the very start. */
+static int init_loop(struct gateway *gateway)
 {
 	static const struct {
 		size_t offset;
@@ -250,15 +251,20 @@ static void init_loop(struct gateway *gateway)
 		{ offsetof(struct gateway, terminate), SIGTERM, on_stop },
 		{ offsetof(struct gateway, interrupt), SIGINT, on_stop },
 	};
-	uv_loop_init(&gateway->loop);
-	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
+	int bad = uv_loop_init(&gateway->loop);
+	for (size_t i = 0; bad == 0 && i < G_N_ELEMENTS(signals); i++) {
 		uv_signal_t *handle =
 			(void *)G_STRUCT_MEMBER_P(gateway, (glong)signals[i].offset);
-		uv_signal_init(&gateway->loop, handle);
 		handle->data = gateway;
-		uv_signal_start(handle, signals[i].run, signals[i].number);
+		bad = uv_signal_init(&gateway->loop, handle);
+		if (bad == 0)
+			bad = uv_signal_start(handle, signals[i].run, signals[i].number);
 	}
-	uv_async_init(&gateway->loop, &gateway->delivery_over, on_delivery_over);
+	if (bad == 0)
+		bad = uv_async_init(
+			&gateway->loop, &gateway->delivery_over, on_delivery_over);
+	if (bad != 0)
+		return bad;
 	gateway->delivery_over.data = gateway;
 	uv_timer_init(&gateway->loop, &gateway->deadline);
 	gateway->deadline.data = gateway;
@@ -266,6 +272,7 @@ static void init_loop(struct gateway *gateway)
 	uint64_t watchdog_us = 0;
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
 		uv_timer_start(&gateway->watchdog, on_watchdog, 0, watchdog_us / 2000);
+	return 0;
 }
 
 static bool start_objects(struct gateway *gateway, GError **error)
@@ -362,7 +369,11 @@ int serve(const char *path)
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();
 	gateway.metrics = metrics_new();
-	init_loop(&gateway);
+	int bad = init_loop(&gateway);
+	if (bad != 0) {
+		log_error("gateway.failed", LOG_TEXT("reason", uv_strerror(bad)));
+		return EX_OSERR; /* with all of it given back by the process's end */
+	}
 
 	g_autoptr(GError) error = NULL;
 	bool started = start(&gateway, &error);

@@ -12,7 +12,6 @@
 #include "mime/html.h"
 #include "mime/message.h"
 #include "mime/qp.h"
-#include <openssl/evp.h>
 #include <string.h>
 
 enum { BOUNDARY_HASH_BYTES = 16, PLAIN_LINE_BYTES = 998 };
@@ -129,20 +128,12 @@ static void remove_entities(struct linker *linker)
  * that tells ours from one another; "=_" stands in no quoted-printable or base64 text. */
 static char *make_boundary(const struct linker *linker, char kind)
 {
-	EVP_MD_CTX *digest = EVP_MD_CTX_new();
-	uint8_t hash[EVP_MAX_MD_SIZE];
-	GString *boundary = g_string_new("=_stowage_");
-
-	g_string_append_printf(boundary, "%c_", kind);
-	g_assert(digest != NULL);
-	EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
+	g_autoptr(GChecksum) digest = g_checksum_new(G_CHECKSUM_SHA256);
 	for (size_t i = 0; i < linker->n_links; i++)
-		EVP_DigestUpdate(
-			digest, linker->links[i].url, strlen(linker->links[i].url));
-	EVP_DigestFinal_ex(digest, hash, NULL);
-	EVP_MD_CTX_free(digest);
-	for (size_t i = 0; i < BOUNDARY_HASH_BYTES; i++)
-		g_string_append_printf(boundary, "%02x", hash[i]);
+		g_checksum_update(digest, (const guchar *)linker->links[i].url, -1);
+	GString *boundary = g_string_new("=_stowage_");
+	g_string_append_printf(boundary, "%c_%.*s", kind, 2 * BOUNDARY_HASH_BYTES,
+		g_checksum_get_string(digest));
 	return g_string_free(boundary, FALSE);
 }
 

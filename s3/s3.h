@@ -1,7 +1,7 @@
 /*
  * s3 - where attachments are stowed: an S3 bucket, or a directory served by the gateway.
  *
- * Owner:   s3_store_new() gives a reference-counted store.
+ * Owner:   who called s3_store_new(); the store may be used by many.
  * Threads: every call here may be made from any thread; s3_store_put() blocks its caller,
  *          all network traffic runs on the store's own loop and thread (libuv,
  *          curl_multi_socket_action).
@@ -76,8 +76,8 @@ struct s3_store;
 /* Copies nothing from settings but checks them, credentials included. NULL with
  * S3_ERROR_CONFIG; S3_ERROR_RETRY when no thread can be started. */
 struct s3_store *s3_store_new(const struct s3_settings *settings, GError **error);
-struct s3_store *s3_store_ref(struct s3_store *store);
-void s3_store_unref(struct s3_store **store);
+/* When no call is under way; clears *store. NULL in it is taken. */
+void s3_store_free(struct s3_store **store);
 
 /*
  * Stores all objects, several at a time; true when each is stored whole. Putting the same

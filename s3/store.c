@@ -20,7 +20,6 @@
 #define PREFIX_MAX_BYTES           512
 
 struct s3_store {
-	gatomicrefcount references;
 	struct s3_settings
 		settings; /* defaults filled in; strings are the settings' own */
 	const char *bucket, *region;
@@ -159,25 +158,18 @@ static bool open_directory(struct s3_store *store, GError **error)
 struct s3_store *s3_store_new(const struct s3_settings *settings, GError **error)
 {
 	struct s3_store *store = g_new0(struct s3_store, 1);
-	g_atomic_ref_count_init(&store->references);
 	store->settings = *settings;
 	if (!check_settings(&store->settings, error) ||
 		!(settings->directory ? open_directory(store, error)
 				      : open_bucket(store, error)))
-		s3_store_unref(&store);
+		s3_store_free(&store);
 	return store;
 }
 
-struct s3_store *s3_store_ref(struct s3_store *store)
-{
-	g_atomic_ref_count_inc(&store->references);
-	return store;
-}
-
-void s3_store_unref(struct s3_store **store)
+void s3_store_free(struct s3_store **store)
 {
 	struct s3_store *gone = g_steal_pointer(store);
-	if (!gone || !g_atomic_ref_count_dec(&gone->references))
+	if (!gone)
 		return;
 	s3_client_free(&gone->client);
 	s3_credentials_chain_free(&gone->credentials);

@@ -326,9 +326,8 @@ static bool is_stored(const struct s3_channel *channel, const struct s3_answer *
 {
 	struct curl_header *etag;
 	return answer->status >= 200 && answer->status < 300 && !channel->body_cut &&
-	       (channel->body->len == 0 ||
-		       curl_easy_header(channel->easy, "ETag", 0, CURLH_HEADER, -1, &etag) ==
-			       CURLHE_OK);
+	       (channel->body->len == 0 || curl_easy_header(channel->easy, "ETag", 0,
+						   CURLH_HEADER, -1, &etag) == CURLHE_OK);
 }
 
 static enum s3_verdict judge_answer(struct s3_channel *channel, GError **error)

@@ -201,7 +201,7 @@ static void print_value(GString *out, double value)
 	char digits[G_ASCII_DTOSTR_BUF_SIZE];
 	if (isinf(value))
 		g_string_append(out, value > 0 ? "+Inf" : "-Inf");
-	else if (fabs(value) < 9007199254740992.0 && trunc(value) == value)
+	else if (fabs(value) < 9007199254740992.0 && (double)(gint64)value == value)
 		g_string_append_printf(out, "%" G_GINT64_FORMAT, (gint64)value);
 	else
 		g_string_append(out, g_ascii_dtostr(digits, sizeof(digits), value));

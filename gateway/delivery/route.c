@@ -25,10 +25,8 @@ void route_unref(struct route **route)
 	struct route *r = g_steal_pointer(route);
 	if (!r || !g_atomic_ref_count_dec(&r->references))
 		return;
-	if (r->relay)
-		relay_unref(&r->relay);
-	if (r->store)
-		s3_store_unref(&r->store);
+	relay_free(&r->relay);
+	s3_store_free(&r->store);
 	conf_unref(r->conf);
 	g_free(r);
 }

@@ -257,10 +257,10 @@ bool queue_has_room(struct queue *queue, uint64_t size, GError **error)
 			queued, most);
 	} else if (bytes < min_bytes || bytes - min_bytes < size) {
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
-			"%s: %" G_GUINT64_FORMAT " bytes free, too few for a message of "
-			"%" G_GUINT64_FORMAT
-			" with queue.min_free at %" G_GUINT64_FORMAT,
-			queue->directory, bytes, size, min_bytes);
+			"%s: %" G_GUINT64_FORMAT
+			" bytes free, queue.min_free is %" G_GUINT64_FORMAT
+			", the message has %" G_GUINT64_FORMAT,
+			queue->directory, bytes, min_bytes, size);
 	} else if (inodes < min_inodes) {
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
 			"%s: %" G_GUINT64_FORMAT

@@ -19,7 +19,6 @@
 #define COMPLAINT_PAUSE_US (60 * G_USEC_PER_SEC)
 
 struct relay {
-	gatomicrefcount references;
 	const struct conf_relay *settings;
 	const char *hostname;
 	struct metrics *metrics;
@@ -61,14 +60,13 @@ struct relay *relay_new(const struct conf_relay *settings, const char *hostname,
 	struct metrics *metrics, GError **error)
 {
 	struct relay *relay = g_new0(struct relay, 1);
-	g_atomic_ref_count_init(&relay->references);
 	relay->settings = settings;
 	relay->hostname = hostname;
 	relay->metrics = metrics;
 	pace_init(&relay->pace, settings->rate);
 	g_mutex_init(&relay->complaint_mutex);
 	if (!prepare(relay, error))
-		relay_unref(&relay);
+		relay_free(&relay);
 	return relay;
 }
 
@@ -78,16 +76,10 @@ void relay_hurry(struct relay *relay)
 		pool_hurry(relay->pool);
 }
 
-struct relay *relay_ref(struct relay *relay)
-{
-	g_atomic_ref_count_inc(&relay->references);
-	return relay;
-}
-
-void relay_unref(struct relay **relay)
+void relay_free(struct relay **relay)
 {
 	struct relay *r = g_steal_pointer(relay);
-	if (!r || !g_atomic_ref_count_dec(&r->references))
+	if (!r)
 		return;
 	pool_free(&r->pool);
 	transport_trust_free(&r->trust);

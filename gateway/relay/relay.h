@@ -3,7 +3,7 @@
  *
  * Keeps a pool of connections (libetpan over an own OpenSSL mailstream_low driver).
  *
- * Owner:   reference-counted.
+ * Owner:   the route, which all deliveries share.
  * Threads: any; relay_send() blocks its caller, within the time limits.
  */
 #ifndef GATEWAY_RELAY_RELAY_H
@@ -23,9 +23,9 @@ struct relay;
  * Opens no connection. */
 struct relay *relay_new(const struct conf_relay *settings, const char *hostname,
 	struct metrics *metrics, GError **error);
-struct relay *relay_ref(struct relay *relay);
-void relay_unref(
-	struct relay **relay); /* closes idle connections with QUIT when the last goes */
+/* When no relay_send() is under way. Closes idle connections with QUIT; clears
+ * *relay, which may be NULL. */
+void relay_free(struct relay **relay);
 
 /* The gateway stops: a relay_send() that waits for a relay to be
  * reachable again gives up. */
@@ -75,6 +75,9 @@ void relay_message_deinit(struct relay_message *message);
 
 /* SES's SMTP password of an IAM secret access key for a region; g_free() after wiping. */
 char *ses_smtp_password(const char *secret_access_key, const char *region);
+
+/* Whether text has the form of a region's name. */
+bool ses_is_region(const char *text);
 
 /* "email-smtp.eu-west-1.amazonaws.com" gives "eu-west-1" (g_free), other hosts NULL. */
 char *ses_region_of_host(const char *host);

@@ -39,10 +39,10 @@ char *ses_smtp_password(const char *secret_access_key, const char *region)
 	return text;
 }
 
-static bool is_region(const char *label)
+bool ses_is_region(const char *text)
 {
-	return strchr(label, '-') &&
-	       !label[strspn(label, "abcdefghijklmnopqrstuvwxyz0123456789-")];
+	return strchr(text, '-') &&
+	       !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-")];
 }
 
 static bool is_aws_domain(char *const *labels, bool vpc_endpoint)
@@ -80,7 +80,7 @@ char *ses_region_of_host(const char *host)
 		(strcmp(*at, "email-smtp") != 0 && strcmp(*at, "email-smtp-fips") != 0))
 		return NULL;
 	at++;
-	if (!*at || !is_region(*at) || !is_aws_domain(at + 1, vpc_endpoint))
+	if (!*at || !ses_is_region(*at) || !is_aws_domain(at + 1, vpc_endpoint))
 		return NULL;
 	return g_strdup(*at);
 }

@@ -44,7 +44,7 @@ def test_with_the_relay_down_mail_is_taken_kept_and_sent_when_it_is_back(
         one.wait_for("message.sent", id=identity)
         links.check_files(relay.messages[0].data, mail.files)
         assert len(relay.messages) == 1 and len(store.objects) == 1
-        assert not spool_files(one)
+        wait_until(lambda: not spool_files(one), "the spool file goes once the record is written")
     finally:
         relay.stop()
 

@@ -1,6 +1,8 @@
 """stowage rewrite: the same rewriting, offline, on one message."""
 import json
 import os
+import re
+import subprocess
 import urllib.parse
 
 import pytest
@@ -11,7 +13,7 @@ import mails
 import mime_checker
 import test_untouched
 from dialog import send
-from gateway import EX_CONFIG, run
+from gateway import EX_CONFIG, binary, environment, run
 
 
 @pytest.fixture
@@ -138,3 +140,20 @@ def test_errors_have_exit_codes_and_words(settings_file, tmp_path):
     done = run("rewrite", "-c", settings_file, "--objects", tmp_path / "file", stdin=raw)
     assert done.returncode == 73 and b"file" in done.stderr
     assert not done.stdout, "half a message"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", ">/dev/full", "| head -c 1 >/dev/null"])
+def test_a_message_that_cannot_be_read_or_written_is_an_error(closed, settings_file, tmp_path):
+    """A closed descriptor is not taken for the next file that is opened."""
+    (tmp_path / "in.eml").write_bytes(mails.plain("word " * 100_000))
+    script = f'{{ "$0" rewrite -c "$1" --objects "$2" <"$3" {closed}; }}'
+    if closed == "<&-":
+        script = script.replace('<"$3"', "")
+    if "|" in closed:
+        script += '; exit "${PIPESTATUS[0]}"'
+        script = script.replace("{ ", "").replace("; }", "")
+    done = subprocess.run(["bash", "-c", script, binary(), settings_file, tmp_path / "objects",
+                           tmp_path / "in.eml"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, env=environment(), timeout=60)
+    assert done.returncode == (66 if closed == "<&-" else 74), done.stderr
+    assert re.search(rb"stowage rewrite: .*: (Bad file|No space|Broken pipe)", done.stderr)

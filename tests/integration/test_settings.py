@@ -219,6 +219,28 @@ def test_the_sample_with_every_option_in_force_passes_check(tmp_path, certificat
         assert re.search(rf"(?m)^#? ?{key}:", sample), key
 
 
+def test_a_password_for_no_region_is_not_made():
+    for region in ("", "Ireland", "eu west", "eu-west-1\n"):
+        done = run("ses-password", "--region", region, stdin=b"secret\n")
+        assert done.returncode == EX_USAGE and not done.stdout and b"region" in done.stderr
+
+
+def test_secrets_in_the_wrong_place_are_not_shown_either(good, tmp_path):
+    good["relay"].update(user="u", password_file="SeCrEtWoRd")
+    good["s3"]["endpoint"] = "https://user:SeCrEtWoRd@s3.example.com"
+    done = check(tmp_path / "bad.yaml", good)
+    assert done.returncode == EX_CONFIG
+    assert b"relay.password_file: " in done.stderr and b"s3.endpoint: " in done.stderr
+    assert b"SeCrEtWoRd" not in done.stderr + done.stdout
+
+
+def test_what_the_world_could_read_of_the_gateway_is_a_warning(good, tmp_path):
+    good["admin"]["listen"] = "0.0.0.0:9025"
+    done = check(tmp_path / "open.yaml", good)
+    assert done.returncode == 0
+    assert re.search(rb":\d+:\d+: admin\.listen: .*\(warning\)", done.stderr), done.stderr
+
+
 def test_secrets_are_not_shown(good, tmp_path):
     good["relay"].update(user="u", password="SeCrEtWoRd", port="bad")
     good["s3"]["secret_access_key"] = "SeCrEtWoRd"

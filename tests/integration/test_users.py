@@ -44,6 +44,19 @@ def test_the_file_holds_hashes_and_is_its_owners_only(path):
     assert stat.S_IMODE(os.stat(path).st_mode) & 0o007 == 0
 
 
+def test_a_file_made_for_the_gateways_group_stays_readable_for_it(path):
+    os.close(os.open(path, os.O_CREAT, 0o600))
+    os.chmod(path, 0o640)
+    if os.getuid() == 0:
+        os.chown(path, 0, 65534)
+    before = os.stat(path)
+    for name in ("printer", "camera"):
+        assert user("add", path, name, password="secret").returncode == 0
+    after = os.stat(path)
+    assert stat.S_IMODE(after.st_mode) == 0o640 and after.st_gid == before.st_gid
+    assert names(path) == ["printer", "camera"]
+
+
 def test_a_new_password_replaces_the_old_one(path):
     user("add", path, "printer", password="old")
     assert user("add", path, "printer", password="new").returncode == 0

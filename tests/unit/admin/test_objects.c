@@ -11,6 +11,7 @@
 #include "gateway/log.h"
 #include "s3/s3.h"
 #include "tests/unit/admin/client.h"
+#include "tests/unit/tree.h"
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -69,29 +70,13 @@ static int set_up(void **state)
 	return 0;
 }
 
-static void remove_tree(const char *path)
-{
-	GDir *dir = g_dir_open(path, 0, NULL);
-	for (const char *name; dir && (name = g_dir_read_name(dir));) {
-		g_autofree char *child = g_build_filename(path, name, NULL);
-		struct stat status;
-		if (!lstat(child, &status) && S_ISDIR(status.st_mode))
-			remove_tree(child);
-		else
-			g_unlink(child);
-	}
-	if (dir)
-		g_dir_close(dir);
-	g_rmdir(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *fixture = *state;
 	objects_free(&fixture->objects);
 	assert_null(fixture->objects);
-	s3_store_unref(&fixture->store);
-	remove_tree(fixture->directory);
+	s3_store_free(&fixture->store);
+	tree_remove(fixture->directory);
 	g_free(fixture->directory);
 	g_free(fixture->url);
 	g_free(fixture);
@@ -257,7 +242,7 @@ static void test_other_bucket(void **state)
 	fixture->store = s3_store_new(&settings, NULL);
 	g_autofree char *link = link_to(fixture, KEY);
 	assert_refused(fixture, "GET", link, 404, "NoSuchBucket");
-	s3_store_unref(&fixture->store);
+	s3_store_free(&fixture->store);
 	fixture->store = own;
 }
 

@@ -9,27 +9,13 @@
 #include "conf/conf.h"
 #include "gateway/policy/users_file.h"
 #include "gateway/sandbox.h"
+#include "tests/unit/tree.h"
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 static char *parent;    /* of all that a test makes */
 static char *directory; /* the sandbox's, not there yet */
-
-static void remove_tree(const char *path)
-{
-	GDir *dir = g_dir_open(path, 0, NULL);
-	const char *name;
-	while (dir && (name = g_dir_read_name(dir))) {
-		g_autofree char *child = g_build_filename(path, name, NULL);
-		if (g_file_test(child, G_FILE_TEST_IS_DIR))
-			remove_tree(child);
-		else
-			g_remove(child);
-	}
-	g_clear_pointer(&dir, g_dir_close);
-	g_rmdir(path);
-}
 
 static int set_up(void **state)
 {
@@ -42,7 +28,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	remove_tree(parent);
+	tree_remove(parent);
 	g_clear_pointer(&parent, g_free);
 	g_clear_pointer(&directory, g_free);
 	return 0;
@@ -148,7 +134,7 @@ static void made_once(void **state)
 		g_free(before[i]);
 	}
 	assert_int_equal(g_remove(path), 0);
-	g_autofree char *anew = prepare(&second);
+	g_free(prepare(&second));
 	g_autofree char *settings = contents("stowage.yaml");
 	assert_non_null(strstr(settings, "127.0.0.1:2700"));
 }

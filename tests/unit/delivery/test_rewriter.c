@@ -38,7 +38,7 @@ static void message_init(struct message *message, const char *text, bool large)
 		g_string_append(message->text, PART("large.pdf", "7bit"));
 		for (size_t bytes = 0; bytes < LARGE_BYTES; bytes += 64)
 			g_string_append(message->text,
-				"filling of just sixty-two octets without the line end, "
+				"filling of some sixty octets without their line end, "
 				"it is.\r\n");
 	}
 	g_string_append(message->text, text);

@@ -149,7 +149,7 @@ static char *linked(struct fixture *fixture, int64_t now_s)
 	assert_int_equal(splice_read(&reader, out, splice_bytes(splice), NULL),
 		splice_bytes(splice));
 	splice_free(&splice);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	return out;
 }
 

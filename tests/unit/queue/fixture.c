@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "fixture.h"
+#include "tests/unit/tree.h"
 
-#include <ftw.h>
 #include <glib/gstdio.h>
 #include <sqlite3.h>
 #include <string.h>
@@ -45,23 +45,10 @@ void fixture_close(struct fixture *fixture)
 	queue_free(&fixture->queue);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-void fixture_remove_tree(const char *path)
-{
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-}
-
 void fixture_clear(struct fixture *fixture)
 {
 	fixture_close(fixture);
-	fixture_remove_tree(fixture->root);
+	tree_remove(fixture->root);
 	g_free(fixture->directory);
 	g_free(fixture->root);
 }

@@ -20,7 +20,6 @@ void fixture_open(struct fixture *fixture);
 void fixture_close(struct fixture *fixture);
 /* Closes, and removes all. */
 void fixture_clear(struct fixture *fixture);
-void fixture_remove_tree(const char *path);
 
 /* An envelope as a session makes it. */
 struct queue_message *fixture_message(unsigned recipients);

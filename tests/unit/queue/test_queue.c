@@ -9,6 +9,7 @@
 #include "fixture.h"
 
 #include "gateway/error.h"
+#include "tests/unit/tree.h"
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -492,7 +493,8 @@ static void mail_without_its_record_is_not_touched(void **state)
 	assert_true(fixture_has_file(fixture, id));
 
 	/* Once they are out of the way, it begins anew. */
-	g_autofree char *file = g_build_filename(fixture->directory, "incoming", id, NULL);
+	g_autofree char *file =
+		g_build_filename(fixture->directory, "incoming", id, NULL);
 	g_unlink(file);
 	fixture_open(fixture);
 }
@@ -517,7 +519,7 @@ static void what_is_no_queue_is_refused(void **state)
 	check_refused(fixture, "not a queue");
 	assert_true(g_file_set_contents(database, text, 8192, NULL));
 	check_refused(fixture, "not a database");
-	fixture_remove_tree(fixture->directory);
+	tree_remove(fixture->directory);
 	assert_true(g_file_set_contents(fixture->directory, "x", 1, NULL));
 	check_refused(fixture, fixture->directory);
 	g_unlink(fixture->directory);

@@ -9,6 +9,7 @@
 #include "fixture.h"
 
 #include "gateway/queue/queue_command.h"
+#include "tests/unit/tree.h"
 #include <glib/gstdio.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -137,7 +138,7 @@ static void a_queue_that_is_not_there_is_said(void **state)
 {
 	struct fixture *fixture = *state;
 	fixture_close(fixture);
-	fixture_remove_tree(fixture->directory);
+	tree_remove(fixture->directory);
 	check_run(fixture, ARGUMENTS("list"), EX_NOINPUT, NULL, "no queue in");
 	check_run(fixture, ARGUMENTS("retry", "--all"), EX_NOINPUT, NULL, "no queue in");
 	assert_int_not_equal(g_access(fixture->directory, F_OK), 0);

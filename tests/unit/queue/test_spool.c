@@ -9,6 +9,7 @@
 #include "fixture.h"
 
 #include "gateway/error.h"
+#include "tests/unit/tree.h"
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -27,7 +28,7 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
-	fixture_remove_tree(*state);
+	tree_remove(*state);
 	g_free(*state);
 	return 0;
 }

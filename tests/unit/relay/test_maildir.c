@@ -49,7 +49,7 @@ static int tear_down(void **state)
 {
 	static const char *const folders[] = { "tmp", "new", "cur" };
 	struct place *p = *state;
-	relay_unref(&p->relay);
+	relay_free(&p->relay);
 	metrics_free(&p->metrics);
 	for (size_t i = 0; i < G_N_ELEMENTS(folders); i++) {
 		g_autofree char *path = g_build_filename(p->maildir, folders[i], NULL);

@@ -109,7 +109,7 @@ static void scene_send(struct scene *s, ...)
 static void scene_deinit(struct scene *s)
 {
 	relay_message_deinit(&s->message);
-	relay_unref(&s->relay);
+	relay_free(&s->relay);
 	peer_stop(&s->peer);
 	splice_free(&s->splice);
 	if (s->message.fd >= 0)
@@ -155,7 +155,7 @@ static void test_plain(void **unused)
 	assert_string_equal(s.message.relay_id, "4TEST0ID");
 	assert_int_equal(s.dots, 1);
 	assert_true(metrics_get(s.metrics, METRIC_RELAY_REPLIES_TOTAL, "2xx") == 1);
-	relay_unref(&s.relay);
+	relay_free(&s.relay);
 	assert_true(peer_await(s.peer, "close"));
 	expect_log(&s, "connect\n"
 		       "EHLO gateway.example.com\n"
@@ -178,7 +178,7 @@ static void run_tls(enum peer_tls tls, const char *host, const char *want)
 	s.settings.password = "secret";
 	scene_send(&s, "to@example.org", NULL);
 	expect(&s, 0, RELAY_SENT, 250, "queued", host);
-	relay_unref(&s.relay);
+	relay_free(&s.relay);
 	assert_true(peer_await(s.peer, "close"));
 	expect_log(&s, want);
 	scene_deinit(&s);
@@ -1028,7 +1028,7 @@ static void test_secret_is_read_again(void **unused)
 	expect(&s, 0, RELAY_DEFERRED, 535, "wrong", "old");
 	assert_null(strstr(s.recipients[0].reply, "old"));
 	assert_true(g_file_set_contents(path, "new\n", -1, NULL));
-	relay_unref(&s.relay); /* instead of waiting for the pause to end */
+	relay_free(&s.relay); /* instead of waiting for the pause to end */
 	scene_send(&s, "to@example.org", NULL);
 	expect(&s, 0, RELAY_SENT, 250, NULL, "new");
 	g_unlink(path);

@@ -121,6 +121,6 @@ int main(int argc, char **argv)
 		g_thread_join(threads->pdata[i]);
 	report(work.count * n_threads, g_get_monotonic_time() - start_us);
 	close(work.object.fd);
-	s3_store_unref(&work.store);
+	s3_store_free(&work.store);
 	return EXIT_SUCCESS;
 }

@@ -280,7 +280,7 @@ static void requests_carry_what_was_said(void **state)
 	struct s3_store *store = store_at(server.url, 1);
 	struct s3_object object = object_of("mail/a.txt", "hello", 5);
 	assert_true(s3_store_put(store, &object, 1, NULL));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 
 	const char *head = server.heads->pdata[0];
 	GByteArray *body = server.bodies->pdata[0];
@@ -393,8 +393,8 @@ static const struct fault {
 				  "Content-Length: 15\r\n\r\n<html>Hi</html>" } },
 		3, S3_ERROR_MEND, { "no S3 server" }, 1 },
 	{ "an answer of few words",
-		{ { ANSWER, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n" } }, 3, -1,
-		{ NULL }, 1 },
+		{ { ANSWER, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n" } }, 3,
+		-1, { NULL }, 1 },
 	{ "headers without end", { { FLOOD, "HTTP/1.1 200 OK\r\nX-A: " } }, 1,
 		S3_ERROR_RETRY, { "S3 at 127.0.0.1" }, 1 },
 	{ "silence", { { HANG, NULL } }, 1, S3_ERROR_RETRY, { "S3 at 127.0.0.1" }, 1 },
@@ -418,7 +418,7 @@ static void run_fault(const struct fault *f)
 	struct s3_object object = object_of("mail/k", content, 200000);
 	g_autoptr(GError) error = NULL;
 	bool stored = s3_store_put(store, &object, 1, &error);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	server_stop(&server);
 	close(object.fd);
 
@@ -456,7 +456,7 @@ static void stale_connection_is_replaced_at_once(void **state)
 	g_autoptr(GError) error = NULL;
 	assert_true(s3_store_put(store, &object, 1, &error));
 	assert_true(s3_store_put(store, &object, 1, &error));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	server_stop(&server);
 	close(object.fd);
 	assert_int_equal(server.next, 3);
@@ -482,7 +482,7 @@ static void connections_are_kept_and_bounded(void **state)
 	}
 	assert_true(s3_store_put(store, objects, N, NULL));
 	assert_true(s3_store_put(store, objects, N, NULL));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	for (size_t i = 0; i < N; i++)
 		close(objects[i].fd);
 	assert_int_equal(server.heads->len, 2 * N);
@@ -503,7 +503,7 @@ static void large_body_waits_for_continue(void **state)
 		content[i] = (char)(i * 7 >> 3);
 	struct s3_object object = object_of("mail/k", content, size);
 	assert_true(s3_store_put(store, &object, 1, NULL));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	close(object.fd);
 	assert_text_has(server.heads->pdata[0], "\r\nExpect: 100-continue\r\n");
 	GByteArray *body = server.bodies->pdata[0];
@@ -525,7 +525,7 @@ static void empty_and_retried_bodies_are_whole(void **state)
 	struct s3_object full = object_of("mail/full", "hello", 5);
 	assert_true(s3_store_put(store, &empty, 1, NULL));
 	assert_true(s3_store_put(store, &full, 1, NULL));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	close(empty.fd);
 	close(full.fd);
 	assert_text_has(server.heads->pdata[0], "\r\nContent-Length: 0\r\n");
@@ -548,7 +548,7 @@ static void short_file_is_said(void **state)
 	assert_false(s3_store_put(store, &object, 1, &error));
 	assert_int_equal(error->code, S3_ERROR_RETRY);
 	assert_text_has(error->message, "shorter than said");
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	server_stop(&server);
 	close(object.fd);
 }
@@ -571,7 +571,7 @@ static void closed_port_and_odd_keys_are_said(void **state)
 	assert_false(s3_store_put(store, &object, 1, &error));
 	assert_int_equal(error->code, S3_ERROR_MEND);
 	assert_true(s3_store_put(store, NULL, 0, NULL));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	close(object.fd);
 }
 
@@ -600,7 +600,7 @@ static void many_callers_share_the_store(void **state)
 		threads[i] = g_thread_new("put", put_some, store);
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(25, GPOINTER_TO_SIZE(g_thread_join(threads[i])));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	assert_in_range(server.n_connections, 1, 2);
 	server_stop(&server);
 }

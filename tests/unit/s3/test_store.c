@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "s3/s3.h"
+#include "tests/unit/tree.h"
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <openssl/sha.h>
@@ -20,22 +21,6 @@
 
 static char *directory;
 
-static void remove_tree(const char *path)
-{
-	GDir *dir = g_dir_open(path, 0, NULL);
-	const char *name;
-	while (dir && (name = g_dir_read_name(dir))) {
-		g_autofree char *child = g_build_filename(path, name, NULL);
-		if (g_file_test(child, G_FILE_TEST_IS_DIR))
-			remove_tree(child);
-		else
-			g_remove(child);
-	}
-	if (dir)
-		g_dir_close(dir);
-	g_rmdir(path);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -46,7 +31,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	remove_tree(directory);
+	tree_remove(directory);
 	g_clear_pointer(&directory, g_free);
 	return 0;
 }
@@ -116,17 +101,14 @@ static void region_may_come_from_the_environment(void **state)
 	g_setenv("AWS_DEFAULT_REGION", "eu-central-1", TRUE);
 	struct s3_store *store = s3_store_new(&settings, NULL);
 	assert_string_equal(s3_store_region(store), "eu-central-1");
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	g_setenv("AWS_REGION", "eu-north-1", TRUE);
 	store = s3_store_new(&settings, NULL);
 	assert_string_equal(s3_store_region(store), "eu-north-1");
 	assert_string_equal(s3_store_bucket(store), "acme");
-	struct s3_store *same = s3_store_ref(store);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	assert_null(store);
-	assert_string_equal(s3_store_region(same), "eu-north-1");
-	s3_store_unref(&same);
-	s3_store_unref(&same);
+	s3_store_free(&store);
 	g_unsetenv("AWS_REGION");
 	g_unsetenv("AWS_DEFAULT_REGION");
 }
@@ -151,7 +133,7 @@ static void links_say_name_type_and_true_end(void **state)
 		g_autofree char *url = s3_store_presign(store, "mail/a.pdf",
 			"\xc3\xa4 b.pdf", "application/pdf", NOW, cases[i].asked_s,
 			&expires_at_s, NULL);
-		s3_store_unref(&store);
+		s3_store_free(&store);
 		assert_int_equal(expires_at_s, NOW + cases[i].want_s);
 		g_autofree char *expires =
 			g_strdup_printf("&X-Amz-Expires=%d&", (int)cases[i].want_s);
@@ -188,7 +170,7 @@ static void links_end_with_their_credentials(void **state)
 	assert_null(s3_store_presign(
 		store, "k", "f", "a/b", end_s, 60, &expires_at_s, &error));
 	assert_true(g_error_matches(error, S3_ERROR, S3_ERROR_MEND));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	g_unsetenv("AWS_ACCESS_KEY_ID");
 	g_unsetenv("AWS_SECRET_ACCESS_KEY");
 	g_unsetenv("AWS_SESSION_TOKEN");
@@ -241,7 +223,7 @@ static void directory_holds_whole_objects(void **state)
 		object_of("b", large, size), object_of("c/empty", "", 0) };
 	for (size_t again = 0; again < 2; again++)
 		assert_true(s3_store_put(store, objects, 3, NULL));
-	s3_store_unref(&store);
+	s3_store_free(&store);
 
 	gsize length;
 	g_autofree char *a = contents("objects/mail/2026/a.txt", &length);
@@ -279,7 +261,7 @@ static void directory_takes_no_half_object(void **state)
 	assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
 	assert_int_equal(count_files("incoming"), 0);
 	close(object.fd);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 }
 
 static void directory_is_never_left(void **state)
@@ -298,7 +280,7 @@ static void directory_is_never_left(void **state)
 	}
 	assert_int_equal(count_files("objects"), 0);
 	close(object.fd);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 }
 
 static void old_orphans_go_at_start(void **state)
@@ -306,14 +288,14 @@ static void old_orphans_go_at_start(void **state)
 	(void)state;
 	struct s3_settings settings = directory_settings();
 	struct s3_store *store = s3_store_new(&settings, NULL);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	g_autofree char *old = g_build_filename(directory, "incoming/old", NULL);
 	g_autofree char *new = g_build_filename(directory, "incoming/new", NULL);
 	assert_true(g_file_set_contents(old, "x", 1, NULL));
 	assert_true(g_file_set_contents(new, "x", 1, NULL));
 	assert_int_equal(0, utime(old, &(struct utimbuf){ 1000, 1000 }));
 	store = s3_store_new(&settings, NULL);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 	assert_false(g_file_test(old, G_FILE_TEST_EXISTS));
 	assert_true(g_file_test(new, G_FILE_TEST_EXISTS));
 }
@@ -391,7 +373,7 @@ static void directory_links_point_at_its_url(void **state)
 	assert_true(g_str_has_prefix(url, start));
 	assert_null(strstr(url, "Token"));
 	assert_int_equal(expires_at_s, NOW + 60);
-	s3_store_unref(&store);
+	s3_store_free(&store);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

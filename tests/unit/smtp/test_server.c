@@ -11,8 +11,8 @@
 #include "gateway/error.h"
 #include "gateway/log.h"
 #include "gateway/smtp/server.h"
+#include "tests/unit/tree.h"
 #include <crypt.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -168,12 +168,6 @@ static void free_server(void)
 	uv_close((uv_handle_t *)&t.call, NULL);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int stop(void **state)
 {
 	(void)state;
@@ -183,7 +177,7 @@ static int stop(void **state)
 	queue_free(&t.queue);
 	metrics_free(&t.metrics);
 	conf_unref(t.conf);
-	nftw(t.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	tree_remove(t.directory);
 	g_free(t.directory);
 	g_free(t.reload_error);
 	return 0;
