@@ -245,11 +245,10 @@ struct store *store_open_visitor(const char *path, bool read_only, GError **erro
 	int64_t version = 0;
 	bool ok = check_version(store, &version, error);
 	if (ok && version != VERSION) {
-		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
-			"%s: is of an older version: start the gateway once, it brings "
-			"it up to "
-			"date",
-			path);
+		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND, "%s: is %s", path,
+			version == 0 ? "empty"
+				     : "of an older version: start the gateway once, it "
+				       "brings it up to date");
 		ok = false;
 	}
 	if (!ok || !execute(store, "PRAGMA synchronous = FULL", error))

@@ -138,6 +138,9 @@ static void a_queue_that_is_not_there_is_said(void **state)
 {
 	struct fixture *fixture = *state;
 	fixture_close(fixture);
+	g_autofree char *database = fixture_path(fixture, "queue.db");
+	assert_true(g_file_set_contents(database, "", 0, NULL));
+	check_run(fixture, ARGUMENTS("list"), EX_DATAERR, NULL, "is empty");
 	tree_remove(fixture->directory);
 	check_run(fixture, ARGUMENTS("list"), EX_NOINPUT, NULL, "no queue in");
 	check_run(fixture, ARGUMENTS("retry", "--all"), EX_NOINPUT, NULL, "no queue in");
