@@ -36,7 +36,8 @@ static const char *const migrations[] = {
 	"  user TEXT,"
 	"  reverse_path TEXT NOT NULL,"
 	"  reason TEXT,"
-	"  relay_id TEXT"
+	"  relay_id TEXT,"
+	"  retried_ms INTEGER NOT NULL DEFAULT 0"
 	") STRICT, WITHOUT ROWID;"
 	"CREATE INDEX unfinished_by_next_attempt ON messages (next_attempt_ms)"
 	"  WHERE finished_ms = 0;"
@@ -71,7 +72,6 @@ static const char *const migrations[] = {
 	") STRICT, WITHOUT ROWID;"
 	"INSERT INTO totals VALUES ('received', 0), ('deferred', 0), ('relaying', 0),"
 	"  ('uncertain', 0), ('held', 0), ('sent', 0), ('bounced', 0), ('dead', 0);",
-	"ALTER TABLE messages ADD COLUMN retried_ms INTEGER NOT NULL DEFAULT 0",
 };
 #define VERSION ((int)G_N_ELEMENTS(migrations))
 

@@ -193,3 +193,19 @@ void fixture_execute(const struct fixture *fixture, const char *script)
 		fail_msg("%s: %s", script, problem);
 	sqlite3_close(db);
 }
+
+int fixture_set_up(void **state)
+{
+	struct fixture *fixture = g_new0(struct fixture, 1);
+	fixture_init(fixture, NULL);
+	fixture_open(fixture);
+	*state = fixture;
+	return 0;
+}
+
+int fixture_tear_down(void **state)
+{
+	fixture_clear(*state);
+	g_free(*state);
+	return 0;
+}

@@ -43,4 +43,8 @@ struct queue_message *fixture_look(const struct fixture *fixture, const char *id
 void fixture_execute(const struct fixture *fixture, const char *script);
 char *fixture_path(const struct fixture *fixture, const char *name);
 
+/* For cmocka: an open queue of its own for each test, as *state. */
+int fixture_set_up(void **state);
+int fixture_tear_down(void **state);
+
 #endif

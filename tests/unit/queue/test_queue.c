@@ -21,22 +21,6 @@
 
 #define HOUR_MS (3600 * 1000)
 
-static int open_queue(void **state)
-{
-	struct fixture *fixture = g_new0(struct fixture, 1);
-	fixture_init(fixture, NULL);
-	fixture_open(fixture);
-	*state = fixture;
-	return 0;
-}
-
-static int close_queue(void **state)
-{
-	fixture_clear(*state);
-	g_free(*state);
-	return 0;
-}
-
 static void reopen(struct fixture *fixture)
 {
 	fixture_close(fixture);
@@ -847,7 +831,7 @@ static void a_full_disk_is_retried_later(void **state)
 
 int main(void)
 {
-#define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, open_queue, close_queue)
+#define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		QUEUE_TEST(the_row_and_the_file_are_there_before_the_verdict),
 		QUEUE_TEST(a_message_comes_back_as_it_was),

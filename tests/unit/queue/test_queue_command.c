@@ -74,22 +74,6 @@ static void check_run(struct fixture *fixture, const char *const *arguments, int
 	g_free(ran.err);
 }
 
-static int open_queue(void **state)
-{
-	struct fixture *fixture = g_new0(struct fixture, 1);
-	fixture_init(fixture, NULL);
-	fixture_open(fixture);
-	*state = fixture;
-	return 0;
-}
-
-static int close_queue(void **state)
-{
-	fixture_clear(*state);
-	g_free(*state);
-	return 0;
-}
-
 /* A message in state, its row durable. */
 static void put(
 	struct fixture *fixture, enum queue_state state, char id[MESSAGE_ID_BYTES])
@@ -340,7 +324,7 @@ static void retry_refuses_what_cannot_be(void **state)
 
 int main(void)
 {
-#define COMMAND_TEST(name) cmocka_unit_test_setup_teardown(name, open_queue, close_queue)
+#define COMMAND_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		COMMAND_TEST(mistakes_are_named),
 		COMMAND_TEST(a_queue_that_is_not_there_is_said),
