@@ -155,18 +155,15 @@ static int finish(const struct conf *conf, const struct offline *offline, int fd
 	if (!write_objects(offline->objects, stowing))
 		return report(EX_CANTCREAT, offline->objects, g_strerror(errno));
 	struct s3_store *store = s3_store_new(&conf->s3, &error);
-	struct splice *splice = splice_new(size);
+	struct splice *splice = NULL;
 	int code = EX_OK;
-	if (!store || (stowing_attachments(stowing) > 0 &&
-			      !stowing_link(stowing, rewriter, store,
-				      g_get_real_time() / G_USEC_PER_SEC, splice, &linked,
-				      &why, &error)))
+	if (store)
+		splice = stowing_link(stowing, rewriter, store,
+			g_get_real_time() / G_USEC_PER_SEC, size, &linked, &why, &error);
+	if (!splice)
 		code = report(EX_CONFIG, "no link can be made", error->message);
-	if (why) {
-		splice_free(&splice);
-		splice = splice_new(size);
+	if (why)
 		untouched = why;
-	}
 	if (code == EX_OK && !write_splice(splice, fd, &error))
 		code = report(EX_IOERR, "message", error->message);
 	if (code == EX_OK && untouched)
@@ -175,7 +172,8 @@ static int finish(const struct conf *conf, const struct offline *offline, int fd
 	if (code == EX_OK &&
 		!write_manifest(offline->manifest, stowing, rewriter, untouched))
 		code = report(EX_CANTCREAT, offline->manifest, "cannot be written");
-	splice_free(&splice);
+	if (splice)
+		splice_free(&splice);
 	if (store)
 		s3_store_free(&store);
 	return code;

@@ -1,6 +1,5 @@
-/* The steps of one delivery attempt and the judgement of its outcome. What a
- * step does lies in rewriter, stowing, preflight, s3/ and relay/; when to
- * try again lies in queue/. */
+/* The steps of one delivery attempt, in order. What a step does lies in rewriter, stowing,
+ * preflight, s3/ and relay/; what its failure means in outcome. */
 #include "gateway/delivery/job.h"
 
 #include "gateway/delivery/outcome.h"
@@ -197,21 +196,17 @@ static void record_links(struct job *job)
 
 static bool links(struct job *job, GError **error)
 {
-	job->splice = splice_new(job->message->size);
-	if (stowing_attachments(job->stowing) > 0) {
-		g_autofree char *why = NULL;
-		if (!stowing_link(job->stowing, job->rewriter, job->route->store,
-			    g_get_real_time() / G_USEC_PER_SEC, job->splice, &job->linked,
-			    &why, error))
-			return false;
+	g_autofree char *why = NULL;
+	job->splice = stowing_link(job->stowing, job->rewriter, job->route->store,
+		g_get_real_time() / G_USEC_PER_SEC, job->message->size, &job->linked,
+		&why, error);
+	if (!job->splice)
+		return false;
+	if (why)
+		log_warning("message.untouched", LOG_TEXT("id", job->message->id),
+			LOG_TEXT("reason", why));
+	if (stowing_attachments(job->stowing) > 0)
 		record_links(job);
-		if (!job->linked) {
-			log_warning("message.untouched", LOG_TEXT("id", job->message->id),
-				LOG_TEXT("reason", why));
-			splice_free(&job->splice);
-			job->splice = splice_new(job->message->size);
-		}
-	}
 	return edit_header(job, error);
 }
 

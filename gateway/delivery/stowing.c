@@ -110,13 +110,10 @@ static char *presign(struct stowing *stowing, struct s3_store *store, size_t ind
 	return url;
 }
 
-bool stowing_link(struct stowing *stowing, struct rewriter *rewriter,
-	struct s3_store *store, int64_t now_s, struct splice *splice, bool *carried,
-	char **reason, GError **error)
+/* False with error where a link cannot be made. texts owns what links point to. */
+static bool make_links(struct stowing *stowing, struct s3_store *store, int64_t now_s,
+	struct mime_link *links, GPtrArray *texts, GError **error)
 {
-	g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
-	g_autofree struct mime_link *links =
-		g_new0(struct mime_link, stowing->n_attachments);
 	g_array_set_size(stowing->expires_at_s, 0);
 	for (size_t i = 0; i < stowing->n_attachments; i++) {
 		char *url = presign(stowing, store, i, now_s, error);
@@ -127,11 +124,30 @@ bool stowing_link(struct stowing *stowing, struct rewriter *rewriter,
 		g_ptr_array_add(texts, url);
 		g_ptr_array_add(texts, expires);
 	}
-	g_autoptr(GError) cannot = NULL;
-	*carried =
-		rewriter_link(rewriter, links, stowing->n_attachments, splice, &cannot);
-	*reason = cannot ? g_strdup(cannot->message) : NULL;
 	return true;
+}
+
+struct splice *stowing_link(struct stowing *stowing, struct rewriter *rewriter,
+	struct s3_store *store, int64_t now_s, uint64_t message_bytes, bool *linked,
+	char **reason, GError **error)
+{
+	g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+	g_autofree struct mime_link *links =
+		g_new0(struct mime_link, stowing->n_attachments);
+	*linked = false;
+	*reason = NULL;
+	if (!make_links(stowing, store, now_s, links, texts, error))
+		return NULL;
+	struct splice *splice = splice_new(message_bytes);
+	g_autoptr(GError) cannot = NULL;
+	if (stowing->n_attachments == 0)
+		return splice;
+	*linked = rewriter_link(rewriter, links, stowing->n_attachments, splice, &cannot);
+	if (*linked)
+		return splice;
+	*reason = g_strdup(cannot->message);
+	splice_free(&splice); /* some edits may have been made */
+	return splice_new(message_bytes);
 }
 
 void stowing_sha256_text(const uint8_t sha256[32], char text[65])

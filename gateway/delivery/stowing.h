@@ -31,13 +31,13 @@ int64_t stowing_expires_at_s(const struct stowing *stowing, size_t index);
 const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objects);
 
 /*
- * Presigns a link for each attachment and writes them into the bodies. *carried tells
- * whether the message could carry them; when not, the splice is as it was, *reason
- * (g_free) says why and the message must go whole. False with error only where no link
- * could be made.
+ * Presigns a link for each attachment and writes them into the bodies: the rewritten message,
+ * splice_free(). *linked tells whether the attachments are out of it. Where no body can carry
+ * the links it is the message as it was, and *reason (g_free(), else NULL) says why. NULL with
+ * error only where no link could be made.
  */
-bool stowing_link(struct stowing *stowing, struct rewriter *rewriter,
-	struct s3_store *store, int64_t now_s, struct splice *splice, bool *carried,
+struct splice *stowing_link(struct stowing *stowing, struct rewriter *rewriter,
+	struct s3_store *store, int64_t now_s, uint64_t message_bytes, bool *linked,
 	char **reason, GError **error);
 
 /* In lower-case hexadecimal, as it is logged and recorded. */

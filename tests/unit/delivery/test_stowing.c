@@ -135,13 +135,13 @@ static char *linked(struct fixture *fixture, int64_t now_s)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *reason = NULL;
-	bool carried = false;
+	bool is_linked = false;
 	struct s3_store *store = s3_store_new(&fixture->conf.s3, &error);
 	assert_null(error);
-	struct splice *splice = splice_new(TEXT_BYTES);
-	assert_true(stowing_link(fixture->stowing, fixture->rewriter, store, now_s,
-		splice, &carried, &reason, &error));
-	assert_true(carried);
+	struct splice *splice = stowing_link(fixture->stowing, fixture->rewriter, store,
+		now_s, TEXT_BYTES, &is_linked, &reason, &error);
+	assert_non_null(splice);
+	assert_true(is_linked);
 	assert_null(reason);
 	char *out = g_malloc0(splice_bytes(splice) + 1);
 	struct splice_reader reader;
