@@ -17,11 +17,15 @@ struct conf_check {
 };
 
 void conf_check_listeners(const struct conf_check *check);
+void conf_check_certificates(const struct conf_check *check);
+void conf_check_accounts(const struct conf_check *check);
 void conf_check_loops(const struct conf_check *check);
 void conf_check_store(const struct conf_check *check);
 void conf_check_relay(const struct conf_check *check);
 void conf_check_sender(const struct conf_check *check);
 void conf_check_queue(const struct conf_check *check);
+void conf_check_attachments(const struct conf_check *check);
+void conf_check_recipients(const struct conf_check *check);
 
 /* For the checks: whether one of the paths (NULL-ended) is not fit to be judged. */
 bool conf_check_any_bad(

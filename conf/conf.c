@@ -3,11 +3,13 @@
 #include "conf/conf.h"
 
 #include "conf/check.h"
+#include "conf/exception.h"
 #include "conf/files.h"
 #include "conf/reader.h"
 #include "conf/schema.h"
 #include "conf/snapshot.h"
 #include "conf/source.h"
+#include "conf/templates.h"
 #include "conf/yaml.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,17 +18,84 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The profile where none is given: strict for strangers. */
+static bool is_given(const struct conf_source *source, size_t listener, const char *key)
+{
+	g_autofree char *path = g_strdup_printf("listeners[%zu].%s", listener, key);
+	return conf_source_is_given(source, path);
+}
+
+/* Whether clients that nobody knows may send. */
+static bool has_strangers(const struct conf_listener *listener)
+{
+	for (size_t i = 0; i < listener->n_networks; i++)
+		if (conf_network_is_world(&listener->networks[i]))
+			return listener->auth != CONF_AUTH_REQUIRED;
+	return listener->auth != CONF_AUTH_REQUIRED && listener->n_networks == 0;
+}
+
+/* Neither a password nor a network is asked of them. */
+static bool has_only_strangers(const struct conf_listener *listener)
+{
+	return listener->auth == CONF_AUTH_NONE && listener->n_networks == 0;
+}
+
+static void complete_profiles(
+	struct conf_listener *listener, const struct conf_source *source, size_t index)
+{
+	if (!is_given(source, index, "profile"))
+		listener->profile = has_only_strangers(listener) ? CONF_PROFILE_STRICT
+								 : CONF_PROFILE_STANDARD;
+	if (!is_given(source, index, "tls_profile"))
+		listener->tls_profile = listener->profile == CONF_PROFILE_LEGACY
+						? CONF_TLS_OLD
+						: CONF_TLS_INTERMEDIATE;
+}
+
+static void complete_times(
+	struct conf_listener *listener, const struct conf_source *source, size_t index)
+{
+	bool strangers = has_only_strangers(listener);
+	if (!is_given(source, index, "command_timeout"))
+		listener->command_timeout_s = strangers ? 120 : 300;
+	if (!is_given(source, index, "data_timeout"))
+		listener->data_timeout_s = strangers ? 120 : 180;
+	if (!is_given(source, index, "greeting_delay"))
+		listener->greeting_delay_ms =
+			listener->profile == CONF_PROFILE_STRICT &&
+					listener->tls != CONF_TLS_WRAPPER
+				? 40
+				: 0;
+}
+
+static void complete_ceilings(
+	struct conf_listener *listener, const struct conf_source *source, size_t index)
+{
+	const struct {
+		const char *key;
+		struct conf_ceiling *ceiling;
+		unsigned strangers;
+	} ceilings[] = {
+		{ "max_connections_per_client", &listener->connections_per_client, 50 },
+		{ "max_connections_per_network", &listener->connections_per_network,
+			200 },
+		{ "messages_per_minute", &listener->messages_per_minute, 300 },
+		{ "recipients_per_minute", &listener->recipients_per_minute, 3000 },
+	};
+	bool strangers = has_strangers(listener);
+	for (size_t i = 0; i < G_N_ELEMENTS(ceilings); i++) {
+		if (is_given(source, index, ceilings[i].key))
+			continue;
+		ceilings[i].ceiling->n = strangers ? ceilings[i].strangers : 0;
+		ceilings[i].ceiling->spares_loopback = true;
+	}
+}
+
 static void complete_listener(
 	struct conf_listener *listener, const struct conf_source *source, size_t index)
 {
-	g_autofree char *profile = g_strdup_printf("listeners[%zu].profile", index);
-	if (!conf_source_is_given(source, profile)) {
-		bool strangers =
-			listener->auth == CONF_AUTH_NONE && listener->n_networks == 0;
-		listener->profile =
-			strangers ? CONF_PROFILE_STRICT : CONF_PROFILE_STANDARD;
-	}
+	complete_profiles(listener, source, index);
+	complete_times(listener, source, index);
+	complete_ceilings(listener, source, index);
 	if (listener->address != NULL)
 		conf_address_parse(listener->address, &listener->socket_address, NULL);
 }
@@ -46,10 +115,10 @@ static const char *trim_slashes(struct conf_snapshot *snapshot, const char *pref
 static void complete(struct conf_snapshot *snapshot, const struct conf_source *source)
 {
 	struct conf *conf = &snapshot->conf;
-	for (size_t i = 0; i < snapshot->listeners->len; i++)
-		complete_listener(
-			&g_array_index(snapshot->listeners, struct conf_listener, i),
-			source, i);
+	/* Const for everyone but the snapshot, whose memory it is. */
+	struct conf_listener *listeners = (struct conf_listener *)conf->listeners;
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		complete_listener(&listeners[i], source, i);
 	if (conf->relay.tls == CONF_TLS_REQUIRED &&
 		!conf_source_is_given(source, "relay.tls") &&
 		(conf->relay.port == 465 || conf->relay.port == 2465))
@@ -63,11 +132,15 @@ static void complete(struct conf_snapshot *snapshot, const struct conf_source *s
 static void check_all(const struct conf_check *check)
 {
 	conf_check_listeners(check);
+	conf_check_certificates(check);
+	conf_check_accounts(check);
 	conf_check_loops(check);
 	conf_check_store(check);
 	conf_check_relay(check);
 	conf_check_sender(check);
 	conf_check_queue(check);
+	conf_check_attachments(check);
+	conf_check_recipients(check);
 }
 
 struct conf *conf_load_text(const char *name, const char *text, size_t length,
@@ -78,6 +151,9 @@ struct conf *conf_load_text(const char *name, const char *text, size_t length,
 	if (conf_read(snapshot, source, text, length)) {
 		struct conf_check check = { &snapshot->conf, source, look_at_files };
 		complete(snapshot, source);
+		if (look_at_files)
+			conf_templates_load(snapshot, source);
+		conf_exceptions_complete(&snapshot->conf, source);
 		check_all(&check);
 	}
 	bool sound = !conf_source_has_problems(source);

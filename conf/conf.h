@@ -25,9 +25,44 @@ enum conf_tls {
 };
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
 /* Default: strict where strangers connect (auth none and no
- * networks), standard elsewhere. */
-enum conf_profile { CONF_PROFILE_STRICT, CONF_PROFILE_STANDARD, CONF_PROFILE_LEGACY };
+ * networks), standard elsewhere. LISTENER: of accounts only, the listener's holds. */
+enum conf_profile {
+	CONF_PROFILE_STRICT,
+	CONF_PROFILE_STANDARD,
+	CONF_PROFILE_LEGACY,
+	CONF_PROFILE_LISTENER,
+};
+/* Mozilla's names. Default: old with profile legacy, else intermediate. */
+enum conf_tls_profile {
+	CONF_TLS_INTERMEDIATE, /* TLS 1.2 and 1.3 */
+	CONF_TLS_MODERN,       /* TLS 1.3 */
+	CONF_TLS_OLD,          /* TLS 1.0 up, every cipher that OpenSSL still has */
+	CONF_TLS_PROFILES,
+};
+enum conf_client_certificates {
+	CONF_CLIENT_CERTIFICATES_NONE,
+	CONF_CLIENT_CERTIFICATES_OPTIONAL,
+	CONF_CLIENT_CERTIFICATES_REQUIRED,
+};
+/* Which name in a client's certificate is its user. */
+enum conf_client_name {
+	CONF_CLIENT_COMMON_NAME,
+	CONF_CLIENT_DNS, /* the first subjectAltName of the kind */
+	CONF_CLIENT_EMAIL,
+	CONF_CLIENT_URI,
+};
+enum conf_reverse_dns {
+	CONF_REVERSE_DNS_OFF,
+	CONF_REVERSE_DNS_LOG,     /* looked up, for log and Received */
+	CONF_REVERSE_DNS_REQUIRE, /* a name that leads back to the address, or 450 */
+};
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_JSON, CONF_LOG_HUMAN };
+
+/* At most n; 0: no ceiling. */
+struct conf_ceiling {
+	unsigned n;
+	bool spares_loopback; /* it is a default */
+};
 
 struct conf_listener {
 	const char *name;
@@ -45,6 +80,77 @@ struct conf_listener {
 	unsigned max_connections;
 	unsigned command_timeout_s; /* between commands (RFC 5321, 4.5.3.2.7) */
 	unsigned data_timeout_s;    /* between blocks of DATA */
+	enum conf_tls_profile tls_profile;
+	enum conf_client_certificates client_certificates;
+	const char *client_ca; /* PEM file of who may vouch for clients */
+	enum conf_client_name client_name;
+	bool smtputf8; /* RFC 6531 is offered */
+	/* NULL-ended, in upper case: extensions not shown in EHLO's reply, nor taken, for
+	 * clients of hide_from; NULL: none. */
+	const char *const *hide_extensions;
+	const struct conf_network *hide_from; /* none given: from every client */
+	size_t n_hide_from;
+	/* Clients of these networks are proxies: each connection begins with a PROXY
+	 * header (v1 or v2), and the address in it is the client's. */
+	const struct conf_network *proxies;
+	size_t n_proxies;
+	/* For one client address (IPv6: its /64). */
+	struct conf_ceiling connections_per_client;
+	struct conf_ceiling connections_per_network; /* IPv4: a /24, IPv6: a /48 */
+	struct conf_ceiling messages_per_minute;
+	struct conf_ceiling recipients_per_minute;
+	unsigned max_errors;        /* in a session, without a message; then 421 */
+	unsigned max_idle_commands; /* the same for NOOP, RSET and the like */
+	/* A client that speaks before it is greeted, so long after it connected, is
+	 * turned away; 0: the greeting does not wait. */
+	unsigned greeting_delay_ms;
+	const char *const *dnsbl; /* NULL-ended: zones; NULL: none */
+	enum conf_reverse_dns reverse_dns;
+	bool recipients_in_text; /* see struct conf_recipients */
+};
+
+/* One certificate and its key: PEM files. */
+struct conf_certificate {
+	const char *certificate, *key;
+};
+
+/* What holds for users whose name fits; the first account that fits. */
+struct conf_account {
+	const char *user; /* a name; "*" in it stands for any run of octets */
+	const struct conf_network *networks; /* none given: from anywhere */
+	size_t n_networks;
+	/* NULL-ended domains and addresses: what MAIL and From may say; NULL: anything */
+	const char *const *from;
+	/* the same for recipients, as RCPT has them */
+	const char *const *recipients;
+	enum conf_profile profile;      /* LISTENER: as there */
+	unsigned max_recipients;        /* in one transaction; 0: the listener's */
+	uint64_t max_message_size;      /* octets; 0: the listener's */
+	unsigned messages_per_minute;   /* 0: no ceiling */
+	unsigned recipients_per_minute; /* 0: no ceiling */
+	bool recipients_in_text;        /* see struct conf_recipients */
+};
+
+/*
+ * For devices that can write to one address only: the text of their mail names its
+ * recipients, and they take that address's place. Looked for in mail that came by a
+ * listener or from a user with recipients_in_text, and in mail for addresses.
+ */
+struct conf_recipients {
+	const char *const *markers;   /* NULL-ended: "colon", "bracket"; NULL: none */
+	const char *word;             /* of the markers */
+	const char *const *addresses; /* NULL-ended domains and addresses, as RCPT has */
+	const char *const *domains;   /* whom a text may name: domains and addresses */
+	unsigned max;                 /* of recipients in a text */
+	const char *fallback;         /* gets a message that names nobody properly */
+};
+
+/* What holds for attachments in mail of one listener or user; the first that fits. */
+struct conf_exception {
+	const char *listener; /* its name; NULL: any */
+	/* A name; "*" in it stands for any run of octets. NULL: anyone, known or not. */
+	const char *user;
+	struct mime_settings attachments; /* complete: with what is not given here */
 };
 
 struct conf_sender {
@@ -94,6 +200,7 @@ struct conf_queue {
 	unsigned retry_max_s;
 	unsigned lifetime_s; /* undelivered for so long: dead */
 	unsigned history_s;  /* how long the record of a finished message is kept */
+	bool bounces;        /* senders that may have one get a report of failure */
 };
 
 struct conf {
@@ -101,11 +208,27 @@ struct conf {
 	const struct conf_listener *listeners;
 	size_t n_listeners;
 	const char *tls_certificate, *tls_key; /* PEM files; NULL: no TLS */
-	const char *users_file;                /* name:hash lines, crypt(5); NULL: none */
+	/* Shown instead to clients that ask for a name of theirs (SNI), or beside the
+	 * one above where they are of another kind of key and share a name with it. */
+	const struct conf_certificate *tls_additional;
+	size_t n_tls_additional;
+	const char *users_file; /* name:hash lines, crypt(5); NULL: none */
+	const struct conf_account *accounts;
+	size_t n_accounts;
+	unsigned auth_max_failures; /* of one client address or one user within: */
+	unsigned auth_failure_window_s;
+	/* NULL-ended, numeric HOST or HOST:PORT; NULL: resolv.conf's */
+	const char *const *dns_servers;
+	unsigned dns_timeout_ms;
 	struct s3_settings s3;
 	const char *s3_listen; /* HOST:PORT serving a directory store; NULL: not here */
 	unsigned link_expiry_s;
 	struct mime_settings attachments;
+	const struct conf_exception *exceptions;
+	size_t n_exceptions;
+	const char *template_text, *template_html; /* files; NULL: as built in */
+	const char *time_zone;                     /* of the links' ends; NULL: UTC */
+	struct conf_recipients recipients;
 	struct conf_sender sender;
 	struct conf_relay relay;
 	struct conf_queue queue;
@@ -130,6 +253,18 @@ struct conf *conf_load_text(const char *name, const char *text, size_t length,
 
 struct conf *conf_ref(struct conf *conf);
 void conf_unref(struct conf *conf); /* NULL is taken */
+
+/* The settings for attachments in mail that came by that listener, from that user (NULL:
+ * from nobody known). */
+const struct mime_settings *conf_attachments_for(
+	const struct conf *conf, const char *listener, const char *user);
+
+/* The account for user; NULL: none fits. */
+const struct conf_account *conf_account_find(const struct conf *conf, const char *user);
+
+/* Whether list (domains and addresses, as conf_account.from) has address, or its domain
+ * (not one above it); in any case, needless quotes aside. */
+bool conf_identities_have(const char *const *list, const char *address);
 
 /* Whether the relay delivers the address's domain itself
  * (relay.delivers; a Maildir: all). */

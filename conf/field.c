@@ -49,20 +49,26 @@ static enum conf_unit unit_of(enum conf_kind kind)
 	}
 }
 
-static bool read_choice(
-	const struct conf_field *field, const char *text, void *base, GError **error)
+const struct conf_choice *conf_field_choice(
+	const struct conf_field *field, const char *text, GError **error)
 {
-	for (const struct conf_choice *c = field->choices; c->word != NULL; c++) {
-		if (g_ascii_strcasecmp(text, c->word) != 0)
-			continue;
-		store_number(field, base, c->value);
-		return true;
-	}
+	for (const struct conf_choice *c = field->choices; c->word != NULL; c++)
+		if (g_ascii_strcasecmp(text, c->word) == 0)
+			return c;
 	g_autofree char *quoted = conf_value_quote(text);
 	g_autofree char *words = conf_choice_words(field->choices);
 	g_set_error(error, CONF_ERROR, CONF_ERROR_VALUE, "%s is unknown: it must be %s",
 		quoted, words);
-	return false;
+	return NULL;
+}
+
+static bool read_choice(
+	const struct conf_field *field, const char *text, void *base, GError **error)
+{
+	const struct conf_choice *choice = conf_field_choice(field, text, error);
+	if (choice != NULL)
+		store_number(field, base, choice->value);
+	return choice != NULL;
 }
 
 static bool read_text(struct conf_snapshot *snapshot, const struct conf_field *field,

@@ -18,6 +18,10 @@ bool conf_field_read(struct conf_snapshot *snapshot, const struct conf_field *fi
 void conf_field_set_defaults(
 	struct conf_snapshot *snapshot, const struct conf_section *section, void *base);
 
+/* The choice that text names, in any case; NULL with error. */
+const struct conf_choice *conf_field_choice(
+	const struct conf_field *field, const char *text, GError **error);
+
 /* For fields that are lists. */
 void conf_field_store_pointer(
 	const struct conf_field *field, void *base, const void *pointer);

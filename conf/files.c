@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -133,6 +134,45 @@ bool conf_file_certificate_has_expired(const char *path)
 	g_autoptr(X509) certificate = read_certificate(path, NULL);
 	return certificate != NULL &&
 	       X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The DNS names of its subjectAltName, in lower case and in order. */
+static GPtrArray *names_of(X509 *certificate)
+{
+	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+	GENERAL_NAMES *all =
+		X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
+		if (name->type == GEN_DNS)
+			g_ptr_array_add(names,
+				g_ascii_strdown((const char *)ASN1_STRING_get0_data(
+							name->d.dNSName),
+					ASN1_STRING_length(name->d.dNSName)));
+	}
+	GENERAL_NAMES_free(all);
+	ERR_clear_error();
+	g_ptr_array_sort(names, compare_names);
+	return names;
+}
+
+char *conf_file_certificate_identity(const char *path)
+{
+	g_autoptr(X509) certificate = read_certificate(path, NULL);
+	if (certificate == NULL)
+		return NULL;
+	g_autoptr(GPtrArray) names = names_of(certificate);
+	GString *identity = g_string_new(NULL);
+	g_string_append_printf(
+		identity, "%d", EVP_PKEY_get_base_id(X509_get0_pubkey(certificate)));
+	for (size_t i = 0; i < names->len; i++)
+		g_string_append_printf(identity, " %s", (char *)names->pdata[i]);
+	return g_string_free(identity, FALSE);
 }
 
 bool conf_file_is_world_readable(const char *path)

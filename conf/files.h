@@ -21,6 +21,10 @@ bool conf_file_check_key(const char *path, GError **error);
 /* Certificate and key, both good in themselves, belong together. */
 bool conf_file_check_pair(const char *certificate, const char *key, GError **error);
 
+/* What tells apart the certificates that a server may show: the kind of key and the names
+ * it is for, the same text for the same ones; g_free(). NULL: it cannot be read. */
+char *conf_file_certificate_identity(const char *path);
+
 bool conf_file_certificate_has_expired(const char *path);
 bool conf_file_is_world_readable(const char *path);
 

@@ -9,9 +9,10 @@
 /* RFC 5321, section 4.5.3.1; RFC 1035, section 2.3.4. */
 enum { LOCAL_PART_MAX = 64, DOMAIN_MAX = 253, LABEL_MAX = 63, ADDRESS_MAX = 254 };
 
+/* Beyond ASCII by RFC 6531, section 3.3: only what clients send comes here with such. */
 static bool is_atext(char c)
 {
-	return g_ascii_isalnum(c) ||
+	return g_ascii_isalnum(c) || (unsigned char)c > 127 ||
 	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 

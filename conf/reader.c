@@ -9,8 +9,6 @@
 #include "conf/yaml.h"
 #include <string.h>
 
-enum { LISTENERS_MAX = 64 };
-
 struct reader {
 	struct conf_snapshot *snapshot;
 	struct conf_source *source;
@@ -94,11 +92,26 @@ static yaml_node_t *element_at(
 
 /* What a list's elements are read into: texts or networks, n so far. */
 struct elements {
+	const struct conf_field *field;
 	const char **texts;
 	struct conf_network *networks;
-	enum conf_kind kind; /* of a text */
 	size_t n;
 };
+
+/* The text as it is kept, or NULL with error. */
+static const char *read_text(const struct reader *reader, const struct conf_field *field,
+	const char *text, GError **error)
+{
+	enum conf_kind kind =
+		field->kind == CONF_KIND_DOMAINS ? CONF_KIND_DOMAIN : field->kind;
+	if (kind == CONF_KIND_WORDS) {
+		const struct conf_choice *choice = conf_field_choice(field, text, error);
+		return choice != NULL ? choice->word : NULL;
+	}
+	return conf_text_check(kind, text, error)
+		       ? conf_snapshot_text(reader->snapshot, text)
+		       : NULL;
+}
 
 static void read_element(const struct reader *reader, struct elements *elements,
 	const yaml_node_t *node, const char *path)
@@ -107,14 +120,18 @@ static void read_element(const struct reader *reader, struct elements *elements,
 	const char *text = element_text(reader, node, path);
 	if (text == NULL)
 		return;
+	bool sound;
 	if (elements->networks != NULL) {
-		if (conf_network_parse(text, &elements->networks[elements->n], &error))
-			elements->n++;
-	} else if (conf_text_check(elements->kind, text, &error)) {
-		elements->texts[elements->n++] =
-			conf_snapshot_text(reader->snapshot, text);
+		sound = conf_network_parse(
+			text, &elements->networks[elements->n], &error);
+	} else {
+		const char *kept = read_text(reader, elements->field, text, &error);
+		elements->texts[elements->n] = kept;
+		sound = kept != NULL;
 	}
-	if (error != NULL)
+	if (sound)
+		elements->n++;
+	else
 		report(reader, path, error);
 }
 
@@ -134,9 +151,9 @@ static void read_texts(const struct reader *reader, const struct conf_field *fie
 	if (!is_list(reader, list, path, field->example))
 		return;
 	struct elements elements = {
+		.field = field,
 		.texts = conf_snapshot_block(
 			reader->snapshot, g_new0(const char *, list_length(list) + 1)),
-		.kind = field->kind == CONF_KIND_DOMAINS ? CONF_KIND_DOMAIN : field->kind,
 	};
 	read_elements(reader, &elements, list, path);
 	conf_field_store_pointer(field, base, elements.texts);
@@ -148,14 +165,14 @@ static void read_networks(const struct reader *reader, const struct conf_field *
 	if (!is_list(reader, list, path, field->example))
 		return;
 	struct elements elements = {
+		.field = field,
 		.networks = conf_snapshot_block(reader->snapshot,
 			g_new0(struct conf_network, list_length(list) + 1)),
 	};
 	read_elements(reader, &elements, list, path);
 	if (list_length(list) == 0)
 		conf_source_problem(reader->source, path,
-			"is an empty list: name a network, or take the line out to let "
-			"any client connect");
+			"is an empty list: name a network, or take the line out");
 	conf_field_store_pointer(field, base, elements.networks);
 	conf_field_store_count(field, base, elements.n);
 }
@@ -231,7 +248,7 @@ static void read_recipients(const struct reader *reader, const struct conf_field
 			field->example);
 		return;
 	}
-	struct conf_recipient_map *map = conf_recipient_map_new();
+	struct conf_recipient_map *map = conf_snapshot_map(reader->snapshot);
 	conf_field_store_pointer(field, base, map);
 	if (node->type == YAML_SEQUENCE_NODE)
 		read_recipient_list(reader, map, node, path);
@@ -247,33 +264,30 @@ static void read_recipients(const struct reader *reader, const struct conf_field
 static void read_section(
 	const struct reader *reader, const yaml_node_t *node, const struct place *place);
 
-static void read_listeners(
-	const struct reader *reader, const yaml_node_t *list, const char *path)
+static void read_list(const struct reader *reader, const struct conf_field *field,
+	const yaml_node_t *list, void *base, const char *path)
 {
-	GArray *listeners = reader->snapshot->listeners;
-	if (!is_list(reader, list, path, "- { name: mx, address: \"[::]:25\" }"))
+	if (!is_list(reader, list, path, field->example))
 		return;
-	if (list_length(list) > LISTENERS_MAX) {
-		conf_source_problem(reader->source, path, "has more than %d elements",
-			(int)LISTENERS_MAX);
+	size_t length = list_length(list);
+	if (length > field->max) {
+		conf_source_problem(reader->source, path,
+			"has more than %" G_GUINT64_FORMAT " elements", field->max);
 		return;
 	}
-	/* Sized once, so that no element moves while it is filled. */
-	g_array_set_size(listeners, (guint)list_length(list));
-	for (size_t i = 0; i < list_length(list); i++) {
+	char *elements = conf_snapshot_block(
+		reader->snapshot, g_malloc0_n(length, field->element_size));
+	for (size_t i = 0; i < length; i++) {
 		g_autofree char *element = g_strdup_printf("%s[%zu]", path, i);
 		const yaml_node_t *node = element_at(reader, list, i);
-		struct conf_listener *listener =
-			&g_array_index(listeners, struct conf_listener, i);
-		struct place place = { &conf_schema_listener, listener, element };
-		conf_field_set_defaults(
-			reader->snapshot, &conf_schema_listener, listener);
+		struct place place = { field->section, elements + i * field->element_size,
+			element };
+		conf_field_set_defaults(reader->snapshot, field->section, place.base);
 		mark(reader, node, element);
 		read_section(reader, node, &place);
 	}
-	reader->snapshot->conf.listeners =
-		(struct conf_listener *)(void *)listeners->data;
-	reader->snapshot->conf.n_listeners = listeners->len;
+	conf_field_store_pointer(field, base, elements);
+	conf_field_store_count(field, base, length);
 }
 
 static void read_scalar(const struct reader *reader, const struct conf_field *field,
@@ -309,8 +323,8 @@ static void read_value(const struct reader *reader, const struct conf_field *fie
 	case CONF_KIND_SECTION:
 		read_section(reader, node, &place);
 		break;
-	case CONF_KIND_LISTENERS:
-		read_listeners(reader, node, path);
+	case CONF_KIND_LIST:
+		read_list(reader, field, node, base, path);
 		break;
 	case CONF_KIND_RECIPIENTS:
 		read_recipients(reader, field, node, base, path);
@@ -320,6 +334,8 @@ static void read_value(const struct reader *reader, const struct conf_field *fie
 		break;
 	case CONF_KIND_DOMAINS:
 	case CONF_KIND_IDENTITIES:
+	case CONF_KIND_WORDS:
+	case CONF_KIND_SERVERS:
 		read_texts(reader, field, node, base, path);
 		break;
 	default:
@@ -384,11 +400,9 @@ static void report_missing(const struct reader *reader, const struct place *plac
 		if (!field->required || conf_source_is_given(reader->source, path) ||
 			conf_source_is_bad(reader->source, path))
 			continue;
-		conf_source_problem(reader->source, path, "is missing: add %s: %s",
-			field->key,
-			field->example != NULL
-				? field->example
-				: "and below it - { name: mx, address: \"[::]:25\" }");
+		conf_source_problem(reader->source, path, "is missing: add %s: %s%s",
+			field->key, field->kind == CONF_KIND_LIST ? "and below it " : "",
+			field->example);
 	}
 }
 

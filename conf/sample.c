@@ -60,7 +60,9 @@ static void print_help(FILE *out, const char *indentation, const struct conf_fie
 	g_autoptr(GString) text = g_string_new(field->help);
 	if (field->choices != NULL) {
 		g_autofree char *words = conf_choice_words(field->choices);
-		g_string_append_printf(text, " One of %s.", words);
+		g_string_append_printf(text,
+			field->kind == CONF_KIND_WORDS ? " Any of %s." : " One of %s.",
+			words);
 	}
 	append_bounds(text, field);
 	if (field->required)
@@ -93,8 +95,10 @@ static void print_fields(FILE *out, const struct conf_section *section,
 			continue;
 		}
 		fputs("\n", out);
-		bool is_list = field->kind == CONF_KIND_LISTENERS;
-		print_fields(out, field->section, is_list ? "    " : "  ", is_list);
+		bool is_list = field->kind == CONF_KIND_LIST;
+		g_autofree char *deeper =
+			g_strconcat(indentation, is_list ? "    " : "  ", NULL);
+		print_fields(out, field->section, deeper, is_list);
 	}
 }
 

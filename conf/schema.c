@@ -16,6 +16,10 @@ enum { SECOND_MS = 1000, HOUR = 3600, DAY = 24 * HOUR };
 	.offset = offsetof(type, member), .width = sizeof(((type *)NULL)->member)
 #define TO(member)          MEMBER(struct conf, member)
 #define TO_LISTENER(member) MEMBER(struct conf_listener, member)
+#define TO_ACCOUNT(member)  MEMBER(struct conf_account, member)
+#define LIST_OF(elements, type, member, count)                                           \
+	.section = &(elements), .element_size = sizeof(type), TO(member),                \
+	.count_offset = offsetof(struct conf, count)
 #define SECTION(array)                                                                   \
 	{                                                                                \
 		array, G_N_ELEMENTS(array)                                               \
@@ -48,6 +52,53 @@ static const struct conf_choice profile_choices[] = {
 	{ "legacy", CONF_PROFILE_LEGACY },
 	{ NULL, 0 },
 };
+static const struct conf_choice tls_profile_choices[] = {
+	{ "modern", CONF_TLS_MODERN },
+	{ "intermediate", CONF_TLS_INTERMEDIATE },
+	{ "old", CONF_TLS_OLD },
+	{ "legacy", CONF_TLS_OLD },
+	{ NULL, 0 },
+};
+static const struct conf_choice client_certificates_choices[] = {
+	{ "none", CONF_CLIENT_CERTIFICATES_NONE },
+	{ "optional", CONF_CLIENT_CERTIFICATES_OPTIONAL },
+	{ "required", CONF_CLIENT_CERTIFICATES_REQUIRED },
+	{ NULL, 0 },
+};
+static const struct conf_choice client_name_choices[] = {
+	{ "common_name", CONF_CLIENT_COMMON_NAME },
+	{ "dns", CONF_CLIENT_DNS },
+	{ "email", CONF_CLIENT_EMAIL },
+	{ "uri", CONF_CLIENT_URI },
+	{ NULL, 0 },
+};
+static const struct conf_choice reverse_dns_choices[] = {
+	{ "off", CONF_REVERSE_DNS_OFF },
+	{ "log", CONF_REVERSE_DNS_LOG },
+	{ "require", CONF_REVERSE_DNS_REQUIRE },
+	{ NULL, 0 },
+};
+static const struct conf_choice account_profile_choices[] = {
+	{ "listener", CONF_PROFILE_LISTENER },
+	{ "strict", CONF_PROFILE_STRICT },
+	{ "standard", CONF_PROFILE_STANDARD },
+	{ "legacy", CONF_PROFILE_LEGACY },
+	{ NULL, 0 },
+};
+/* The names of RFC 5321, section 4.1.1.1, with which EHLO's reply shows them. */
+static const struct conf_choice extension_choices[] = {
+	{ "PIPELINING", 0 },
+	{ "SIZE", 0 },
+	{ "8BITMIME", 0 },
+	{ "STARTTLS", 0 },
+	{ "AUTH", 0 },
+	{ "CHUNKING", 0 },
+	{ "DSN", 0 },
+	{ "SMTPUTF8", 0 },
+	{ "LIMITS", 0 },
+	{ "ENHANCEDSTATUSCODES", 0 },
+	{ NULL, 0 },
+};
 static const struct conf_choice inline_choices[] = {
 	{ "keep", MIME_INLINE_KEEP },
 	{ "link", MIME_INLINE_LINK },
@@ -56,6 +107,28 @@ static const struct conf_choice inline_choices[] = {
 static const struct conf_choice forwarded_choices[] = {
 	{ "keep", MIME_FORWARDED_KEEP },
 	{ "whole", MIME_FORWARDED_WHOLE },
+	{ "inside", MIME_FORWARDED_INSIDE },
+	{ NULL, 0 },
+};
+static const struct conf_choice action_choices[] = {
+	{ "keep", MIME_ACTION_KEEP },
+	{ "link", MIME_ACTION_LINK },
+	{ NULL, 0 },
+};
+static const struct conf_choice resource_forks_choices[] = {
+	{ "link", MIME_FORKS_LINK },
+	{ "drop", MIME_FORKS_DROP },
+	{ NULL, 0 },
+};
+static const struct conf_choice tnef_choices[] = {
+	{ "link", MIME_TNEF_LINK },
+	{ "keep", MIME_TNEF_KEEP },
+	{ "extract", MIME_TNEF_EXTRACT },
+	{ NULL, 0 },
+};
+static const struct conf_choice oversized_choices[] = {
+	{ "link", MIME_OVERSIZED_LINK },
+	{ "keep", MIME_OVERSIZED_KEEP },
 	{ NULL, 0 },
 };
 static const struct conf_choice position_choices[] = {
@@ -115,31 +188,195 @@ static const struct conf_field listener_fields[] = {
 		TO_LISTENER(max_recipients), .help = "Recipients in one transaction." },
 	{ "max_connections", CONF_KIND_NUMBER, "1000", .min = 1, .max = 100000,
 		TO_LISTENER(max_connections), .help = "Open connections at a time." },
-	{ "command_timeout", CONF_KIND_SECONDS, "5m", .min = 1, .max = HOUR,
+	{ "command_timeout", CONF_KIND_SECONDS, .min = 1, .max = HOUR, .example = "5m",
+		.unset = "5m; 2m with auth: none and no networks",
 		TO_LISTENER(command_timeout_s),
 		.help = "How long a client may be silent between commands." },
-	{ "data_timeout", CONF_KIND_SECONDS, "3m", .min = 1, .max = HOUR,
+	{ "data_timeout", CONF_KIND_SECONDS, .min = 1, .max = HOUR, .example = "3m",
+		.unset = "3m; 2m with auth: none and no networks",
 		TO_LISTENER(data_timeout_s),
 		.help = "How long a client may be silent within a message." },
+	{ "tls_profile", CONF_KIND_CHOICE, .choices = tls_profile_choices,
+		.example = "intermediate",
+		.unset = "old with profile: legacy, else intermediate",
+		TO_LISTENER(tls_profile),
+		.help = "Mozilla's names. modern: TLS 1.3. intermediate: TLS 1.2 and "
+			"1.3. old: from TLS 1.0, with old ciphers, for devices on "
+			"private "
+			"networks." },
+	{ "client_certificates", CONF_KIND_CHOICE, "none",
+		.choices = client_certificates_choices, TO_LISTENER(client_certificates),
+		.help = "Whether clients are asked for a certificate of client_ca. The "
+			"name in it is a user, authenticated without a password." },
+	{ "client_ca", CONF_KIND_PATH, .example = "/etc/stowage/devices-ca.pem",
+		TO_LISTENER(client_ca),
+		.help = "PEM file of the authorities that may vouch for clients, and "
+			"their revocation lists if there are any." },
+	{ "client_name", CONF_KIND_CHOICE, "common_name", .choices = client_name_choices,
+		TO_LISTENER(client_name),
+		.help = "Which name in a client's certificate is the user: the subject's "
+			"common name, or the first of a kind of subjectAltName." },
+	{ "smtputf8", CONF_KIND_BOOL, "false", TO_LISTENER(smtputf8),
+		.help = "Take addresses beyond ASCII. SES does not: mail from or to them "
+			"fails there, unless only their domain is beyond ASCII." },
+	{ "hide_extensions", CONF_KIND_WORDS, .choices = extension_choices,
+		.example = "[ CHUNKING, DSN ]", .unset = "none is hidden",
+		TO_LISTENER(hide_extensions),
+		.help = "Extensions that are neither shown nor taken, for clients that "
+			"break on them." },
+	{ "hide_from", CONF_KIND_NETWORKS, .example = "[ 10.1.7.0/24 ]",
+		.unset = "from every client", TO_LISTENER(hide_from),
+		.count_offset = offsetof(struct conf_listener, n_hide_from),
+		.help = "The clients from which hide_extensions hides them." },
+	{ "proxies", CONF_KIND_NETWORKS, .example = "[ 10.0.0.0/24 ]",
+		.unset = "no proxies", TO_LISTENER(proxies),
+		.count_offset = offsetof(struct conf_listener, n_proxies),
+		.help = "Load balancers that begin every connection with a PROXY header "
+			"(version 1 or 2). Everything else here is about the client "
+			"named in it." },
+	{ "max_connections_per_client", CONF_KIND_NUMBER, .max = 100000, .example = "50",
+		.unset = "50 for strangers, loopback excepted; else none",
+		TO_LISTENER(connections_per_client.n),
+		.help = "Open connections of one address (IPv6: a /64). 0: no ceiling." },
+	{ "max_connections_per_network", CONF_KIND_NUMBER, .max = 100000,
+		.example = "200",
+		.unset = "200 for strangers, loopback excepted; else none",
+		TO_LISTENER(connections_per_network.n),
+		.help = "The same for a /24 (IPv6: a /48)." },
+	{ "messages_per_minute", CONF_KIND_NUMBER, .max = 1000000, .example = "300",
+		.unset = "300 for strangers, loopback excepted; else none",
+		TO_LISTENER(messages_per_minute.n),
+		.help = "Messages of one address (IPv6: a /64); more have to wait (450). "
+			"0: no ceiling." },
+	{ "recipients_per_minute", CONF_KIND_NUMBER, .max = 1000000, .example = "3000",
+		.unset = "3000 for strangers, loopback excepted; else none",
+		TO_LISTENER(recipients_per_minute.n),
+		.help = "The same for recipients." },
+	{ "max_errors", CONF_KIND_NUMBER, "20", .min = 1, .max = 10000,
+		TO_LISTENER(max_errors),
+		.help = "Refused commands in a session before it is closed (421), "
+			"counted anew with each message." },
+	{ "max_idle_commands", CONF_KIND_NUMBER, "100", .min = 1, .max = 1000000,
+		TO_LISTENER(max_idle_commands),
+		.help = "The same for commands that bring no mail nearer: NOOP, RSET, "
+			"EHLO." },
+	{ "greeting_delay", CONF_KIND_MILLISECONDS, .max = 60 * SECOND_MS,
+		.example = "2s",
+		.unset = "40ms with profile: strict and TLS not from the first byte, "
+			 "else 0",
+		TO_LISTENER(greeting_delay_ms),
+		.help = "How long a client waits for the greeting: one that speaks "
+			"earlier is a robot, and is turned away (554)." },
+	{ "dnsbl", CONF_KIND_DOMAINS, .example = "[ zen.spamhaus.org ]",
+		.unset = "none asked", TO_LISTENER(dnsbl),
+		.help = "DNS block lists: mail of a client on one of them is refused "
+			"(554), other than to postmaster. An answer that does not come "
+			"refuses nobody." },
+	{ "reverse_dns", CONF_KIND_CHOICE, "off", .choices = reverse_dns_choices,
+		TO_LISTENER(reverse_dns),
+		.help = "log: look up the client's name for log and Received. require: "
+			"take no mail (450) from a client whose address has no name that "
+			"leads back to it." },
+	{ "recipients_in_text", CONF_KIND_BOOL, "false", TO_LISTENER(recipients_in_text),
+		.help = "Recipients named in the text of a message that comes here, see "
+			"the section recipients, take the place of those it came for." },
 };
-const struct conf_section conf_schema_listener = SECTION(listener_fields);
+static const struct conf_section listener_section = SECTION(listener_fields);
+
+static const struct conf_field certificate_fields[] = {
+	{ "certificate", CONF_KIND_PATH, .example = "/etc/stowage/rsa-fullchain.pem",
+		.required = true, MEMBER(struct conf_certificate, certificate),
+		.help = "PEM file: a certificate and its chain." },
+	{ "key", CONF_KIND_PATH, .example = "/etc/stowage/rsa-key.pem", .required = true,
+		MEMBER(struct conf_certificate, key),
+		.help = "PEM file: its private key, not encrypted." },
+};
+static const struct conf_section certificate_section = SECTION(certificate_fields);
 
 static const struct conf_field tls_fields[] = {
 	{ "certificate", CONF_KIND_PATH, .example = "/etc/stowage/fullchain.pem",
 		TO(tls_certificate),
 		.help = "PEM file: the listeners' certificate and its chain. Read again "
-			"on SIGHUP." },
+			"when it changes, and on SIGHUP." },
 	{ "key", CONF_KIND_PATH, .example = "/etc/stowage/key.pem", TO(tls_key),
 		.help = "PEM file: the certificate's private key, not encrypted." },
+	{ "additional", CONF_KIND_LIST, .max = 100,
+		.example = "- { certificate: /etc/stowage/rsa.pem, key: "
+			   "/etc/stowage/rsa-key.pem }",
+		LIST_OF(certificate_section, struct conf_certificate, tls_additional,
+			n_tls_additional),
+		.help = "More certificates. A client is shown the one that has the name "
+			"it asks for (SNI), and of several with one name the one of the "
+			"kind of key that it knows (RSA for old devices beside ECDSA)." },
 };
 static const struct conf_section tls_section = SECTION(tls_fields);
+
+static const struct conf_field account_fields[] = {
+	{ "user", CONF_KIND_USER, .example = "\"camera-*\"", .required = true,
+		TO_ACCOUNT(user),
+		.help = "A user's name, as in auth.users or in a client's certificate. "
+			"\"*\" in it stands for any run of characters." },
+	{ "networks", CONF_KIND_NETWORKS, .example = "[ 10.1.0.0/16 ]",
+		.unset = "from anywhere", TO_ACCOUNT(networks),
+		.count_offset = offsetof(struct conf_account, n_networks),
+		.help = "Where the user may authenticate from." },
+	{ "from", CONF_KIND_IDENTITIES, .example = "[ cameras.example.com ]",
+		.unset = "anything", TO_ACCOUNT(from),
+		.help = "The domains and addresses that it may give in MAIL and From." },
+	{ "recipients", CONF_KIND_IDENTITIES, .example = "[ example.com ]",
+		.unset = "anyone", TO_ACCOUNT(recipients),
+		.help = "The domains and addresses that it may send to." },
+	{ "profile", CONF_KIND_CHOICE, "listener", .choices = account_profile_choices,
+		TO_ACCOUNT(profile),
+		.help = "How much it may get wrong. A named user may have legacy on any "
+			"listener." },
+	{ "max_recipients", CONF_KIND_NUMBER, .max = 10000, .example = "10",
+		.unset = "the listener's", TO_ACCOUNT(max_recipients),
+		.help = "Recipients in one transaction. 0: the listener's." },
+	{ "max_message_size", CONF_KIND_SIZE, .max = TIB, .example = "20MiB",
+		.unset = "the listener's", TO_ACCOUNT(max_message_size),
+		.help = "Larger messages are refused (552). 0: the listener's." },
+	{ "messages_per_minute", CONF_KIND_NUMBER, .max = 1000000, .example = "30",
+		.unset = "no ceiling", TO_ACCOUNT(messages_per_minute),
+		.help = "More have to wait (450). 0: no ceiling." },
+	{ "recipients_per_minute", CONF_KIND_NUMBER, .max = 1000000, .example = "60",
+		.unset = "no ceiling", TO_ACCOUNT(recipients_per_minute),
+		.help = "The same for recipients." },
+	{ "recipients_in_text", CONF_KIND_BOOL, "false", TO_ACCOUNT(recipients_in_text),
+		.help = "As for a listener, for the user's messages." },
+};
+static const struct conf_section account_section = SECTION(account_fields);
 
 static const struct conf_field auth_fields[] = {
 	{ "users", CONF_KIND_PATH, .example = "/etc/stowage/users", TO(users_file),
 		.help = "Who may authenticate: lines of NAME:HASH, made by \"stowage "
 			"user add\"." },
+	{ "max_failures", CONF_KIND_NUMBER, "10", .min = 1, .max = 1000,
+		TO(auth_max_failures),
+		.help = "Failures of one address (IPv6: a /64) or one user within "
+			"failure_window, before no more tries are taken (421)." },
+	{ "failure_window", CONF_KIND_SECONDS, "10m", .min = 1, .max = DAY,
+		TO(auth_failure_window_s), .help = "How long a failure counts." },
+	{ "accounts", CONF_KIND_LIST, .max = 10000,
+		.example = "- { user: \"camera-*\", from: [ cameras.example.com ] }",
+		LIST_OF(account_section, struct conf_account, accounts, n_accounts),
+		.help = "What single users may do: the first whose pattern fits the name "
+			"holds. A user that none fits may do what its listener lets "
+			"everyone." },
 };
 static const struct conf_section auth_section = SECTION(auth_fields);
+
+static const struct conf_field dns_fields[] = {
+	{ "servers", CONF_KIND_SERVERS,
+		.example = "[ 192.0.2.53, \"[2001:db8::53]:53\" ]",
+		.unset = "those of /etc/resolv.conf", TO(dns_servers),
+		.help = "Who answers for dnsbl and reverse_dns: numeric addresses, with "
+			"or without port." },
+	{ "timeout", CONF_KIND_MILLISECONDS, "3s", .min = 100, .max = 30 * SECOND_MS,
+		TO(dns_timeout_ms),
+		.help = "How long a client's greeting waits for answers." },
+};
+static const struct conf_section dns_section = SECTION(dns_fields);
 
 static const struct conf_field s3_fields[] = {
 	{ "bucket", CONF_KIND_TEXT, .example = "acme-mail-attachments", TO(s3.bucket),
@@ -216,6 +453,71 @@ static const struct conf_field links_fields[] = {
 };
 static const struct conf_section links_section = SECTION(links_fields);
 
+static const struct conf_field type_fields[] = {
+	{ "pattern", CONF_KIND_TEXT, .example = "\"text/*card\"", .required = true,
+		MEMBER(struct mime_rule, pattern),
+		.help = "A media type; * stands for anything, ? for one character." },
+	{ "action", CONF_KIND_CHOICE, "keep", .choices = action_choices,
+		MEMBER(struct mime_rule, action), .help = "What becomes of such parts." },
+};
+static const struct conf_section type_section = SECTION(type_fields);
+
+static const struct conf_field name_fields[] = {
+	{ "pattern", CONF_KIND_USER, .example = "\"*.asc\"", .required = true,
+		MEMBER(struct mime_rule, pattern),
+		.help = "A file name; * stands for anything, ? for one character." },
+	{ "action", CONF_KIND_CHOICE, "keep", .choices = action_choices,
+		MEMBER(struct mime_rule, action), .help = "What becomes of such files." },
+};
+static const struct conf_section name_section = SECTION(name_fields);
+
+#define TO_EXCEPTION(member) MEMBER(struct conf_exception, attachments.member)
+#define RULES(section_of, list, count)                                                   \
+	.section = &(section_of), .element_size = sizeof(struct mime_rule),              \
+	TO_EXCEPTION(list),                                                              \
+	.count_offset = offsetof(struct conf_exception, attachments.count)
+#define AS_ABOVE(key) .unset = "as attachments." key, .help = "For these messages."
+static const struct conf_field exception_fields[] = {
+	{ "listener", CONF_KIND_WORD, .example = "mx", .unset = "any",
+		MEMBER(struct conf_exception, listener),
+		.help = "The name of the listener that the mail came by." },
+	{ "user", CONF_KIND_USER, .example = "\"camera-*\"",
+		.unset = "anyone, authenticated or not",
+		MEMBER(struct conf_exception, user),
+		.help = "The user that it came from; * stands for anything." },
+	{ "min_size", CONF_KIND_SIZE, "0", .max = TIB, TO_EXCEPTION(min_size),
+		AS_ABOVE("min_size") },
+	{ "inline_images", CONF_KIND_CHOICE, "keep", .choices = inline_choices,
+		TO_EXCEPTION(inline_images), AS_ABOVE("inline_images") },
+	{ "inline_max", CONF_KIND_SIZE, "1MiB", .max = TIB, TO_EXCEPTION(inline_max),
+		AS_ABOVE("inline_max") },
+	{ "forwarded", CONF_KIND_CHOICE, "keep", .choices = forwarded_choices,
+		TO_EXCEPTION(forwarded), AS_ABOVE("forwarded") },
+	{ "forwarded_depth", CONF_KIND_NUMBER, "3", .min = 1, .max = 20,
+		TO_EXCEPTION(forwarded_depth), AS_ABOVE("forwarded_depth") },
+	{ "types", CONF_KIND_LIST, .max = MIME_RULES_MAX,
+		.example = "- { pattern: \"text/*card\", action: keep }",
+		RULES(type_section, types, n_types), AS_ABOVE("types") },
+	{ "names", CONF_KIND_LIST, .max = MIME_RULES_MAX,
+		.example = "- { pattern: \"*.asc\", action: keep }",
+		RULES(name_section, names, n_names), AS_ABOVE("names") },
+	{ "resource_forks", CONF_KIND_CHOICE, "link", .choices = resource_forks_choices,
+		TO_EXCEPTION(resource_forks), AS_ABOVE("resource_forks") },
+	{ "tnef", CONF_KIND_CHOICE, "link", .choices = tnef_choices, TO_EXCEPTION(tnef),
+		AS_ABOVE("tnef") },
+	{ "oversized", CONF_KIND_CHOICE, "link", .choices = oversized_choices,
+		TO_EXCEPTION(oversized), AS_ABOVE("oversized") },
+	{ "position", CONF_KIND_CHOICE, "end", .choices = position_choices,
+		TO_EXCEPTION(block_position), AS_ABOVE("position") },
+};
+const struct conf_section conf_schema_exception = SECTION(exception_fields);
+
+static const struct conf_choice text_only_choices[] = {
+	{ "text", MIME_TEXT_ONLY_TEXT },
+	{ "both", MIME_TEXT_ONLY_BOTH },
+	{ NULL, 0 },
+};
+
 static const struct conf_field attachments_fields[] = {
 	{ "min_size", CONF_KIND_SIZE, "0", .max = TIB, TO(attachments.min_size),
 		.help = "Smaller attachments stay in the message. 0 links all." },
@@ -226,11 +528,51 @@ static const struct conf_field attachments_fields[] = {
 		.help = "A kept image above this size is linked after all." },
 	{ "forwarded", CONF_KIND_CHOICE, "keep", .choices = forwarded_choices,
 		TO(attachments.forwarded),
-		.help = "Messages attached to a message: kept, or linked whole as "
-			".eml." },
+		.help = "Messages attached to a message: kept, linked whole as .eml, or "
+			"rewritten inside, each with its links in its own text." },
+	{ "forwarded_depth", CONF_KIND_NUMBER, "3", .min = 1, .max = 20,
+		TO(attachments.forwarded_depth),
+		.help = "With forwarded: inside, how many messages within one another "
+			"are opened." },
+	{ "types", CONF_KIND_LIST, .max = MIME_RULES_MAX,
+		.example = "- { pattern: \"text/*card\", action: keep }",
+		LIST_OF(type_section, struct mime_rule, attachments.types,
+			attachments.n_types),
+		.help = "Media types that stay or are linked, against what else holds. "
+			"The first that fits decides. Bodies, images shown in them, and "
+			"what is signed or encrypted stay whatever stands here." },
+	{ "names", CONF_KIND_LIST, .max = MIME_RULES_MAX,
+		.example = "- { pattern: \"*.asc\", action: keep }",
+		LIST_OF(name_section, struct mime_rule, attachments.names,
+			attachments.n_names),
+		.help = "The same for file names; asked before types." },
+	{ "resource_forks", CONF_KIND_CHOICE, "link", .choices = resource_forks_choices,
+		TO(attachments.resource_forks),
+		.help = "The second half of a Macintosh file (AppleDouble), which stands "
+			"beside its data: linked as well, or taken out." },
+	{ "tnef", CONF_KIND_CHOICE, "link", .choices = tnef_choices, TO(attachments.tnef),
+		.help = "Outlook's winmail.dat: linked, kept, or linked together with "
+			"the files in it under their own names (extract)." },
+	{ "oversized", CONF_KIND_CHOICE, "link", .choices = oversized_choices,
+		TO(attachments.oversized),
+		.help = "A message that is still over relay.max_message_size, such as a "
+			"signed one: linked as one .eml in a message that says so, or "
+			"left to the relay to refuse (keep)." },
 	{ "position", CONF_KIND_CHOICE, "end", .choices = position_choices,
 		TO(attachments.block_position),
 		.help = "Where in the body the links stand." },
+	{ "text_only", CONF_KIND_CHOICE, "text", .choices = text_only_choices,
+		TO(attachments.text_only),
+		.help = "A message whose only body is text: the links stand in that, or "
+			"it gets an HTML body of the same words as well (both)." },
+	{ "time_zone", CONF_KIND_TEXT, .example = "Europe/Berlin", TO(time_zone),
+		.unset = "UTC", .help = "In which the links' end is told." },
+	{ "template_text", CONF_KIND_PATH, .example = "/etc/stowage/links.txt",
+		TO(template_text), .unset = "in English",
+		.help = "How the links are worded in a text body." },
+	{ "template_html", CONF_KIND_PATH, .example = "/etc/stowage/links.html",
+		TO(template_html), .unset = "a table, in English",
+		.help = "The same for an HTML body." },
 	{ "max_header_size", CONF_KIND_SIZE, "1MiB", .min = KIB, .max = 16 * MIB,
 		TO(attachments.max_header_bytes),
 		.help = "A message with a larger header block is not opened: it goes out "
@@ -239,8 +581,44 @@ static const struct conf_field attachments_fields[] = {
 		TO(attachments.max_parts), .help = "The same for the number of parts." },
 	{ "max_depth", CONF_KIND_NUMBER, "64", .min = 1, .max = 200,
 		TO(attachments.max_depth), .help = "The same for parts within parts." },
+	{ "exceptions", CONF_KIND_LIST, .max = 1000,
+		.example = "- { listener: lan, min_size: 100KiB }",
+		LIST_OF(conf_schema_exception, struct conf_exception, exceptions,
+			n_exceptions),
+		.help = "What is different for mail of one listener or user: the first "
+			"whose listener and user fit holds." },
 };
 static const struct conf_section attachments_section = SECTION(attachments_fields);
+
+static const struct conf_choice marker_choices[] = {
+	{ "colon", MIME_MARKER_COLON },
+	{ "bracket", MIME_MARKER_BRACKET },
+	{ NULL, 0 },
+};
+
+static const struct conf_field recipients_fields[] = {
+	{ "markers", CONF_KIND_WORDS, .choices = marker_choices,
+		.example = "[ colon, bracket ]", TO(recipients.markers),
+		.help = "How the list is written. colon: \":WORD:a@x.example,"
+			"b@x.example:WORD:\". bracket: \"WORD:[a@x.example,b@x.example]"
+			":WORD:\". It is taken out of all texts of the message." },
+	{ "word", CONF_KIND_WORD, "Email_Rxers_Code", TO(recipients.word),
+		.help = "The word in the markers, in any case." },
+	{ "addresses", CONF_KIND_IDENTITIES, .example = "[ devices@in.example.com ]",
+		TO(recipients.addresses),
+		.help = "The domains and addresses for whose mail lists are looked for, "
+			"whoever sent it; the list takes the place of these alone." },
+	{ "domains", CONF_KIND_IDENTITIES, .example = "[ example.com ]",
+		TO(recipients.domains),
+		.help = "The domains and addresses that a list may name." },
+	{ "max", CONF_KIND_NUMBER, "50", .min = 1, .max = 1000, TO(recipients.max),
+		.help = "Recipients that a list may name." },
+	{ "fallback", CONF_KIND_MAILBOX, .example = "postmaster@example.com",
+		TO(recipients.fallback),
+		.help = "Who gets a message without a proper list, with the reason in "
+			"front of its text." },
+};
+static const struct conf_section recipients_section = SECTION(recipients_fields);
 
 static const struct conf_field sender_fields[] = {
 	{ "from", CONF_KIND_MAILBOX, .example = "gateway@example.com", TO(sender.from),
@@ -353,7 +731,13 @@ static const struct conf_field queue_fields[] = {
 		.help = "A message not delivered for so long is dead: kept, and tried no "
 			"more." },
 	{ "history", CONF_KIND_SECONDS, "30d", .max = 3650 * DAY, TO(queue.history_s),
-		.help = "How long the record of a finished message is kept." },
+		.help = "How long the record of a finished message is kept, and a "
+			"bounced one itself." },
+	{ "bounces", CONF_KIND_BOOL, "true", TO(queue.bounces),
+		.help = "Tell senders of mail that cannot be delivered (RFC 3464): those "
+			"who authenticated and clients of a listener's networks, never "
+			"strangers. false: such mail is dead instead, for you to see "
+			"to." },
 };
 static const struct conf_section queue_section = SECTION(queue_fields);
 
@@ -376,20 +760,25 @@ static const struct conf_field file_fields[] = {
 	{ "hostname", CONF_KIND_DOMAIN, .example = "mail-in.example.com",
 		.required = true, TO(hostname),
 		.help = "The name by which this gateway greets, in both directions." },
-	{ "listeners", CONF_KIND_LISTENERS, .required = true,
-		.section = &conf_schema_listener, TO(listeners),
-		.count_offset = offsetof(struct conf, n_listeners),
+	{ "listeners", CONF_KIND_LIST, .required = true, .max = 64,
+		.example = "- { name: mx, address: \"[::]:25\" }",
+		LIST_OF(listener_section, struct conf_listener, listeners, n_listeners),
 		.help = "Where mail comes in." },
 	{ "tls", CONF_KIND_SECTION, .section = &tls_section,
 		.help = "The certificate that listeners show." },
 	{ "auth", CONF_KIND_SECTION, .section = &auth_section,
 		.help = "Who may authenticate." },
+	{ "dns", CONF_KIND_SECTION, .section = &dns_section,
+		.help = "For what the DNS says of clients." },
 	{ "s3", CONF_KIND_SECTION, .section = &s3_section,
 		.help = "Where attachments are stowed." },
 	{ "links", CONF_KIND_SECTION, .section = &links_section,
 		.help = "The links to them." },
 	{ "attachments", CONF_KIND_SECTION, .section = &attachments_section,
 		.help = "What is taken out of messages." },
+	{ "recipients", CONF_KIND_SECTION, .section = &recipients_section,
+		.help = "For devices that can write to one address only: the text of a "
+			"message names its recipients." },
 	{ "sender", CONF_KIND_SECTION, .section = &sender_section,
 		.help = "In whose name mail is sent." },
 	{ "relay", CONF_KIND_SECTION, .section = &relay_section,

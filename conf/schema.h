@@ -3,7 +3,7 @@
  * defaults and the sample.
  *
  * A section's fields are written relative to the struct that the section fills: struct
- * conf, or struct conf_listener for an element of listeners.
+ * conf, or that of an element for a list (struct conf_listener for one of listeners).
  */
 #ifndef CONF_SCHEMA_H
 #define CONF_SCHEMA_H
@@ -23,6 +23,7 @@ enum conf_kind {
 	CONF_KIND_RATE,         /* [double] */
 	CONF_KIND_CHOICE,       /* [enum] */
 	CONF_KIND_TEXT,         /* [const char *] printable, not empty */
+	CONF_KIND_USER,         /* [const char *] the same in UTF-8, at most 255 octets */
 	CONF_KIND_SECRET,       /* [const char *] never shown */
 	CONF_KIND_WORD,         /* [const char *] letters, digits, - and _, at most 64 */
 	CONF_KIND_PATH,         /* [const char *] absolute */
@@ -35,12 +36,17 @@ enum conf_kind {
 	CONF_KIND_DOMAINS,      /* [const char *const *] NULL-ended */
 	/* [const char *const *] NULL-ended, domains and mailboxes */
 	CONF_KIND_IDENTITIES,
+	/* [const char *const *] NULL-ended, words of choices, as those write them */
+	CONF_KIND_WORDS,
+	/* [const char *const *] NULL-ended, numeric HOST or HOST:PORT */
+	CONF_KIND_SERVERS,
 	/* [const struct conf_network *], its number at count_offset */
 	CONF_KIND_NETWORKS,
 	CONF_KIND_RECIPIENTS, /* [struct conf_recipient_map *] */
 	CONF_KIND_SECTION,    /* a mapping; its fields fill the same struct */
-	/* [const struct conf_listener *], its number at count_offset */
-	CONF_KIND_LISTENERS,
+	/* Mappings, each a struct of element_size that section fills: [const pointer to
+	 * the first], their number at count_offset; at most max of them */
+	CONF_KIND_LIST,
 };
 
 struct conf_choice {
@@ -55,9 +61,9 @@ struct conf_field {
 	const char *example; /* for the sample, where there is no default */
 	const char *unset;   /* for the sample: what holds where it is not given */
 	const char *help;    /* sentences */
-	uint64_t min, max;   /* of numbers, in units of the kind */
+	uint64_t min, max;   /* of numbers, in units of the kind; of LIST's elements */
 	bool required;
-	size_t offset, width, count_offset;
+	size_t offset, width, count_offset, element_size;
 	const struct conf_choice *choices;
 	const struct conf_section *section;
 };
@@ -67,8 +73,8 @@ struct conf_section {
 	size_t n_fields;
 };
 
-extern const struct conf_section conf_schema;          /* the file */
-extern const struct conf_section conf_schema_listener; /* an element of listeners */
+extern const struct conf_section conf_schema;           /* the file */
+extern const struct conf_section conf_schema_exception; /* of attachments.exceptions */
 
 /* NULL: no such key. */
 const struct conf_field *conf_section_find(

@@ -1,6 +1,7 @@
 /* Memory and references of settings. What stands in them is the reader's matter. */
 #include "conf/snapshot.h"
 
+#include "mime/template.h"
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -10,10 +11,16 @@ static void wipe_and_free(void *text)
 	g_free(text);
 }
 
-static void listener_clear(void *pointer)
+static void map_free(void *pointer)
 {
-	struct conf_listener *listener = pointer;
-	conf_recipient_map_free(&listener->recipients);
+	struct conf_recipient_map *map = pointer;
+	conf_recipient_map_free(&map);
+}
+
+static void template_free(void *pointer)
+{
+	struct mime_template *template = pointer;
+	mime_template_free(&template);
 }
 
 struct conf_snapshot *conf_snapshot_new(void)
@@ -22,8 +29,8 @@ struct conf_snapshot *conf_snapshot_new(void)
 	snapshot->references = 1;
 	snapshot->strings = g_ptr_array_new_with_free_func(wipe_and_free);
 	snapshot->blocks = g_ptr_array_new_with_free_func(g_free);
-	snapshot->listeners = g_array_new(FALSE, TRUE, sizeof(struct conf_listener));
-	g_array_set_clear_func(snapshot->listeners, listener_clear);
+	snapshot->maps = g_ptr_array_new_with_free_func(map_free);
+	snapshot->templates = g_ptr_array_new_with_free_func(template_free);
 	return snapshot;
 }
 
@@ -41,6 +48,19 @@ void *conf_snapshot_block(struct conf_snapshot *snapshot, void *block)
 	return block;
 }
 
+struct conf_recipient_map *conf_snapshot_map(struct conf_snapshot *snapshot)
+{
+	struct conf_recipient_map *map = conf_recipient_map_new();
+	g_ptr_array_add(snapshot->maps, map);
+	return map;
+}
+
+void conf_snapshot_template(
+	struct conf_snapshot *snapshot, struct mime_template *template)
+{
+	g_ptr_array_add(snapshot->templates, template);
+}
+
 struct conf *conf_ref(struct conf *conf)
 {
 	g_atomic_int_inc(&((struct conf_snapshot *)conf)->references);
@@ -52,7 +72,8 @@ void conf_unref(struct conf *conf)
 	struct conf_snapshot *snapshot = (struct conf_snapshot *)conf;
 	if (snapshot == NULL || !g_atomic_int_dec_and_test(&snapshot->references))
 		return;
-	g_array_unref(snapshot->listeners);
+	g_ptr_array_unref(snapshot->maps);
+	g_ptr_array_unref(snapshot->templates);
 	g_ptr_array_unref(snapshot->blocks);
 	g_ptr_array_unref(snapshot->strings);
 	g_free(snapshot);

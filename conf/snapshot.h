@@ -9,10 +9,10 @@
 struct conf_snapshot {
 	struct conf conf; /* first: a struct conf is one of these */
 	gint references;
-	GPtrArray *strings; /* owns; wiped when freed, some are secrets */
-	GPtrArray *blocks;  /* owns; g_free() */
-	/* struct conf_listener; conf.listeners shows it once it is read */
-	GArray *listeners;
+	GPtrArray *strings;   /* owns; wiped when freed, some are secrets */
+	GPtrArray *blocks;    /* owns; g_free() */
+	GPtrArray *maps;      /* owns; struct conf_recipient_map */
+	GPtrArray *templates; /* owns; struct mime_template */
 };
 
 /* Without any value, not even defaults. One reference. */
@@ -23,5 +23,12 @@ const char *conf_snapshot_text(struct conf_snapshot *snapshot, const char *text)
 
 /* Takes a block from g_malloc() or NULL. */
 void *conf_snapshot_block(struct conf_snapshot *snapshot, void *block);
+
+/* Takes a template. */
+void conf_snapshot_template(
+	struct conf_snapshot *snapshot, struct mime_template *template);
+
+/* An empty map. */
+struct conf_recipient_map *conf_snapshot_map(struct conf_snapshot *snapshot);
 
 #endif

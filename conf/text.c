@@ -8,7 +8,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-enum { WORD_MAX = 64, TEXT_MAX = 4096 };
+enum { WORD_MAX = 64, USER_MAX = 255, TEXT_MAX = 4096 };
 
 /* What holds for every text, and may be said of a secret. */
 static bool check_any(const char *text, GError **error)
@@ -45,6 +45,12 @@ static bool check_word(const char *text, GError **error)
 	return (text[length] == '\0' && length <= WORD_MAX) ||
 	       conf_value_refuse(text, error,
 		       "must be at most 64 letters, digits, hyphens and underscores");
+}
+
+static bool check_user(const char *text, GError **error)
+{
+	return strlen(text) <= USER_MAX ||
+	       conf_value_refuse(text, error, "is longer than 255 octets");
 }
 
 static bool check_path(const char *text, GError **error)
@@ -85,6 +91,14 @@ static bool check_host(const char *text, GError **error)
 		       "port");
 }
 
+static bool check_server(const char *text, GError **error)
+{
+	return is_numeric_host(text) || check_address(text, NULL) ||
+	       conf_value_refuse(text, error,
+		       "is not a numeric address, with or without port: write one such "
+		       "as 192.0.2.53, \"192.0.2.53:53\" or \"[2001:db8::53]:53\"");
+}
+
 static bool check_identity(const char *text, GError **error)
 {
 	if (text[0] == '@')
@@ -118,6 +132,7 @@ bool conf_text_check(enum conf_kind kind, const char *text, GError **error)
 {
 	static bool (*const checks[])(const char *, GError **) = {
 		[CONF_KIND_TEXT] = check_ascii,
+		[CONF_KIND_USER] = check_user,
 		[CONF_KIND_SECRET] = NULL, /* printable: check_any() */
 		[CONF_KIND_WORD] = check_word,
 		[CONF_KIND_PATH] = check_path,
@@ -128,6 +143,7 @@ bool conf_text_check(enum conf_kind kind, const char *text, GError **error)
 		[CONF_KIND_DOMAIN] = conf_domain_check,
 		[CONF_KIND_URL] = check_url,
 		[CONF_KIND_IDENTITIES] = check_identity,
+		[CONF_KIND_SERVERS] = check_server,
 	};
 	if (!check_any(text, error))
 		return false;

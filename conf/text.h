@@ -8,8 +8,8 @@
 #include <glib.h>
 #include <stdbool.h>
 
-/* kind is one that is stored as text; CONF_KIND_IDENTITIES is taken as one element's
- * kind. The error never shows a secret. */
+/* kind is one that is stored as text; CONF_KIND_IDENTITIES and
+ * CONF_KIND_SERVERS are taken as one element's kind. The error never shows a secret. */
 bool conf_text_check(enum conf_kind kind, const char *text, GError **error);
 
 /* The host of a CONF_KIND_URL, without brackets; g_free(). */

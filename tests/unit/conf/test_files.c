@@ -12,7 +12,9 @@
 #include <glib/gstdio.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,13 +62,23 @@ static char *write_file(const struct fixture *fixture, const char *name, const c
 	return path;
 }
 
-/* A self-signed certificate that ends after_s from now, and its key. */
-static void write_pair(const struct fixture *fixture, const char *certificate_name,
-	const char *key_name, const char *passphrase, long after_s)
+static void add_names(X509 *certificate, const char *names)
+{
+	X509_EXTENSION *extension =
+		X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
+	assert_non_null(extension);
+	assert_true(X509_add_ext(certificate, extension, -1) == 1);
+	X509_EXTENSION_free(extension);
+}
+
+/* A self-signed certificate that ends after_s from now, and its key, which is given away.
+ * names: "DNS:a.example,DNS:b.example", or NULL. */
+static void write_key_pair(const struct fixture *fixture, const char *certificate_name,
+	const char *key_name, const char *passphrase, long after_s, EVP_PKEY *key,
+	const char *names)
 {
 	g_autofree char *certificate_path = path_in(fixture, certificate_name);
 	g_autofree char *key_path = path_in(fixture, key_name);
-	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *certificate = X509_new();
 	X509_NAME *name = X509_get_subject_name(certificate);
 	ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
@@ -76,6 +88,8 @@ static void write_pair(const struct fixture *fixture, const char *certificate_na
 		(const unsigned char *)"mail.example.com", -1, -1, 0);
 	X509_set_issuer_name(certificate, name);
 	X509_set_pubkey(certificate, key);
+	if (names != NULL)
+		add_names(certificate, names);
 	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
 
 	FILE *file = fopen(certificate_path, "w");
@@ -91,6 +105,13 @@ static void write_pair(const struct fixture *fixture, const char *certificate_na
 	assert_int_equal(chmod(key_path, 0600), 0);
 	X509_free(certificate);
 	EVP_PKEY_free(key);
+}
+
+static void write_pair(const struct fixture *fixture, const char *certificate_name,
+	const char *key_name, const char *passphrase, long after_s)
+{
+	write_key_pair(fixture, certificate_name, key_name, passphrase, after_s,
+		EVP_EC_gen("P-256"), NULL);
 }
 
 static void test_secrets(void **state)
@@ -286,6 +307,79 @@ static void test_load(void **state)
 	conf_unref(conf);
 }
 
+static void check_identity(
+	const struct fixture *fixture, const char *name, const char *want)
+{
+	g_autofree char *path = path_in(fixture, name);
+	g_autofree char *identity = conf_file_certificate_identity(path);
+	if (want == NULL)
+		assert_null(identity);
+	else
+		assert_non_null(identity);
+	if (want != NULL)
+		assert_string_equal(strchr(identity, ' '), want);
+}
+
+/* More certificates: each with its own mistakes, and none that is never shown. */
+static void test_additional(void **state)
+{
+	const struct fixture *fixture = *state;
+	g_autofree char *problems = NULL, *warnings = NULL;
+	const char *d = fixture->directory;
+	write_key_pair(fixture, "c.pem", "k.pem", NULL, 3600, EVP_EC_gen("P-256"),
+		"DNS:a.example,DNS:B.example,IP:10.0.0.1");
+	write_key_pair(fixture, "c1.pem", "k1.pem", NULL, 3600, EVP_RSA_gen(2048),
+		"DNS:a.example,DNS:b.example");
+	write_key_pair(fixture, "c2.pem", "k2.pem", NULL, -60, EVP_EC_gen("P-256"),
+		"DNS:b.example,DNS:a.example");
+	check_identity(fixture, "c.pem", " a.example b.example");
+	check_identity(fixture, "c1.pem", " a.example b.example");
+	check_identity(fixture, "k.pem", NULL);
+	check_identity(fixture, "none.pem", NULL);
+	g_autofree char *head = g_strdup_printf(
+		"hostname: mail.example.com\n"
+		"s3: { bucket: box, region: eu-west-1 }\n"
+		"relay: { host: localhost, tls: none }\n"
+		"queue: { directory: %s/queue }\n"
+		"listeners: [ { name: in, address: \"127.0.0.1:2525\", networks: [ "
+		"127.0.0.0/8 ],\n"
+		"  client_certificates: optional, client_ca: %s/c.pem } ]\n"
+		"tls: { certificate: %s/c.pem, key: %s/k.pem, additional: [\n",
+		d, d, d, d);
+	g_autofree char *text =
+		g_strdup_printf("%s{ certificate: %s/c1.pem, key: %s/k1.pem },\n"
+				"{ certificate: %s/c2.pem, key: %s/k2.pem } ] }\n"
+				"auth: { accounts: [ { user: \"*\" } ] }\n",
+			head, d, d, d, d);
+	g_autofree char *path = write_file(fixture, "stowage.yaml", text);
+	struct conf *conf = load(path, &problems, &warnings);
+	assert_string_equal(problems, "");
+	assert_non_null(strstr(warnings,
+		"stowage.yaml:9:16: tls.additional[1].certificate: has the names and the "
+		"kind of key that tls.certificate has: only one"));
+	assert_non_null(strstr(warnings, "c2.pem has expired"));
+	assert_null(strstr(warnings, "additional[0]"));
+	conf_unref(conf);
+	g_clear_pointer(&problems, g_free);
+	g_clear_pointer(&warnings, g_free);
+
+	g_autofree char *wrong =
+		g_strdup_printf("%s{ certificate: %s/c1.pem, key: %s/k2.pem },\n"
+				"{ certificate: %s/k2.pem, key: %s/none.pem } ] }\n"
+				"auth: { accounts: [ { user: \"*\" } ] }\n",
+			head, d, d, d, d);
+	g_free(write_file(fixture, "stowage.yaml", wrong));
+	assert_null(load(path, &problems, &warnings));
+	g_auto(GStrv) lines = g_strsplit(problems, "\n", -1);
+	assert_int_equal(g_strv_length(lines), 4);
+	assert_non_null(strstr(lines[0], ": tls.additional[0].key: "));
+	assert_non_null(strstr(lines[0], "k2.pem is not the key of the first"));
+	assert_non_null(strstr(lines[1], "yaml:9:16: tls.additional[1].certificate: "));
+	assert_non_null(strstr(lines[1], "k2.pem holds no certificate"));
+	assert_non_null(strstr(lines[2], ": tls.additional[1].key: "));
+	assert_non_null(strstr(lines[2], "none.pem cannot be read"));
+}
+
 /* Two lines in a file are a mistake: an identifier and its secret, say. */
 static void test_lines(void **state)
 {
@@ -418,6 +512,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pems, make_fixture, remove_fixture),
 		cmocka_unit_test_setup_teardown(
 			test_directories, make_fixture, remove_fixture),
+		cmocka_unit_test_setup_teardown(
+			test_additional, make_fixture, remove_fixture),
 		cmocka_unit_test_setup_teardown(test_lines, make_fixture, remove_fixture),
 		cmocka_unit_test_setup_teardown(test_load, make_fixture, remove_fixture),
 		cmocka_unit_test_setup_teardown(
