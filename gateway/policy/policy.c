@@ -2,6 +2,7 @@
  * nothing, remembers nothing. */
 #include "gateway/policy/policy.h"
 
+#include "gateway/idn.h"
 #include <string.h>
 
 #define HOPS_MAX 10 /* maps that an address is led through; more is a loop */
@@ -19,6 +20,13 @@ static bool in_networks(
 bool policy_client(const struct conf_listener *listener, const struct sockaddr *address)
 {
 	return listener->n_networks == 0 || in_networks(listener, address);
+}
+
+bool policy_is_postmaster(const char *address)
+{
+	size_t bytes = strlen("postmaster");
+	return !g_ascii_strncasecmp(address, "postmaster", bytes) &&
+	       (!address[bytes] || address[bytes] == '@');
 }
 
 /* RFC 5321, section 4.5.1: postmaster without a domain is taken by every host. It is this
@@ -138,7 +146,23 @@ enum policy_verdict policy_recipient(const struct conf *conf,
 	if (!policy_client(listener, client))
 		return POLICY_NO_RELAY;
 	g_autofree char *complete = complete_address(conf, listener->recipients, address);
-	enum policy_verdict verdict = first_step(listener, client, user, complete, &next);
-	return verdict == POLICY_ACCEPT ? lead_out(conf, listener, next, forward_path)
-					: verdict;
+	/* Maps and lists are ASCII. */
+	g_autofree char *ascii = idn_address(complete);
+	if (!ascii)
+		return POLICY_NO_SUCH;
+	enum policy_verdict verdict = first_step(listener, client, user, ascii, &next);
+	if (verdict == POLICY_ACCEPT)
+		verdict = lead_out(conf, listener, next, forward_path);
+	if (verdict == POLICY_ACCEPT && !strcmp(*forward_path, ascii)) {
+		g_free(*forward_path);
+		*forward_path = g_steal_pointer(&complete);
+	}
+	return verdict;
+}
+
+enum policy_verdict policy_onward(const struct conf *conf,
+	const struct conf_listener *listener, const char *address, char **forward_path)
+{
+	*forward_path = NULL;
+	return lead_out(conf, listener, g_strdup(address), forward_path);
 }

@@ -72,6 +72,8 @@ static const char *choose_decoy(GHashTable *hashes)
 	void *hash;
 	g_hash_table_iter_init(&iterator, hashes);
 	while (g_hash_table_iter_next(&iterator, NULL, &hash)) {
+		if (!users_hash_is_password(hash))
+			continue;
 		char *method =
 			(char *)users_hash_method(hash); /* a key is not written to */
 		guint n = GPOINTER_TO_UINT(g_hash_table_lookup(votes, method)) + 1;
@@ -101,11 +103,17 @@ struct users *users_load(const char *path, GError **error)
 	return users;
 }
 
+bool users_has(const struct users *users, const char *name)
+{
+	return g_hash_table_contains(users->hashes, name);
+}
+
 bool users_verify(const struct users *users, const char *name, const char *password)
 {
 	const char *hash = g_hash_table_lookup(users->hashes, name);
+	bool has_password = hash && users_hash_is_password(hash);
 	if (!users->decoy)
 		return false;
-	bool equal = users_hash_verify(hash ? hash : users->decoy, password);
-	return hash && equal;
+	bool equal = users_hash_verify(has_password ? hash : users->decoy, password);
+	return has_password && equal;
 }

@@ -22,11 +22,14 @@
 
 static const char usage[] =
 	"usage: stowage user add FILE NAME     (sets the password of one who is there)\n"
+	"       stowage user add --no-password FILE NAME   (a certificate counts only)\n"
 	"       stowage user remove FILE NAME\n"
 	"       stowage user list FILE\n"
 	"       stowage user verify FILE NAME\n"
 	"A password is asked for on the terminal, or read as one line of standard "
-	"input.\n";
+	"input.\n"
+	"verify ends with 0 where it is right, 77 where it is not, 67 where there is no "
+	"such user.\n";
 
 static int misused(const char *what)
 {
@@ -234,25 +237,43 @@ static int report(const GError *error)
 
 /* --- the verbs --- */
 
-static int add(const char *path, const char *name)
+/* Asks for a password; its hash for the caller to wipe and g_free(). */
+static int make_hash(char **hash)
 {
 	char password[USERS_PASSWORD_MAX + 2] = "";
 	g_autoptr(GError) error = NULL;
 	int code = get_password(true, password);
-	char *hash = code == EX_OK ? users_hash_new(password, &error) : NULL;
+	*hash = code == EX_OK ? users_hash_new(password, &error) : NULL;
 	OPENSSL_cleanse(password, sizeof password);
-	if (code != EX_OK)
-		return code;
+	return code == EX_OK && !*hash ? report(error) : code;
+}
+
+static int put_user(
+	const char *path, const char *name, const char *hash, const char *news)
+{
+	g_autoptr(GError) error = NULL;
 	struct edit edit = { .path = path, .name = name, .hash = hash };
-	bool ok = hash && edit_file(&edit, &error);
+	if (!edit_file(&edit, &error))
+		return report(error);
+	printf("%s: the user \"%s\" %s\n", path, name, edit.found ? news : "was added");
+	return EX_OK;
+}
+
+static int add(const char *path, const char *name)
+{
+	char *hash = NULL;
+	int code = make_hash(&hash);
+	if (code == EX_OK)
+		code = put_user(path, name, hash, "has a new password");
 	if (hash)
 		OPENSSL_cleanse(hash, strlen(hash));
 	g_free(hash);
-	if (!ok)
-		return report(error);
-	printf("%s: the user \"%s\" %s\n", path, name,
-		edit.found ? "has a new password" : "was added");
-	return EX_OK;
+	return code;
+}
+
+static int add_without_password(const char *path, const char *name)
+{
+	return put_user(path, name, USERS_NO_PASSWORD, "has no password any more");
 }
 
 static int no_such_user(const char *path, const char *name)
@@ -304,11 +325,13 @@ static int verify(const char *path, const char *name)
 	struct users *users = users_load(path, &error);
 	if (!users)
 		return report(error);
-	int code = get_password(false, password);
+	int code = users_has(users, name) ? get_password(false, password)
+					  : no_such_user(path, name);
 	if (code == EX_OK && users_verify(users, name, password)) {
 		puts("The password is right.");
 	} else if (code == EX_OK) {
-		fputs("stowage user: no such user, or the password is wrong\n", stderr);
+		fputs("stowage user: the password is wrong, or the user has none\n",
+			stderr);
 		code = EX_NOPERM;
 	}
 	OPENSSL_cleanse(password, sizeof password);
@@ -324,14 +347,19 @@ int users_command(int argc, char **argv)
 		int (*run)(const char *path, const char *name);
 	} verbs[] = {
 		{ "add", 2, add },
+		{ "add --no-password", 2, add_without_password },
 		{ "remove", 2, remove_user },
 		{ "list", 1, list },
 		{ "verify", 2, verify },
 	};
 	if (argc < 1)
 		return misused("add, remove, list or verify?");
+	bool option = argc > 1 && g_str_has_prefix(argv[1], "--");
+	g_autofree char *verb = g_strjoin(" ", argv[0], option ? argv[1] : NULL, NULL);
+	argc -= option;
+	argv += option;
 	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
-		if (strcmp(argv[0], verbs[i].name) != 0)
+		if (strcmp(verb, verbs[i].name) != 0)
 			continue;
 		if (argc - 1 != verbs[i].arguments)
 			return misused("wrong number of arguments");
@@ -341,5 +369,5 @@ int users_command(int argc, char **argv)
 			return misused(problem);
 		return verbs[i].run(argv[1], name);
 	}
-	return misused("not a verb");
+	return misused(option ? "no such option" : "not a verb");
 }

@@ -41,8 +41,15 @@ static const struct method *find_method(const char *hash)
 	return NULL;
 }
 
+bool users_hash_is_password(const char *hash)
+{
+	return strcmp(hash, USERS_NO_PASSWORD) != 0 && strcmp(hash, "!") != 0;
+}
+
 const char *users_hash_method(const char *hash)
 {
+	if (!users_hash_is_password(hash))
+		return "no password";
 	const struct method *method = find_method(hash);
 	return method ? method->name : NULL;
 }
@@ -85,10 +92,13 @@ static bool is_known_to_crypt(const char *hash)
 
 static const char *hash_problem(const char *hash)
 {
+	if (!users_hash_is_password(hash))
+		return NULL;
 	const struct method *method = find_method(hash);
 	if (!method)
 		return "the hash is of no method accepted here: yescrypt, bcrypt, "
-		       "scrypt, SHA-512 or SHA-256 (stowage user add makes one)";
+		       "scrypt, SHA-512 or SHA-256 (stowage user add makes one), nor * "
+		       "for no password";
 	const char *last = strrchr(hash, '$') + 1;
 	if (strlen(hash) >= CRYPT_OUTPUT_SIZE ||
 		(size_t)(last - hash) <= strlen(method->prefix) ||

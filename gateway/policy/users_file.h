@@ -36,7 +36,12 @@ bool users_file_parse(const char *path, const char *text, size_t text_bytes,
 /* Why name cannot be a user's, NULL if it can. */
 const char *users_name_problem(const char *name);
 
-/* The method of hash, "yescrypt"; NULL: none that is accepted here. */
+/* What stands for a hash where no password is right: for users with a certificate. "!" in
+ * the file means the same. */
+#define USERS_NO_PASSWORD "*"
+bool users_hash_is_password(const char *hash);
+
+/* The method of hash, "yescrypt", or "no password"; NULL: none that is accepted here. */
 const char *users_hash_method(const char *hash);
 
 /* Whether password gives hash. Takes as long whatever the password is. */

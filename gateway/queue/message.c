@@ -77,11 +77,56 @@ bool queue_state_parse(const char *name, enum queue_state *state)
 	return false;
 }
 
+/* By the sum of its flags. */
+static const char *const notify_names[] = {
+	[QUEUE_NOTIFY_NEVER] = "NEVER",
+	[QUEUE_NOTIFY_SUCCESS] = "SUCCESS",
+	[QUEUE_NOTIFY_FAILURE] = "FAILURE",
+	[QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_FAILURE] = "SUCCESS,FAILURE",
+	[QUEUE_NOTIFY_DELAY] = "DELAY",
+	[QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_DELAY] = "SUCCESS,DELAY",
+	[QUEUE_NOTIFY_FAILURE | QUEUE_NOTIFY_DELAY] = "FAILURE,DELAY",
+	[QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_FAILURE | QUEUE_NOTIFY_DELAY] =
+		"SUCCESS,FAILURE,DELAY",
+};
+
+const char *queue_notify_name(unsigned notify)
+{
+	return notify < G_N_ELEMENTS(notify_names) ? notify_names[notify] : NULL;
+}
+
+unsigned queue_notify_parse(const char *name)
+{
+	for (unsigned i = 0; name && i < G_N_ELEMENTS(notify_names); i++) {
+		if (!g_strcmp0(name, notify_names[i]))
+			return i;
+	}
+	return QUEUE_NOTIFY_DEFAULT;
+}
+
+const char *queue_ret_name(enum queue_ret ret)
+{
+	static const char *const names[] = {
+		[QUEUE_RET_DEFAULT] = NULL,
+		[QUEUE_RET_FULL] = "FULL",
+		[QUEUE_RET_HDRS] = "HDRS",
+	};
+	return names[ret];
+}
+
+enum queue_ret queue_ret_parse(const char *name)
+{
+	if (!g_strcmp0(name, "FULL"))
+		return QUEUE_RET_FULL;
+	return !g_strcmp0(name, "HDRS") ? QUEUE_RET_HDRS : QUEUE_RET_DEFAULT;
+}
+
 static void recipient_free(void *data)
 {
 	struct queue_recipient *recipient = data;
 	g_free(recipient->original);
 	g_free(recipient->forward_path);
+	g_free(recipient->orcpt);
 	g_free(recipient->reply);
 	g_free(recipient);
 }
@@ -116,6 +161,7 @@ void queue_message_free(struct queue_message *message)
 	g_free(message->helo);
 	g_free(message->user);
 	g_free(message->reverse_path);
+	g_free(message->envid);
 	g_free(message->reason);
 	g_free(message->relay_id);
 	g_ptr_array_unref(message->recipients);

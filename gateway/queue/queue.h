@@ -40,9 +40,31 @@ enum queue_state {
 const char *queue_state_name(enum queue_state state);
 bool queue_state_parse(const char *name, enum queue_state *state);
 
+/* NOTIFY of RFC 3461, section 4.1. DEFAULT: not given, which means FAILURE (and DELAY, as
+ * a server likes). NEVER stands alone. */
+enum queue_notify {
+	QUEUE_NOTIFY_DEFAULT = 0,
+	QUEUE_NOTIFY_NEVER = 1,
+	QUEUE_NOTIFY_SUCCESS = 2,
+	QUEUE_NOTIFY_FAILURE = 4,
+	QUEUE_NOTIFY_DELAY = 8,
+};
+/* NOTIFY's value for it ("SUCCESS,FAILURE"), as stored; NULL for DEFAULT. */
+const char *queue_notify_name(unsigned notify);
+/* Of such a name; DEFAULT for NULL and any other text. */
+unsigned queue_notify_parse(const char *name);
+
+/* RET of RFC 3461, section 4.3. */
+enum queue_ret { QUEUE_RET_DEFAULT, QUEUE_RET_FULL, QUEUE_RET_HDRS };
+/* "FULL", "HDRS"; NULL for DEFAULT. */
+const char *queue_ret_name(enum queue_ret ret);
+enum queue_ret queue_ret_parse(const char *name);
+
 struct queue_recipient {
 	char *original;     /* as given in RCPT */
 	char *forward_path; /* where it goes after the listener's map */
+	unsigned notify;    /* of enum queue_notify */
+	char *orcpt;        /* ORCPT, "rfc822;" and xtext as given; may be NULL */
 	enum queue_state state;
 	int reply_code; /* the relay's last, 0: none */
 	char *reply;    /* text; may be NULL */
@@ -69,8 +91,12 @@ struct queue_message {
 	int64_t finished_ms; /* 0: not finished */
 	int64_t retried_ms;  /* when a person last asked for a retry, 0: never */
 	uint64_t size;       /* octets in the spool file */
-	bool body_8bit;      /* BODY=8BITMIME was given */
-	bool uncertain;      /* was uncertain at least once: possibly sent twice */
+	bool body_8bit;      /* it has octets above 127 */
+	bool smtputf8;       /* SMTPUTF8 was given */
+	bool may_bounce;     /* its sender was authenticated, or of a trusted network */
+	enum queue_ret ret;
+	char *envid;    /* ENVID, xtext as given; may be NULL */
+	bool uncertain; /* was uncertain at least once: possibly sent twice */
 	char *listener;
 	char *client;           /* numeric address */
 	char *helo;             /* may be NULL */
@@ -79,6 +105,7 @@ struct queue_message {
 	char *reason;           /* of the last change, for people; may be NULL */
 	char *relay_id;         /* the relay's id of it, from its 250; may be NULL */
 	GPtrArray *recipients;  /* of struct queue_recipient */
+	bool recipients_changed; /* since it was taken: addresses too are to be recorded */
 	GPtrArray *attachments; /* of struct queue_attachment; empty until uploaded */
 };
 
@@ -113,7 +140,8 @@ bool queue_has_room(struct queue *queue, uint64_t size, GError **error);
 /*
  * Makes message durable: spool file, directory, row. Takes both. done is
  * called once, on the writer thread: error NULL means 250 may be said, and the
- * message is due for delivery.
+ * message is due for delivery. GATEWAY_ERROR_FULL: the disk has no room (452);
+ * GATEWAY_ERROR_RETRY: another fault (451).
  */
 typedef void (*queue_submitted)(void *context, const char *id, const GError *error);
 void queue_submit(struct queue *queue, struct queue_message *message, struct spool *spool,
@@ -139,7 +167,7 @@ bool queue_mark_relaying(
 /*
  * Ends the flight: records state, reason, recipients, relay_id, attempts, next_attempt_ms
  * and uncertain as they stand in message, which it takes. SENT deletes the spool file
- * once that is durable; DEAD keeps it. Does not wait.
+ * once that is durable; BOUNCED and DEAD keep it. Does not wait.
  */
 void queue_finish(struct queue *queue, struct queue_message *message);
 

@@ -51,8 +51,7 @@ static int64_t now_ms(void)
 static int report(const GError *error)
 {
 	fprintf(stderr, "stowage queue: %s\n", error->message);
-	return g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY) ? EX_TEMPFAIL
-									  : EX_DATAERR;
+	return error->code == GATEWAY_ERROR_MEND ? EX_DATAERR : EX_TEMPFAIL;
 }
 
 /* --- arguments --- */
@@ -274,14 +273,13 @@ static const char *refusal(enum queue_state state)
 	switch (state) {
 	case QUEUE_SENT:
 		return "was sent: not sent again";
-	case QUEUE_BOUNCED:
-		return "was bounced: not sent again";
 	case QUEUE_RELAYING:
 		return "is being relayed at this moment";
 	case QUEUE_RECEIVED:
 	case QUEUE_DEFERRED:
 	case QUEUE_UNCERTAIN:
 	case QUEUE_HELD:
+	case QUEUE_BOUNCED:
 	case QUEUE_DEAD:
 	case QUEUE_STATES:
 		break;
@@ -292,7 +290,7 @@ static const char *refusal(enum queue_state state)
 static bool make_due(
 	struct command *command, const char *id, enum queue_state from, GError **error)
 {
-	bool reopen = from == QUEUE_DEAD || from == QUEUE_HELD;
+	bool reopen = from == QUEUE_DEAD || from == QUEUE_BOUNCED || from == QUEUE_HELD;
 	enum queue_state to = reopen ? QUEUE_DEFERRED : from;
 	struct store_totals changes = { 0 };
 	changes.messages[from]--;

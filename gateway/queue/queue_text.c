@@ -54,6 +54,9 @@ static json_t *json_recipients(const struct queue_message *message)
 		json_object_set_new(object, "reply_code",
 			r->reply_code ? json_integer(r->reply_code) : json_null());
 		json_object_set_new(object, "reply", json_text(r->reply));
+		json_object_set_new(
+			object, "notify", json_text(queue_notify_name(r->notify)));
+		json_object_set_new(object, "orcpt", json_text(r->orcpt));
 		json_array_append_new(array, object);
 	}
 	return array;
@@ -95,6 +98,10 @@ json_t *queue_text_json(const struct queue_message *message)
 	json_object_set_new(object, "attempts", json_integer(message->attempts));
 	json_object_set_new(object, "size", json_integer((json_int_t)message->size));
 	json_object_set_new(object, "body_8bit", json_boolean(message->body_8bit));
+	json_object_set_new(object, "smtputf8", json_boolean(message->smtputf8));
+	json_object_set_new(object, "may_bounce", json_boolean(message->may_bounce));
+	json_object_set_new(object, "ret", json_text(queue_ret_name(message->ret)));
+	json_object_set_new(object, "envid", json_text(message->envid));
 	json_object_set_new(object, "listener", json_text(message->listener));
 	json_object_set_new(object, "client", json_text(message->client));
 	json_object_set_new(object, "helo", json_text(message->helo));
@@ -238,6 +245,30 @@ static void append_time(GString *out, const char *name, int64_t unix_ms, int64_t
 	append_line(out, name, text);
 }
 
+/* Parameters of RFC 3461, as the client gave them. */
+static void append_dsn(GString *out, const struct queue_message *message)
+{
+	const char *ret = queue_ret_name(message->ret);
+	g_autoptr(GString) text = g_string_new(NULL);
+	if (ret)
+		g_string_append_printf(text, "RET=%s ", ret);
+	if (message->envid)
+		g_string_append_printf(text, "ENVID=%s ", message->envid);
+	if (text->len)
+		append_line(out, "DSN", g_strchomp(text->str));
+}
+
+static void append_recipient_dsn(GString *out, const struct queue_recipient *r)
+{
+	const char *notify = queue_notify_name(r->notify);
+	if (notify)
+		g_string_append_printf(out, "  NOTIFY=%s", notify);
+	if (r->orcpt) {
+		g_string_append(out, "  ORCPT=");
+		append_visible(out, r->orcpt);
+	}
+}
+
 static void append_recipients(GString *out, const struct queue_message *message)
 {
 	g_string_append(out, "Recipients\n");
@@ -254,6 +285,7 @@ static void append_recipients(GString *out, const struct queue_message *message)
 			g_string_append_printf(out, "  %d ", r->reply_code);
 		if (r->reply)
 			append_visible(out, r->reply);
+		append_recipient_dsn(out, r);
 		g_string_append_c(out, '\n');
 	}
 }
@@ -286,8 +318,9 @@ char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 	g_autofree char *state = g_strconcat(queue_state_name(message->state),
 		message->uncertain ? " (possibly relayed more than once)" : "", NULL);
 	g_autofree char *size = short_size(message->size);
-	g_autofree char *octets = g_strdup_printf("%s (%" G_GUINT64_FORMAT " octets)%s",
-		size, message->size, message->body_8bit ? ", 8BITMIME" : "");
+	g_autofree char *octets = g_strdup_printf("%s (%" G_GUINT64_FORMAT " octets)%s%s",
+		size, message->size, message->body_8bit ? ", 8BITMIME" : "",
+		message->smtputf8 ? ", SMTPUTF8" : "");
 	g_autofree char *next = next_attempt(message, now_ms);
 	g_autofree char *attempts =
 		g_strdup_printf("%u, next: %s", message->attempts, next);
@@ -305,6 +338,8 @@ char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 	append_line(out, "HELO", message->helo);
 	append_line(out, "User", message->user);
 	append_line(out, "Reverse-path", from);
+	append_line(out, "May bounce", message->may_bounce ? "yes" : "no");
+	append_dsn(out, message);
 	append_line(out, "Relay's ID", message->relay_id);
 	append_recipients(out, message);
 	append_attachments(out, message);

@@ -132,12 +132,12 @@ static bool judge_files(
 		enum queue_state state = QUEUE_HELD;
 		if (!store_find(store, list->ids[i], &found, &state, error))
 			return false;
-		if (!found || state == QUEUE_SENT || state == QUEUE_BOUNCED) {
+		if (!found || state == QUEUE_SENT) {
 			unlinkat(list->spool_fd, list->ids[i], 0);
 			log_info("queue.orphan_removed", LOG_TEXT("id", list->ids[i]),
 				LOG_TEXT("reason", found ? "its message was sent"
 							 : "it was never acknowledged"));
-		} else if (state != QUEUE_DEAD) {
+		} else if (state != QUEUE_DEAD && state != QUEUE_BOUNCED) {
 			++*kept;
 		}
 	}

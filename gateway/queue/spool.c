@@ -14,7 +14,7 @@
 struct spool {
 	char *path;
 	int fd;         /* -1: nothing flushed yet */
-	bool failed;    /* sticky: a failed write or sync is never tried again */
+	int failure;    /* errno; sticky: a failed write or sync is never tried again */
 	bool committed; /* the file stays when the spool goes */
 	uint64_t bytes;
 	size_t used;
@@ -63,10 +63,16 @@ bool spool_is_full(const struct spool *spool)
 
 static bool fail(struct spool *spool, const char *what, GError **error)
 {
-	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY, "%s: cannot %s: %s",
-		spool->path, what, g_strerror(errno));
-	spool->failed = true;
+	spool->failure = errno ? errno : EIO;
+	g_set_error(error, GATEWAY_ERROR, gateway_error_of_errno(spool->failure),
+		"%s: cannot %s: %s", spool->path, what, g_strerror(spool->failure));
 	return false;
+}
+
+static bool is_sound(struct spool *spool, GError **error)
+{
+	errno = spool->failure;
+	return !spool->failure || fail(spool, "go on after an earlier error", error);
 }
 
 static bool open_file(struct spool *spool, GError **error)
@@ -88,11 +94,7 @@ static bool write_buffer(struct spool *spool, GError **error)
 
 bool spool_flush(struct spool *spool, GError **error)
 {
-	if (spool->failed) {
-		errno = EIO;
-		return fail(spool, "go on after an earlier error", error);
-	}
-	if (!open_file(spool, error))
+	if (!is_sound(spool, error) || !open_file(spool, error))
 		return false;
 	size_t flushed = spool->used;
 	if (!write_buffer(spool, error))
@@ -108,11 +110,8 @@ bool spool_flush(struct spool *spool, GError **error)
 
 bool spool_commit(struct spool *spool, GError **error)
 {
-	if (spool->failed) {
-		errno = EIO;
-		return fail(spool, "go on after an earlier error", error);
-	}
-	if (!open_file(spool, error) || !write_buffer(spool, error))
+	if (!is_sound(spool, error) || !open_file(spool, error) ||
+		!write_buffer(spool, error))
 		return false;
 	if (fsync(spool->fd) < 0)
 		return fail(spool, "sync", error);

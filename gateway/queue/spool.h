@@ -5,7 +5,8 @@
  * Memory:  one buffer of SPOOL_BUFFER_BYTES; a small message reaches the disk only at
  *          commit.
  * Blocks:  spool_flush() and spool_commit(): call them off the front loop.
- * Errors:  GATEWAY_ERROR_RETRY only (disk full, I/O): nothing the sender did wrong.
+ * Errors:  GATEWAY_ERROR_FULL (no room), GATEWAY_ERROR_RETRY (I/O): nothing the sender did
+ *          wrong.
  */
 #ifndef GATEWAY_QUEUE_SPOOL_H
 #define GATEWAY_QUEUE_SPOOL_H

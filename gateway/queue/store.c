@@ -7,7 +7,8 @@
 #define MESSAGE_COLUMNS                                                                  \
 	"id, state, finished_ms, next_attempt_ms, received_ms, attempts, size, "         \
 	"body_8bit, uncertain, "                                                         \
-	"seed, listener, client, helo, user, reverse_path, reason, relay_id"
+	"seed, listener, client, helo, user, reverse_path, reason, relay_id, "           \
+	"smtputf8, may_bounce, ret, envid"
 
 static const char *const sql[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
@@ -16,10 +17,15 @@ static const char *const sql[STATEMENTS] = {
 	[INSERT_MESSAGE] =
 		"INSERT INTO messages (" MESSAGE_COLUMNS ") VALUES "
 		"(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
-		"?16, ?17)",
+		"?16, ?17, ?18, ?19, ?20, ?21)",
 	[INSERT_RECIPIENT] =
 		"INSERT INTO recipients (message, number, state, reply_code, reply, "
-		"original, forward_path) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		"original, forward_path, notify, orcpt) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[PUT_RECIPIENT] =
+		"INSERT OR REPLACE INTO recipients (message, number, state, reply_code, "
+		"reply, original, forward_path, notify, orcpt) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[PUT_ATTACHMENT] =
 		"INSERT OR REPLACE INTO attachments (message, number, key, file_name, "
 		"media_type, size, sha256, expires_at_s) "
@@ -69,7 +75,8 @@ static const char *const sql[STATEMENTS] = {
 	[FIND] = "SELECT state FROM messages WHERE id = ?1",
 	[LOAD_MESSAGE] =
 		"SELECT " MESSAGE_COLUMNS ", retried_ms FROM messages WHERE id = ?1",
-	[LOAD_RECIPIENTS] = "SELECT state, reply_code, original, forward_path, reply "
+	[LOAD_RECIPIENTS] = "SELECT state, reply_code, original, forward_path, reply, "
+			    "notify, orcpt "
 			    "FROM recipients WHERE message = ?1 ORDER BY number",
 	[LOAD_ATTACHMENTS] =
 		"SELECT number, key, file_name, media_type, size, sha256, "
@@ -158,7 +165,7 @@ void store_rollback(struct store *store)
 		run_plain(store, ROLLBACK, NULL);
 }
 
-/* INSERT_RECIPIENT or FINISH_RECIPIENT for each recipient. */
+/* INSERT_RECIPIENT, PUT_RECIPIENT or FINISH_RECIPIENT for each recipient. */
 static bool write_recipients(struct store *store, enum statement which,
 	const struct queue_message *message, GError **error)
 {
@@ -172,9 +179,11 @@ static bool write_recipients(struct store *store, enum statement which,
 		bind_text(statement, 3, queue_state_name(r->state));
 		sqlite3_bind_int(statement, 4, r->reply_code);
 		bind_text(statement, 5, r->reply);
-		if (which == INSERT_RECIPIENT) {
+		if (which != FINISH_RECIPIENT) {
 			bind_text(statement, 6, r->original);
 			bind_text(statement, 7, r->forward_path);
+			bind_text(statement, 8, queue_notify_name(r->notify));
+			bind_text(statement, 9, r->orcpt);
 		}
 		if (!run(store, statement, error))
 			return false;
@@ -206,6 +215,10 @@ bool store_insert(
 	bind_text(statement, 15, message->reverse_path ? message->reverse_path : "");
 	bind_text(statement, 16, message->reason);
 	bind_text(statement, 17, message->relay_id);
+	sqlite3_bind_int(statement, 18, message->smtputf8);
+	sqlite3_bind_int(statement, 19, message->may_bounce);
+	bind_text(statement, 20, queue_ret_name(message->ret));
+	bind_text(statement, 21, message->envid);
 	return run(store, statement, error) &&
 	       write_recipients(store, INSERT_RECIPIENT, message, error);
 }
@@ -236,18 +249,24 @@ static bool any_is_settled(const struct queue_message *message)
 {
 	for (guint i = 0; i < message->recipients->len; i++) {
 		const struct queue_recipient *r = message->recipients->pdata[i];
-		if (r->state == QUEUE_SENT || r->state == QUEUE_DEAD)
+		if (r->state == QUEUE_SENT || r->state == QUEUE_BOUNCED ||
+			r->state == QUEUE_DEAD)
 			return true;
 	}
 	return false;
+}
+
+static enum statement how_to_finish(const struct queue_message *message)
+{
+	return message->recipients_changed ? PUT_RECIPIENT : FINISH_RECIPIENT;
 }
 
 bool store_set_relaying(
 	struct store *store, const struct queue_message *message, GError **error)
 {
 	return run_for(store, SET_RELAYING, message->id, error) &&
-	       (!any_is_settled(message) ||
-		       write_recipients(store, FINISH_RECIPIENT, message, error));
+	       ((!any_is_settled(message) && !message->recipients_changed) ||
+		       write_recipients(store, how_to_finish(message), message, error));
 }
 
 bool store_finish(
@@ -265,7 +284,7 @@ bool store_finish(
 	bind_text(statement, 7, message->reason);
 	bind_text(statement, 8, message->relay_id);
 	return run(store, statement, error) &&
-	       write_recipients(store, FINISH_RECIPIENT, message, error);
+	       write_recipients(store, how_to_finish(message), message, error);
 }
 
 bool store_set_state(struct store *store, const char *id, enum queue_state state,
@@ -321,14 +340,13 @@ static bool delete_message(struct store *store, const char *id, GError **error)
 }
 
 bool store_purge(struct store *store, int64_t finished_ms, size_t limit,
-	struct store_totals *changes, size_t *purged, GError **error)
+	struct store_totals *changes, GPtrArray *ids, GError **error)
 {
 	sqlite3_stmt *statement = prepared(store, PURGEABLE, error);
 	if (!statement)
 		return false;
 	sqlite3_bind_int64(statement, 1, finished_ms);
 	sqlite3_bind_int64(statement, 2, (int64_t)limit);
-	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
 	int rc;
 	while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
 		g_ptr_array_add(ids, g_strdup(column_text(statement, 0)));
@@ -336,7 +354,6 @@ bool store_purge(struct store *store, int64_t finished_ms, size_t limit,
 	}
 	if (!end_rows(store, statement, rc, error))
 		return false;
-	*purged = ids->len;
 	for (guint i = 0; i < ids->len; i++) {
 		if (!delete_message(store, ids->pdata[i], error))
 			return false;
@@ -496,7 +513,11 @@ static void fill_message(struct queue_message *message, sqlite3_stmt *statement)
 	message->reverse_path = g_strdup(column_text(statement, 14));
 	message->reason = g_strdup(column_text(statement, 15));
 	message->relay_id = g_strdup(column_text(statement, 16));
-	message->retried_ms = sqlite3_column_int64(statement, 17);
+	message->smtputf8 = sqlite3_column_int(statement, 17);
+	message->may_bounce = sqlite3_column_int(statement, 18);
+	message->ret = queue_ret_parse(column_text(statement, 19));
+	message->envid = g_strdup(column_text(statement, 20));
+	message->retried_ms = sqlite3_column_int64(statement, 21);
 }
 
 static bool load_recipients(
@@ -513,6 +534,8 @@ static bool load_recipients(
 		recipient->state = column_state(statement, 0);
 		recipient->reply_code = sqlite3_column_int(statement, 1);
 		recipient->reply = g_strdup(column_text(statement, 4));
+		recipient->notify = queue_notify_parse(column_text(statement, 5));
+		recipient->orcpt = g_strdup(column_text(statement, 6));
 	}
 	return end_rows(store, statement, rc, error);
 }

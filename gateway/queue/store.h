@@ -6,7 +6,8 @@
  * visitor's. Writing calls stand between store_begin() and store_commit(); what goes
  * wrong there leaves the transaction open until store_rollback().
  *
- * Errors: at opening GATEWAY_ERROR_MEND, later GATEWAY_ERROR_RETRY.
+ * Errors: at opening GATEWAY_ERROR_MEND, later GATEWAY_ERROR_FULL (no room on the disk) or
+ * GATEWAY_ERROR_RETRY.
  */
 #ifndef GATEWAY_QUEUE_STORE_H
 #define GATEWAY_QUEUE_STORE_H
@@ -64,9 +65,10 @@ bool store_reopen_recipients(struct store *store, const char *id, GError **error
 bool store_add_totals(
 	struct store *store, const struct store_totals *changes, GError **error);
 /* Deletes up to limit messages that were sent or bounced before finished_ms; their number
- * by state is subtracted from changes. */
+ * by state is subtracted from changes, their IDs (of char *, freed by the array) are added
+ * to ids. */
 bool store_purge(struct store *store, int64_t finished_ms, size_t limit,
-	struct store_totals *changes, size_t *purged, GError **error);
+	struct store_totals *changes, GPtrArray *ids, GError **error);
 
 bool store_totals(struct store *store, struct store_totals *totals, GError **error);
 /* Counts anew what store_totals() reads, and corrects it. Reads

@@ -72,6 +72,12 @@ static const char *const migrations[] = {
 	") STRICT, WITHOUT ROWID;"
 	"INSERT INTO totals VALUES ('received', 0), ('deferred', 0), ('relaying', 0),"
 	"  ('uncertain', 0), ('held', 0), ('sent', 0), ('bounced', 0), ('dead', 0);",
+	"ALTER TABLE messages ADD COLUMN smtputf8 INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE messages ADD COLUMN may_bounce INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE messages ADD COLUMN ret TEXT;"
+	"ALTER TABLE messages ADD COLUMN envid TEXT;"
+	"ALTER TABLE recipients ADD COLUMN notify TEXT;"
+	"ALTER TABLE recipients ADD COLUMN orcpt TEXT;",
 };
 #define VERSION ((int)G_N_ELEMENTS(migrations))
 
@@ -82,6 +88,10 @@ bool store_fail(const struct store *store, enum gateway_error kind, GError **err
 	const char *file = sqlite3_db_filename(store->db, NULL);
 	bool says_why = number != 0 && (code == SQLITE_IOERR || code == SQLITE_CANTOPEN ||
 					       code == SQLITE_FULL);
+	bool full = code == SQLITE_FULL ||
+		    (says_why && gateway_error_of_errno(number) == GATEWAY_ERROR_FULL);
+	if (full && kind == GATEWAY_ERROR_RETRY)
+		kind = GATEWAY_ERROR_FULL;
 	g_set_error(error, GATEWAY_ERROR, (gint)kind, "%s: %s%s%s",
 		file && *file ? file : "queue database", sqlite3_errmsg(store->db),
 		says_why ? ": " : "", says_why ? g_strerror(number) : "");

@@ -109,8 +109,8 @@ static bool sync_directory(const struct queue *queue, GError **error)
 {
 	if (fsync(queue->spool_fd) == 0)
 		return true;
-	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY, "%s: cannot sync: %s",
-		queue->spool_directory, g_strerror(errno));
+	g_set_error(error, GATEWAY_ERROR, gateway_error_of_errno(errno),
+		"%s: cannot sync: %s", queue->spool_directory, g_strerror(errno));
 	return false;
 }
 
@@ -231,7 +231,7 @@ static void end_relaying(struct queue *queue, struct operation *op)
 static void end_finish(struct queue *queue, struct operation *op)
 {
 	const struct queue_message *message = op->message;
-	if (message->state == QUEUE_SENT || message->state == QUEUE_BOUNCED)
+	if (message->state == QUEUE_SENT)
 		unlinkat(queue->spool_fd, message->id, 0);
 	g_hash_table_remove(queue->flights, message->id);
 	if (!is_final(message->state)) {
@@ -443,20 +443,25 @@ static bool purge_once(
 	struct queue *queue, int64_t before_ms, size_t *purged, GError **error)
 {
 	struct store_totals changes = { 0 };
+	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
 	bool ok = store_begin(queue->store, error) &&
-		  store_purge(queue->store, before_ms, PURGE_MESSAGES, &changes, purged,
+		  store_purge(queue->store, before_ms, PURGE_MESSAGES, &changes, ids,
 			  error);
-	if (ok && *purged == 0) {
+	*purged = ids->len;
+	if (ok && ids->len == 0) {
 		store_rollback(queue->store);
 		return true;
 	}
 	ok = ok && store_add_totals(queue->store, &changes, error) &&
 	     store_commit(queue->store, error);
-	if (ok)
-		note_success(queue, &changes);
-	else
+	if (!ok) {
 		store_rollback(queue->store);
-	return ok;
+		return false;
+	}
+	note_success(queue, &changes);
+	for (guint i = 0; i < ids->len; i++) /* those that bounced had theirs */
+		unlinkat(queue->spool_fd, ids->pdata[i], 0);
+	return true;
 }
 
 /* In small transactions, between which submissions have their turn. */

@@ -272,6 +272,11 @@ bool client_is_usable(struct client *c)
 	       !transport_has_input(c->transport);
 }
 
+bool client_offers_smtputf8(const struct client *c)
+{
+	return c->ehlo.smtputf8;
+}
+
 /* With the answer read, so that the peer does not find its own last words reset. */
 static void quit(struct client *c)
 {

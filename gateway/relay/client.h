@@ -24,6 +24,9 @@ bool client_is_alive(const struct client *client);
 /* Whether it can take another message: alive, and the peer silent. Asks the socket. */
 bool client_is_usable(struct client *client);
 
+/* Whether the peer offers SMTPUTF8 (RFC 6531). */
+bool client_offers_smtputf8(const struct client *client);
+
 struct client_transaction {
 	struct relay_message *message;
 	struct relay_recipient **recipients; /* of this transaction; paths checked */

@@ -16,6 +16,7 @@ static const struct {
 	{ "PIPELINING", offsetof(struct ehlo, pipelining) },
 	{ "8BITMIME", offsetof(struct ehlo, body_8bit) },
 	{ "SMTPUTF8", offsetof(struct ehlo, smtputf8) },
+	{ "DSN", offsetof(struct ehlo, dsn) },
 	{ "SIZE", offsetof(struct ehlo, size) },
 };
 static const struct {

@@ -14,6 +14,7 @@ struct ehlo {
 	bool pipelining;
 	bool body_8bit;
 	bool smtputf8;
+	bool dsn;
 	bool auth_plain;
 	bool auth_login;
 	bool size;          /* SIZE= may be given with MAIL */

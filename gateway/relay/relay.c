@@ -274,6 +274,20 @@ void relay_send(struct relay *relay, struct relay_message *message)
 	}
 }
 
+bool relay_wants_ascii(struct relay *relay, bool smtputf8)
+{
+	if (relay->settings->maildir || relay->is_ses || !smtputf8)
+		return relay->is_ses;
+	struct failure failure = { 0 };
+	struct pool_connection *connection = pool_take(relay->pool, false, &failure);
+	/* Where there is none, nothing will be sent this time. */
+	bool offers = !connection || client_offers_smtputf8(connection->client);
+	if (connection)
+		pool_put(relay->pool, connection, NULL);
+	failure_clear(&failure);
+	return !offers;
+}
+
 void relay_message_deinit(struct relay_message *message)
 {
 	for (size_t i = 0; i < message->n_recipients; i++)

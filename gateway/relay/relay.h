@@ -40,6 +40,7 @@ enum relay_verdict {
 
 struct relay_recipient {
 	const char *forward_path;   /* in: no angle brackets */
+	const char *notify, *orcpt; /* in: of RFC 3461, as they go out; may be NULL */
 	enum relay_verdict verdict; /* out */
 	int reply_code;             /* out: 0 when the peer did not answer */
 	char *reply; /* out: text with enhanced code, one line; relay_message_deinit */
@@ -49,6 +50,8 @@ struct relay_message {
 	const char *id;           /* the gateway's, for names and log */
 	const char *reverse_path; /* "" is the null one */
 	bool body_8bit;           /* the content has octets above 127 */
+	bool smtputf8;            /* the client gave SMTPUTF8 (RFC 6531) */
+	const char *ret, *envid;  /* of RFC 3461, as they go out; may be NULL */
 	const struct splice *content;
 	int fd;                             /* of the splice's original */
 	struct relay_recipient *recipients; /* caller's array */
@@ -59,6 +62,7 @@ struct relay_message {
 	bool (*before_final_dot)(void *context, GError **error);
 	void *context;
 	char *relay_id; /* out: id from the last 250, NULL if none is recognised */
+	bool takes_dsn; /* out: the relay was told of RFC 3461's parameters */
 };
 
 /*
@@ -67,8 +71,17 @@ struct relay_message {
  * recipients; there is no other error. Adds dot-stuffing, nothing else. A content over
  * max_message_size, or lines over 998 octets where the peer would refuse them, is REFUSED
  * with a reason before any connection.
+ *
+ * Addresses beyond ASCII go as they are where the relay offers SMTPUTF8, elsewhere with
+ * their domain in A-labels; a local part beyond ASCII is then REFUSED (5.6.7). What RFC
+ * 3461 defines goes only to a relay that offers DSN (its section 5.2).
  */
 void relay_send(struct relay *relay, struct relay_message *message);
+
+/* Whether a header beyond ASCII had better be said in encoded-words: the relay is SES, or
+ * the client gave SMTPUTF8 and the relay does not offer it, which may take a connection
+ * to find out. Blocks as relay_send() does. */
+bool relay_wants_ascii(struct relay *relay, bool smtputf8);
 
 /* Frees the out strings. */
 void relay_message_deinit(struct relay_message *message);

@@ -1,5 +1,6 @@
 /* One mail transaction over an open session: the envelope, the content, and each
  * recipient's fate. */
+#include "gateway/idn.h"
 #include "gateway/relay/client_private.h"
 #include "gateway/relay/wire.h"
 #include <string.h>
@@ -57,6 +58,25 @@ static enum relay_verdict judge(struct exchange *x, const char *text)
 	return kind == REPLY_REFUSE ? RELAY_REFUSED : RELAY_DEFERRED;
 }
 
+/* Whether the peer can be told of the address, if need be by its A-labels. */
+static bool can_name(const struct client *c, const char *address)
+{
+	if (c->ehlo.smtputf8 || g_str_is_ascii(address))
+		return true;
+	g_autofree char *ascii = idn_address(address);
+	return ascii && g_str_is_ascii(ascii);
+}
+
+static void append_path(GString *command, const struct client *c, const char *address)
+{
+	if (c->ehlo.smtputf8 || g_str_is_ascii(address)) {
+		g_string_append_printf(command, "<%s>", address);
+		return;
+	}
+	g_autofree char *ascii = idn_address(address);
+	g_string_append_printf(command, "<%s>", ascii); /* can_name() has said so */
+}
+
 /* What the peer has not offered to take, so that it need not refuse it. */
 static bool peer_takes(struct client *c, const struct client_transaction *t)
 {
@@ -71,10 +91,10 @@ static bool peer_takes(struct client *c, const struct client_transaction *t)
 		text = g_strdup(
 			"5.6.3 the message has 8-bit content and the relay takes 7-bit "
 			"content only (it offers no 8BITMIME)");
-	else if (!g_str_is_ascii(m->reverse_path) && !c->ehlo.smtputf8)
+	else if (!can_name(c, m->reverse_path))
 		text = g_strdup(
-			"5.6.7 the sender's address is not ASCII and the relay offers no "
-			"SMTPUTF8");
+			"5.6.7 the sender's address is not ASCII before its @, and the "
+			"relay offers no SMTPUTF8");
 	if (text)
 		set_all(t, RELAY_REFUSED, 0, text);
 	return !text;
@@ -87,29 +107,45 @@ static void drop_impossible(struct client *c, struct client_transaction *t)
 	size_t kept = 0;
 	for (size_t i = 0; i < t->n_recipients; i++) {
 		struct relay_recipient *r = t->recipients[i];
-		if (c->ehlo.smtputf8 || g_str_is_ascii(r->forward_path))
+		if (can_name(c, r->forward_path))
 			t->recipients[kept++] = r;
 		else
 			client_set_verdict(r, RELAY_REFUSED, 0,
-				"5.6.7 the address is not ASCII and the relay offers no "
-				"SMTPUTF8");
+				"5.6.7 the address is not ASCII before its @, and the "
+				"relay offers no SMTPUTF8");
 	}
 	t->n_recipients = kept;
 }
 
 static bool needs_smtputf8(const struct client_transaction *t)
 {
-	bool ascii = g_str_is_ascii(t->message->reverse_path);
+	bool ascii = !t->message->smtputf8 && g_str_is_ascii(t->message->reverse_path);
 	for (size_t i = 0; i < t->n_recipients && ascii; i++)
 		ascii = g_str_is_ascii(t->recipients[i]->forward_path);
 	return !ascii;
 }
 
+/* One of DSN's. Spooled text is looked at once more before it stands in a command. */
+static void append_parameter(
+	GString *command, const struct client *c, const char *keyword, const char *value)
+{
+	if (!c->ehlo.dsn || !value || !*value ||
+		(!c->ehlo.smtputf8 && !g_str_is_ascii(value)))
+		return;
+	for (const char *p = value; *p; p++) {
+		if (g_ascii_iscntrl(*p) || *p == ' ')
+			return;
+	}
+	g_string_append_printf(command, " %s=%s", keyword, value);
+}
+
 static bool put_mail(struct exchange *x)
 {
 	struct client *c = x->client;
-	const struct relay_message *m = x->transaction->message;
-	g_string_printf(c->command, "MAIL FROM:<%s>", m->reverse_path);
+	struct relay_message *m = x->transaction->message;
+	m->takes_dsn = c->ehlo.dsn;
+	g_string_assign(c->command, "MAIL FROM:");
+	append_path(c->command, c, m->reverse_path);
 	if (c->ehlo.size)
 		g_string_append_printf(
 			c->command, " SIZE=%" G_GUINT64_FORMAT, splice_bytes(m->content));
@@ -117,6 +153,8 @@ static bool put_mail(struct exchange *x)
 		g_string_append(c->command, " BODY=8BITMIME");
 	if (c->ehlo.smtputf8 && needs_smtputf8(x->transaction))
 		g_string_append(c->command, " SMTPUTF8");
+	append_parameter(c->command, c, "RET", m->ret);
+	append_parameter(c->command, c, "ENVID", m->envid);
 	g_string_append(c->command, "\r\n");
 	return client_put(c, c->command->str, c->command->len);
 }
@@ -124,8 +162,12 @@ static bool put_mail(struct exchange *x)
 static bool put_rcpt(struct exchange *x, size_t i)
 {
 	GString *command = x->client->command;
-	g_string_printf(
-		command, "RCPT TO:<%s>\r\n", x->transaction->recipients[i]->forward_path);
+	const struct relay_recipient *r = x->transaction->recipients[i];
+	g_string_assign(command, "RCPT TO:");
+	append_path(command, x->client, r->forward_path);
+	append_parameter(command, x->client, "NOTIFY", r->notify);
+	append_parameter(command, x->client, "ORCPT", r->orcpt);
+	g_string_append(command, "\r\n");
 	return client_put(x->client, command->str, command->len);
 }
 

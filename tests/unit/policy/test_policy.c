@@ -1,4 +1,4 @@
-/* Who may send what to whom. */
+/* Who may send what to whom, and as whom. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 
 #include "gateway/policy/policy.h"
 #include <arpa/inet.h>
+#include <gmime/gmime.h>
 #include <string.h>
 
 enum { MX, SUBMIT, LAN, OPTIONAL, CLOSED, CIRCLE, LISTENERS };
@@ -41,6 +42,7 @@ static int make_world(void **state)
 	add(l[MX].recipients, "self@in.example.com", "self@in.example.com");
 	add(l[MX].recipients, "postmaster@mail.example.com", "admin@example.net");
 	add(l[MX].recipients, "chain@in.example.com", "link@other.example");
+	add(l[MX].recipients, "@xn--bcher-kva.example", "%{local}@example.net");
 	l[SUBMIT].auth = CONF_AUTH_REQUIRED;
 	l[LAN].networks = &world->lan;
 	l[LAN].n_networks = 1;
@@ -140,6 +142,19 @@ static const struct recipient_case {
 	{ MX, "192.0.2.1", NULL, "ceo@corp.example", POLICY_ACCEPT,
 		"assistant@corp.example" },
 	{ CIRCLE, "192.0.2.1", NULL, "x@corp.example", POLICY_ACCEPT, "y@corp.example" },
+	/* U-labels are looked up by their A-labels, and stay where no map is met. */
+	{ MX, "192.0.2.1", NULL, "bob@B\u00fccher.example", POLICY_ACCEPT,
+		"bob@example.net" },
+	{ MX, "192.0.2.1", NULL, "bob@xn--bcher-kva.EXAMPLE", POLICY_ACCEPT,
+		"bob@example.net" },
+	{ MX, "192.0.2.1", NULL, "\u00fc@b\u00fccher.example", POLICY_ACCEPT,
+		"\u00fc@example.net" },
+	{ MX, "192.0.2.1", NULL, "bob@b\u00fccher.org", POLICY_NO_RELAY, NULL },
+	{ MX, "192.0.2.1", NULL, "bob@\u202e.example", POLICY_NO_SUCH, NULL },
+	{ SUBMIT, "192.0.2.1", "alice", "bob@b\u00fccher.org", POLICY_ACCEPT,
+		"bob@b\u00fccher.org" },
+	{ SUBMIT, "192.0.2.1", "alice", "bob@b\u00fccher.example", POLICY_ACCEPT,
+		"bob@example.net" },
 	/* Users may send anywhere. */
 	{ SUBMIT, "192.0.2.1", "alice", "bob@example.org", POLICY_ACCEPT,
 		"bob@example.org" },
@@ -181,6 +196,126 @@ static void only_those_who_may_send(void **state)
 	}
 }
 
+static const char *const identities[] = { "example.com", "boss@partner.org",
+	"xn--bcher-kva.example", NULL };
+static const struct conf_account bound = { .from = identities, .recipients = identities };
+static const struct conf_account loose = { .from = NULL };
+
+static void a_reverse_path_is_one_of_the_accounts(void **state)
+{
+	static const struct {
+		const char *path;
+		bool may;
+	} cases[] = {
+		{ "", true }, { "a@example.com", true }, { "a@EXAMPLE.com", true },
+		{ "\"a b\"@example.com", true }, { "a@sub.example.com", false },
+		{ "a@example.com.evil.org", false }, { "boss@partner.org", true },
+		{ "clerk@partner.org", false }, { "a@b\u00fccher.example", true },
+		{ "a@xn--bcher-kva.example", true }, { "a@b\u00fccher.org", false },
+		{ "a@\u202e.example", false }, { "example.com", false },
+		{ "a@evil.org@example.com", true }, /* no path gets here so */
+	};
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		if (policy_sender(&bound, cases[i].path) != cases[i].may)
+			fail_msg("%s", cases[i].path);
+		if (*cases[i].path &&
+			policy_account_recipient(&bound, cases[i].path) != cases[i].may)
+			fail_msg("recipient %s", cases[i].path);
+		assert_true(policy_sender(&loose, cases[i].path));
+		assert_true(policy_sender(NULL, cases[i].path));
+		assert_true(policy_account_recipient(&loose, cases[i].path));
+		assert_true(policy_account_recipient(NULL, cases[i].path));
+	}
+	assert_true(policy_account_recipient(&bound, "Postmaster"));
+	assert_false(policy_account_recipient(&bound, "postmaster@evil.org"));
+}
+
+static const struct {
+	const char *from;
+	bool may;
+} from_cases[] = {
+	{ NULL, false },
+	{ "", true },
+	{ " ", true },
+	{ ", ,", true },
+	{ "a@example.com", true },
+	{ "Alice <a@Example.Com>", true },
+	{ "\"Smith, A.\" <a@example.com>, boss@partner.org (the boss)", true },
+	{ "=?utf-8?q?A=40evil=2Eorg?= <a@example.com>", true },
+	{ "a@example.com <a@example.com>", true },
+	{ "us: a@example.com, b@example.com;", true },
+	{ "\"a b\"@example.com", true },
+	{ "\u00fc <a@b\u00fccher.example>", true },
+	{ "Alice <a@xn--bcher-kva.example>", true },
+	/* Others than its own. */
+	{ "a@evil.org", false },
+	{ "a@example.com, m@evil.org", false },
+	{ "m@evil.org, a@example.com", false },
+	{ "us: a@example.com, m@evil.org;", false },
+	{ "us: a@example.com;, m@evil.org", false },
+	{ "clerk@partner.org", false },
+	{ "a@example.com.evil.org", false },
+	{ "\u00fc <a@b\u00fccher.org>", false },
+	/* What one program reads so and another otherwise. */
+	{ "m@evil.org <a@example.com>", false },
+	{ "<a@example.com> <m@evil.org>", false },
+	{ "<a@example.com> m@evil.org", false },
+	{ "a@example.com m@evil.org", false },
+	{ "a@example.com;m@evil.org", false },
+	{ "a@example.com@evil.org", false },
+	{ "a@evil.org@example.com", false },
+	{ "<@evil.org:a@example.com>", false },
+	{ "\"m\"@evil.org <a@example.com>", false },
+	{ "<a@example.com\r\n m@evil.org>", false },
+	{ "a@example.com\\,m@evil.org", false },
+	{ "a @ example.com", false },
+	/* What cannot be read. */
+	{ "\"a@example.com", false },
+	{ "a@example.com (", false },
+	{ "\"m@evil.org, a@example.com", false },
+	{ "a@example.com \"", false },
+	{ "root", false },
+	{ "a@example.com, root", false },
+	{ "Alice <>", false },
+	{ "undisclosed:;", false },
+	{ "@", false },
+	{ "\\", false },
+};
+
+static void from_is_beyond_doubt_one_of_the_accounts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(from_cases); i++) {
+		if (policy_from(&bound, from_cases[i].from) != from_cases[i].may)
+			fail_msg("%s", from_cases[i].from);
+		assert_true(policy_from(&loose, from_cases[i].from));
+		assert_true(policy_from(NULL, from_cases[i].from));
+	}
+}
+
+static void an_endless_from_is_refused_at_once(void **state)
+{
+	static const char *const units[] = { "a@example.com,", "a:", "(", ",", "<",
+		"\"a\" ", "\\", "a:b;," };
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(units); i++) {
+		g_autoptr(GString) from = g_string_new("a@example.com");
+		while (from->len <= 100000)
+			g_string_append(from, units[i]);
+		assert_false(policy_from(&bound, from->str));
+	}
+}
+
+static void postmaster_is_known(void **state)
+{
+	(void)state;
+	assert_true(policy_is_postmaster("postmaster"));
+	assert_true(policy_is_postmaster("PostMaster@in.example.com"));
+	assert_false(policy_is_postmaster("postmasters@in.example.com"));
+	assert_false(policy_is_postmaster("post"));
+}
+
 static void a_chain_without_end_is_a_loop(void **state)
 {
 	(void)state;
@@ -216,6 +351,11 @@ int main(void)
 		cmocka_unit_test(clients_of_the_networks_may_connect),
 		cmocka_unit_test(only_those_who_may_send),
 		cmocka_unit_test(a_chain_without_end_is_a_loop),
+		cmocka_unit_test(a_reverse_path_is_one_of_the_accounts),
+		cmocka_unit_test(from_is_beyond_doubt_one_of_the_accounts),
+		cmocka_unit_test(an_endless_from_is_refused_at_once),
+		cmocka_unit_test(postmaster_is_known),
 	};
+	g_mime_init();
 	return cmocka_run_group_tests(tests, make_world, free_world);
 }

@@ -212,14 +212,16 @@ static void an_unknown_name_costs_what_a_known_one_does(void **state)
 	g_autofree char *cheap = hash_with("$5$", 1000, "x");
 	/* Most are dear ones. */
 	g_autofree char *text =
-		g_strdup_printf("a:%s\nb:%s\nc:%s\nd:%s\n", cheap, dear, dear, dear);
+		g_strdup_printf("a:%s\nb:%s\nc:%s\nd:%s\ne:*\n", cheap, dear, dear, dear);
 	put(place, text);
 	struct users *users = users_load(place->file, NULL);
 	int64_t known_us = verify_cpu_us(users, "c");
 	int64_t unknown_us = verify_cpu_us(users, "nobody");
+	int64_t without_us = verify_cpu_us(users, "e");
 	users_unref(&users);
 	assert_true(known_us > 1000);
 	assert_in_range(unknown_us, known_us / 3, known_us * 3);
+	assert_in_range(without_us, known_us / 3, known_us * 3);
 }
 
 /* --- commands --- */
@@ -227,7 +229,11 @@ static void an_unknown_name_costs_what_a_known_one_does(void **state)
 /* Runs stowage user with input on standard input and nothing shown. */
 static int run(const char *input, const char *verb, const char *file, const char *name)
 {
-	char *argv[] = { (char *)verb, (char *)file, (char *)name, NULL };
+	g_auto(GStrv) words = g_strsplit(verb, " ", -1);
+	guint n_words = g_strv_length(words);
+	char *argv[] = { words[0], words[1], NULL, NULL, NULL };
+	argv[n_words] = (char *)file;
+	argv[n_words + 1] = (char *)name;
 	FILE *in = tmpfile(), *out = tmpfile();
 	fputs(input, in);
 	rewind(in);
@@ -237,7 +243,8 @@ static int run(const char *input, const char *verb, const char *file, const char
 	assert_int_equal(dup2(fileno(out), STDOUT_FILENO), STDOUT_FILENO);
 	assert_int_equal(dup2(fileno(out), STDERR_FILENO), STDERR_FILENO);
 	clearerr(stdin);
-	int code = users_command(file ? (name ? 3 : 2) : 1, argv);
+	int arguments = file ? (name ? 2 : 1) : 0;
+	int code = users_command((int)n_words + arguments, argv);
 	fflush(stdin);
 	for (int fd = 0; fd < 3; fd++) {
 		dup2(before[fd], fd);
@@ -259,7 +266,7 @@ static bool is_right(const struct place *place, const char *name, const char *pa
 {
 	g_autofree char *line = g_strconcat(password, "\n", NULL);
 	int code = run(line, "verify", place->file, name);
-	assert_true(code == EX_OK || code == EX_NOPERM);
+	assert_true(code == EX_OK || code == EX_NOPERM || code == EX_NOUSER);
 	return code == EX_OK;
 }
 
@@ -294,6 +301,52 @@ static void users_are_added_changed_and_removed(void **state)
 	assert_true(g_str_has_prefix(after, "# ours\n\n# end\nbob:"));
 	assert_int_equal(run("", "remove", place->file, "alice"), EX_NOUSER);
 	assert_int_equal(run("", "list", place->file, NULL), EX_OK);
+}
+
+static void who_has_no_password_cannot_give_one(void **state)
+{
+	const struct place *place = *state;
+	assert_int_equal(run("", "add --no-password", place->file, "device"), EX_OK);
+	assert_int_equal(run("x\n", "add", place->file, "alice"), EX_OK);
+	g_autofree char *text = content(place);
+	assert_true(g_str_has_prefix(text, "device:*\nalice:$y$"));
+	assert_int_equal(run("x\n", "verify", place->file, "device"), EX_NOPERM);
+	assert_int_equal(run("*\n", "verify", place->file, "device"), EX_NOPERM);
+	assert_int_equal(run("x\n", "verify", place->file, "nobody"), EX_NOUSER);
+	assert_int_equal(run("x\n", "verify", place->file, "alice"), EX_OK);
+	assert_int_equal(run("y\n", "verify", place->file, "alice"), EX_NOPERM);
+
+	assert_int_equal(run("new\n", "add", place->file, "device"), EX_OK);
+	assert_true(is_right(place, "device", "new"));
+	assert_int_equal(run("", "add --no-password", place->file, "device"), EX_OK);
+	assert_false(is_right(place, "device", "new"));
+	assert_int_equal(run("", "add --frobnicate", place->file, "device"), EX_USAGE);
+}
+
+static void names_are_known_without_a_password(void **state)
+{
+	const struct place *place = *state;
+	g_autofree char *hash = hash_with("$5$", 1000, "x");
+	g_autofree char *text = g_strdup_printf("a:*\nb:!\nc:%s\n", hash);
+	put(place, text);
+	struct users *users = users_load(place->file, NULL);
+	assert_non_null(users);
+	for (const char *name = "abc"; *name; name++) {
+		const char one[] = { *name, '\0' };
+		assert_true(users_has(users, one));
+	}
+	assert_false(users_has(users, "d"));
+	assert_false(users_verify(users, "a", "*"));
+	assert_false(users_verify(users, "b", "x"));
+	assert_true(users_verify(users, "c", "x"));
+	assert_string_equal(users_hash_method("*"), "no password");
+	users_unref(&users);
+	check_refused(place, "a:**\n", ":1: the hash is of no method");
+	/* Nobody is known by a password: nobody is let in by one. */
+	put(place, "a:*\n");
+	users = users_load(place->file, NULL);
+	assert_false(users_verify(users, "a", ""));
+	users_unref(&users);
 }
 
 static void misuse_changes_nothing(void **state)
@@ -367,6 +420,8 @@ int main(void)
 		USERS_TEST(without_a_file_nobody_is_a_user),
 		USERS_TEST(an_unknown_name_costs_what_a_known_one_does),
 		USERS_TEST(users_are_added_changed_and_removed),
+		USERS_TEST(who_has_no_password_cannot_give_one),
+		USERS_TEST(names_are_known_without_a_password),
 		USERS_TEST(misuse_changes_nothing),
 		USERS_TEST(edits_at_the_same_time_lose_nothing),
 	};

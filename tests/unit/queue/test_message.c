@@ -55,6 +55,26 @@ static void only_ulids_are_valid_ids(void **state)
 		assert_int_equal(message_id_is_valid(cases[i].text), cases[i].valid);
 }
 
+static void dsn_words_come_back(void **state)
+{
+	(void)state;
+	for (unsigned notify = 0; notify < 32; notify++) {
+		const char *name = queue_notify_name(notify);
+		bool sound = notify == QUEUE_NOTIFY_NEVER ||
+			     (notify && notify < 16 && !(notify & QUEUE_NOTIFY_NEVER));
+		assert_int_equal(name != NULL, sound);
+		assert_int_equal(queue_notify_parse(name),
+			sound ? notify : (unsigned)QUEUE_NOTIFY_DEFAULT);
+	}
+	assert_string_equal(queue_notify_name(QUEUE_NOTIFY_FAILURE | QUEUE_NOTIFY_DELAY),
+		"FAILURE,DELAY");
+	assert_int_equal(queue_notify_parse("success"), QUEUE_NOTIFY_DEFAULT);
+	assert_null(queue_ret_name(QUEUE_RET_DEFAULT));
+	assert_int_equal(queue_ret_parse("FULL"), QUEUE_RET_FULL);
+	assert_int_equal(queue_ret_parse(queue_ret_name(QUEUE_RET_HDRS)), QUEUE_RET_HDRS);
+	assert_int_equal(queue_ret_parse(NULL), QUEUE_RET_DEFAULT);
+}
+
 static void states_have_names_that_parse(void **state)
 {
 	(void)state;
@@ -118,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_are_valid_unique_and_in_order_of_time),
 		cmocka_unit_test(only_ulids_are_valid_ids),
+		cmocka_unit_test(dsn_words_come_back),
 		cmocka_unit_test(states_have_names_that_parse),
 		cmocka_unit_test(waits_grow_between_their_bounds),
 		cmocka_unit_test(waits_are_spread),

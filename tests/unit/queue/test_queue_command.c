@@ -217,6 +217,45 @@ static void json_has_a_line_for_each_message(void **state)
 	g_free(ran.err);
 }
 
+static void show_has_what_dsn_asks_for(void **state)
+{
+	struct fixture *fixture = *state;
+	struct queue_message *message = fixture_message(2);
+	struct queue_recipient *recipient = message->recipients->pdata[1];
+	char id[MESSAGE_ID_BYTES];
+	memcpy(id, message->id, sizeof id);
+	message->smtputf8 = message->may_bounce = true;
+	message->ret = QUEUE_RET_FULL;
+	message->envid = g_strdup("QQ314159");
+	recipient->notify = QUEUE_NOTIFY_NEVER;
+	recipient->orcpt = g_strdup("rfc822;b+40c@d.org");
+	assert_true(fixture_submit_message(fixture, message, "x", 1, NULL));
+	static const char *const wanted[] = { "octets), SMTPUTF8", "May bounce    yes",
+		"DSN           RET=FULL ENVID=QQ314159\n",
+		"r1@example.com  received  NOTIFY=NEVER  ORCPT=rfc822;b+40c@d.org\n",
+		"r0@example.com  received\n" };
+	for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++)
+		check_run(fixture, ARGUMENTS("show", id), EX_OK, wanted[i], NULL);
+	struct ran ran = run(fixture, ARGUMENTS("show", id, "--json"));
+	json_t *object = json_loads(ran.out, 0, NULL);
+	const json_t *recipients = json_object_get(object, "recipients");
+	const json_t *plain = json_array_get(recipients, 0),
+		     *asked = json_array_get(recipients, 1);
+	assert_true(json_is_true(json_object_get(object, "smtputf8")));
+	assert_true(json_is_true(json_object_get(object, "may_bounce")));
+	assert_string_equal(json_string_value(json_object_get(object, "ret")), "FULL");
+	assert_string_equal(
+		json_string_value(json_object_get(object, "envid")), "QQ314159");
+	assert_true(json_is_null(json_object_get(plain, "notify")));
+	assert_true(json_is_null(json_object_get(plain, "orcpt")));
+	assert_string_equal(json_string_value(json_object_get(asked, "notify")), "NEVER");
+	assert_string_equal(
+		json_string_value(json_object_get(asked, "orcpt")), "rfc822;b+40c@d.org");
+	json_decref(object);
+	g_free(ran.out);
+	g_free(ran.err);
+}
+
 static void show_has_everything(void **state)
 {
 	struct fixture *fixture = *state;
@@ -324,13 +363,15 @@ static void retry_refuses_what_cannot_be(void **state)
 
 int main(void)
 {
-#define COMMAND_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+#define COMMAND_TEST(name)                                                               \
+	cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		COMMAND_TEST(mistakes_are_named),
 		COMMAND_TEST(a_queue_that_is_not_there_is_said),
 		COMMAND_TEST(list_shows_what_is_unfinished),
 		COMMAND_TEST(a_hostile_message_does_not_reach_the_terminal),
 		COMMAND_TEST(json_has_a_line_for_each_message),
+		COMMAND_TEST(show_has_what_dsn_asks_for),
 		COMMAND_TEST(show_has_everything),
 		COMMAND_TEST(retry_makes_due),
 		COMMAND_TEST(retry_works_on_a_queue_at_rest),

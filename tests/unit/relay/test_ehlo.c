@@ -11,11 +11,11 @@
 
 static char *describe(const struct ehlo *e)
 {
-	return g_strdup_printf("%s%s%s%s%s%s%s%" G_GUINT64_FORMAT,
+	return g_strdup_printf("%s%s%s%s%s%s%s%s%" G_GUINT64_FORMAT,
 		e->starttls ? "tls " : "", e->pipelining ? "pipe " : "",
 		e->body_8bit ? "8bit " : "", e->smtputf8 ? "utf8 " : "",
-		e->auth_plain ? "plain " : "", e->auth_login ? "login " : "",
-		e->size ? "size " : "", e->max_bytes);
+		e->dsn ? "dsn " : "", e->auth_plain ? "plain " : "",
+		e->auth_login ? "login " : "", e->size ? "size " : "", e->max_bytes);
 }
 
 static void test_parse(void **unused)
@@ -30,6 +30,7 @@ static void test_parse(void **unused)
 		{ "host\nSTARTTLS\nPIPELINING\n8BITMIME\nSMTPUTF8",
 			"tls pipe 8bit utf8 0" },
 		{ "host\nstarttls\nPipeLining", "tls pipe 0" },
+		{ "host\nDSN\nXDSN", "dsn 0" },
 		{ "host\nSTARTTLSX\nXSTARTTLS\nSTART TLS", "0" },
 		{ "host\nAUTH PLAIN LOGIN", "plain login 0" },
 		{ "host\nAUTH PLAIN\tLOGIN", "plain login 0" },

@@ -281,6 +281,103 @@ static void test_smtputf8(void **unused)
 	scene_deinit(&s);
 }
 
+/* Where the relay has no SMTPUTF8 a domain is named by its A-labels. */
+static void test_a_labels(void **unused)
+{
+	(void)unused;
+	struct scene s;
+	scene_init(&s, &(struct peer_script){ 0 });
+	s.message.smtputf8 = true;
+	s.message.reverse_path = "from@b\xc3\xbc"
+				 "cher.example";
+	scene_send(&s, "to@\xd0\xbf\xd1\x80\xd0\xb8\xd0\xbc\xd0\xb5\xd1\x80.example",
+		"\xd0\xbf@example.org", "to@\xe2\x80\xae.example", NULL);
+	expect(&s, 0, RELAY_SENT, 250, NULL, "a domain");
+	expect(&s, 1, RELAY_REFUSED, 0, "5.6.7", "a local part");
+	expect(&s, 2, RELAY_REFUSED, 0, "5.6.7", "no domain");
+	assert_int_equal(count_of(&s, "MAIL FROM:<from@xn--bcher-kva.example>"), 1);
+	assert_int_equal(count_of(&s, "RCPT TO:<to@xn--e1afmkfd.example>"), 1);
+	assert_int_equal(count_of(&s, "RCPT"), 1);
+	s.message.reverse_path = "\xc3\xbc@example.com";
+	scene_send(&s, "to@example.org", NULL);
+	expect(&s, 0, RELAY_REFUSED, 0, "5.6.7", "the sender's local part");
+	scene_deinit(&s);
+
+	scene_init(&s, &(struct peer_script){ .ehlo = "250-SMTPUTF8\r\n" });
+	s.message.smtputf8 = true;
+	s.message.reverse_path = "\xc3\xbc@b\xc3\xbc"
+				 "cher.example";
+	scene_send(&s, "\xd0\xbf@example.org", NULL);
+	expect(&s, 0, RELAY_SENT, 250, NULL, "offered");
+	assert_int_equal(count_of(&s, "MAIL FROM:<\xc3\xbc@b\xc3\xbc"
+				      "cher.example> SMTPUTF8\n"),
+		1);
+	assert_int_equal(count_of(&s, "RCPT TO:<\xd0\xbf@example.org>\n"), 1);
+	/* The header may need it, whatever the addresses. */
+	s.message.reverse_path = "a@example.com";
+	scene_send(&s, "b@example.org", NULL);
+	assert_int_equal(count_of(&s, "MAIL FROM:<a@example.com> SMTPUTF8\n"), 1);
+	scene_deinit(&s);
+}
+
+static void test_ascii_is_wanted_without_smtputf8(void **unused)
+{
+	(void)unused;
+	struct scene s;
+	scene_init(&s, &(struct peer_script){ 0 });
+	scene_relay(&s);
+	assert_false(relay_wants_ascii(s.relay, false));
+	assert_int_equal(count_of(&s, "EHLO"), 0);
+	assert_true(relay_wants_ascii(s.relay, true));
+	scene_send(&s, "to@example.org", NULL);
+	expect(&s, 0, RELAY_SENT, 250, NULL, "on the same connection");
+	assert_int_equal(count_of(&s, "EHLO"), 1);
+	scene_deinit(&s);
+
+	scene_init(&s, &(struct peer_script){ .ehlo = "250-SMTPUTF8\r\n" });
+	scene_relay(&s);
+	assert_false(relay_wants_ascii(s.relay, true));
+	scene_deinit(&s);
+}
+
+static void test_dsn(void **unused)
+{
+	(void)unused;
+	for (unsigned offered = 0; offered < 2; offered++) {
+		struct scene s;
+		scene_init(&s,
+			&(struct peer_script){ .ehlo = offered ? "250-DSN\r\n" : NULL });
+		s.message.ret = "HDRS";
+		s.message.envid = "QQ314159";
+		scene_relay(&s);
+		scene_content(&s, "Subject: x\r\n\r\nbody\r\n", 20);
+		s.message.n_recipients = 3;
+		s.recipients[0] = (struct relay_recipient){ .forward_path = "a@x.org",
+			.notify = "SUCCESS,DELAY",
+			.orcpt = "rfc822;a+2Bb@y.org",
+			.verdict = RELAY_DEFERRED };
+		s.recipients[1] = (struct relay_recipient){ .forward_path = "b@x.org",
+			.verdict = RELAY_DEFERRED };
+		/* What a damaged queue may say ends no command. */
+		s.recipients[2] = (struct relay_recipient){ .forward_path = "c@x.org",
+			.notify = "NEVER",
+			.orcpt = "rfc822;c\r\nRSET",
+			.verdict = RELAY_DEFERRED };
+		relay_send(s.relay, &s.message);
+		for (size_t i = 0; i < 3; i++)
+			expect(&s, i, RELAY_SENT, 250, NULL, "DSN");
+		assert_int_equal(count_of(&s, " RET=HDRS ENVID=QQ314159\n"), offered);
+		assert_int_equal(count_of(&s, "RCPT TO:<a@x.org> NOTIFY=SUCCESS,DELAY "
+					      "ORCPT=rfc822;a+2Bb@y.org\n"),
+			offered);
+		assert_int_equal(count_of(&s, "RCPT TO:<b@x.org>\n"), 1);
+		assert_int_equal(
+			count_of(&s, "RCPT TO:<c@x.org> NOTIFY=NEVER\n"), offered);
+		assert_int_equal(count_of(&s, "RSET"), 0);
+		scene_deinit(&s);
+	}
+}
+
 /* ---- Answers at each step ---- */
 
 enum step { CONNECT, EHLO, AUTH, MAIL, RCPT, DATA, DOT, N_STEPS };
@@ -1176,6 +1273,9 @@ int main(void)
 		cmocka_unit_test(test_auth_login),
 		cmocka_unit_test(test_8bit),
 		cmocka_unit_test(test_smtputf8),
+		cmocka_unit_test(test_a_labels),
+		cmocka_unit_test(test_ascii_is_wanted_without_smtputf8),
+		cmocka_unit_test(test_dsn),
 		cmocka_unit_test(test_every_reply_at_every_step),
 		cmocka_unit_test(test_no_reply_at_every_step),
 		cmocka_unit_test(test_time_limits),
