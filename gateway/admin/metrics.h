@@ -16,9 +16,11 @@ enum metric {
 	METRIC_TLS_FAILURES_TOTAL,      /* {listener} */
 	METRIC_AUTH_TOTAL,              /* {result} "ok", "failed" */
 	METRIC_REPLIES_TOTAL,           /* {code} replies of 400 and above, "550" */
+	METRIC_CLIENTS_REFUSED_TOTAL,   /* {reason} "networks", "early_talker", ... */
+	METRIC_QUIRKS_TOTAL,            /* {quirk} once in a session, "tls_1_0" */
 	METRIC_MESSAGES_RECEIVED_TOTAL, /* {listener} answered 250 after DATA */
 	METRIC_BYTES_RECEIVED_TOTAL,    /* {listener} octets of those messages */
-	METRIC_MESSAGES_FINISHED_TOTAL, /* {state} "sent", "dead" */
+	METRIC_MESSAGES_FINISHED_TOTAL, /* {state} "sent", "bounced", "dead" */
 	/* {result} "sent", "deferred", "dead", "uncertain" */
 	METRIC_DELIVERY_ATTEMPTS_TOTAL,
 	METRIC_DELIVERY_SECONDS_TOTAL, /* {step} "rewrite", "upload", "links", "relay" */

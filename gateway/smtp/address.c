@@ -2,15 +2,18 @@
  * occurs, since the grammar has none. What the addresses mean is the policy's. */
 #include "gateway/smtp/address.h"
 
+#include "gateway/idn.h"
+
 #include <arpa/inet.h>
 
 #define LOCAL_PART_BYTES_MAX 64
 #define DOMAIN_BYTES_MAX     255
-#define LABEL_BYTES_MAX      63
+#define LABEL_CHARACTERS_MAX 63
 #define PATH_BYTES_MAX       256 /* with the angle brackets */
 
 struct cursor {
 	const char *at, *end;
+	unsigned flags, forgiven;
 };
 
 static bool take(struct cursor *cursor, char c)
@@ -18,6 +21,23 @@ static bool take(struct cursor *cursor, char c)
 	if (cursor->at == cursor->end || *cursor->at != c)
 		return false;
 	cursor->at++;
+	return true;
+}
+
+static bool is_beyond_ascii(const struct cursor *cursor)
+{
+	return cursor->at < cursor->end && *cursor->at & 0x80;
+}
+
+/* One character beyond ASCII that is no control character. */
+static bool take_utf8(struct cursor *cursor)
+{
+	if (!(cursor->flags & PATH_UTF8) || !is_beyond_ascii(cursor))
+		return false;
+	gunichar c = g_utf8_get_char_validated(cursor->at, cursor->end - cursor->at);
+	if (c >= (gunichar)-2 || g_unichar_iscntrl(c))
+		return false;
+	cursor->at = g_utf8_next_char(cursor->at);
 	return true;
 }
 
@@ -38,9 +58,13 @@ static bool parse_label(struct cursor *cursor)
 	const char *start = cursor->at;
 	while (cursor->at < cursor->end && is_label_byte(*cursor->at))
 		cursor->at++;
+	while (take_utf8(cursor)) {
+		while (cursor->at < cursor->end && is_label_byte(*cursor->at))
+			cursor->at++;
+	}
 	size_t bytes = (size_t)(cursor->at - start);
-	return bytes && bytes <= LABEL_BYTES_MAX && *start != '-' &&
-	       cursor->at[-1] != '-';
+	return bytes && g_utf8_strlen(start, (gssize)bytes) <= LABEL_CHARACTERS_MAX &&
+	       *start != '-' && cursor->at[-1] != '-';
 }
 
 static bool parse_domain_name(struct cursor *cursor)
@@ -85,13 +109,25 @@ static bool parse_literal(struct cursor *cursor)
 	return inet_pton(AF_INET, text, &binary) == 1 || is_general_literal(text);
 }
 
+/* Whether the DNS could know it: its labels have A-labels (RFC 5890). */
+static bool has_ascii_form(struct slice domain)
+{
+	g_autofree char *address =
+		g_strdup_printf("a@%.*s", (int)domain.bytes, domain.start);
+	g_autofree char *ascii = idn_address(address);
+	return ascii && strlen(ascii) <= strlen("a@") + DOMAIN_BYTES_MAX;
+}
+
 static enum smtp_path_status parse_domain(struct cursor *cursor)
 {
 	const char *start = cursor->at;
 	bool good = take(cursor, '[') ? parse_literal(cursor) : parse_domain_name(cursor);
 	if (!good)
 		return PATH_SYNTAX;
-	return cursor->at - start > DOMAIN_BYTES_MAX ? PATH_TOO_LONG : PATH_OK;
+	struct slice domain = { start, (size_t)(cursor->at - start) };
+	if (domain.bytes > DOMAIN_BYTES_MAX)
+		return PATH_TOO_LONG;
+	return slice_is_ascii(domain) || has_ascii_form(domain) ? PATH_OK : PATH_SYNTAX;
 }
 
 /* A-d-l: "@" domain *( "," "@" domain ) ":" */
@@ -108,19 +144,38 @@ static bool is_dot_string(const char *text, size_t bytes, bool lenient)
 {
 	for (size_t i = 0; i < bytes; i++) {
 		bool misplaced = i == 0 || i == bytes - 1 || text[i - 1] == '.';
-		if (text[i] == '.' ? misplaced && !lenient : !is_atext(text[i]))
+		bool is_text = is_atext(text[i]) || text[i] & 0x80;
+		if (text[i] == '.' ? misplaced && !lenient : !is_text)
 			return false;
 	}
 	return bytes > 0;
 }
 
-static bool parse_dot_string(struct cursor *cursor, bool lenient, GString *out)
+static bool take_atext(struct cursor *cursor)
+{
+	if (cursor->at == cursor->end || !is_atext(*cursor->at))
+		return take_utf8(cursor);
+	cursor->at++;
+	return true;
+}
+
+static bool parse_dot_string(struct cursor *cursor, GString *out)
 {
 	const char *start = cursor->at;
-	while (cursor->at < cursor->end && (is_atext(*cursor->at) || *cursor->at == '.'))
-		cursor->at++;
+	while (take_atext(cursor) || take(cursor, '.'))
+		continue;
 	g_string_append_len(out, start, cursor->at - start);
-	return is_dot_string(start, (size_t)(cursor->at - start), lenient);
+	return is_dot_string(
+		start, (size_t)(cursor->at - start), cursor->flags & PATH_LENIENT);
+}
+
+/* What may stand in quotes, behind a backslash or not. */
+static bool take_qtext(struct cursor *cursor)
+{
+	if (cursor->at == cursor->end || *cursor->at < 32 || *cursor->at > 126)
+		return take_utf8(cursor);
+	cursor->at++;
+	return true;
 }
 
 static void append_quoted(GString *out, const char *text, size_t bytes)
@@ -140,9 +195,10 @@ static bool parse_quoted(struct cursor *cursor, GString *out)
 	g_autoptr(GString) text = g_string_sized_new(LOCAL_PART_BYTES_MAX);
 	while (!take(cursor, '"')) {
 		take(cursor, '\\');
-		if (cursor->at == cursor->end || *cursor->at < 32 || *cursor->at > 126)
+		const char *start = cursor->at;
+		if (!take_qtext(cursor))
 			return false;
-		g_string_append_c(text, *cursor->at++);
+		g_string_append_len(text, start, cursor->at - start);
 	}
 	if (is_dot_string(text->str, text->len, false))
 		g_string_append_len(out, text->str, (gssize)text->len);
@@ -151,34 +207,36 @@ static bool parse_quoted(struct cursor *cursor, GString *out)
 	return true;
 }
 
-static enum smtp_path_status parse_local_part(
-	struct cursor *cursor, bool lenient, GString *out)
+static enum smtp_path_status parse_local_part(struct cursor *cursor, GString *out)
 {
 	const char *start = cursor->at;
 	bool good = take(cursor, '"') ? parse_quoted(cursor, out)
-				      : parse_dot_string(cursor, lenient, out);
+				      : parse_dot_string(cursor, out);
 	if (!good)
 		return PATH_SYNTAX;
 	return cursor->at - start > LOCAL_PART_BYTES_MAX ? PATH_TOO_LONG : PATH_OK;
 }
 
-static enum smtp_path_status parse_mailbox(
-	struct cursor *cursor, unsigned flags, GString *out)
+/* A local part alone: the postmaster, or a device as sender. */
+static bool may_lack_domain(const struct cursor *cursor, GString *local_part)
 {
-	bool lenient = flags & PATH_LENIENT;
+	if (cursor->flags & PATH_REVERSE)
+		return cursor->flags & PATH_LENIENT;
+	if (g_ascii_strcasecmp(local_part->str, "postmaster") != 0)
+		return false;
+	g_string_ascii_down(local_part);
+	return true;
+}
+
+static enum smtp_path_status parse_mailbox(struct cursor *cursor, GString *out)
+{
 	if (cursor->at < cursor->end && *cursor->at == '@' && !skip_route(cursor))
 		return PATH_SYNTAX;
-	enum smtp_path_status status = parse_local_part(cursor, lenient, out);
+	enum smtp_path_status status = parse_local_part(cursor, out);
 	if (status != PATH_OK)
 		return status;
-	if (!take(cursor, '@')) {
-		if (!(flags & PATH_REVERSE) &&
-			!g_ascii_strcasecmp(out->str, "postmaster")) {
-			g_string_ascii_down(out);
-			return PATH_OK;
-		}
-		return lenient && (flags & PATH_REVERSE) ? PATH_OK : PATH_SYNTAX;
-	}
+	if (!take(cursor, '@'))
+		return may_lack_domain(cursor, out) ? PATH_OK : PATH_SYNTAX;
 	const char *domain = cursor->at;
 	status = parse_domain(cursor);
 	g_string_append_c(out, '@');
@@ -186,50 +244,63 @@ static enum smtp_path_status parse_mailbox(
 	return status;
 }
 
-static void skip_spaces(struct cursor *cursor)
+static void forgive_spaces(struct cursor *cursor)
 {
+	const char *start = cursor->at;
 	while (cursor->at < cursor->end && (*cursor->at == ' ' || *cursor->at == '\t'))
 		cursor->at++;
+	if (cursor->at > start)
+		cursor->forgiven |= FORGIVEN_SPACE;
 }
 
-/* Path with its brackets, or (lenient) without any. */
-static enum smtp_path_status parse_path(
-	struct cursor *cursor, unsigned flags, GString *out)
+/* Behind the opening bracket, where there is one. */
+static enum smtp_path_status parse_inside(
+	struct cursor *cursor, bool bracket, GString *out)
 {
-	bool lenient = flags & PATH_LENIENT;
-	if (flags & (PATH_LENIENT | PATH_SPACE))
-		skip_spaces(cursor);
-	const char *start = cursor->at;
-	bool bracket = take(cursor, '<');
-	if (!bracket && !lenient)
-		return PATH_NO_BRACKETS;
+	bool lenient = cursor->flags & PATH_LENIENT;
 	if (lenient)
-		skip_spaces(cursor);
-	if (bracket && (flags & PATH_REVERSE) && take(cursor, '>'))
+		forgive_spaces(cursor);
+	if (bracket && cursor->flags & PATH_REVERSE && take(cursor, '>'))
 		return PATH_OK;
-	enum smtp_path_status status = parse_mailbox(cursor, flags, out);
+	enum smtp_path_status status = parse_mailbox(cursor, out);
 	if (status != PATH_OK)
 		return status;
 	if (lenient && bracket)
-		skip_spaces(cursor);
-	if (bracket && !take(cursor, '>'))
-		return PATH_SYNTAX;
+		forgive_spaces(cursor);
+	return bracket && !take(cursor, '>') ? PATH_SYNTAX : PATH_OK;
+}
+
+/* Path with its brackets, or (lenient) without any. */
+static enum smtp_path_status parse_path(struct cursor *cursor, GString *out)
+{
+	if (cursor->flags & (PATH_LENIENT | PATH_SPACE))
+		forgive_spaces(cursor);
+	const char *start = cursor->at;
+	bool bracket = take(cursor, '<');
+	if (!bracket && !(cursor->flags & PATH_LENIENT))
+		return PATH_NO_BRACKETS;
+	if (!bracket)
+		cursor->forgiven |= FORGIVEN_BRACKETS;
+	enum smtp_path_status status = parse_inside(cursor, bracket, out);
+	if (status != PATH_OK)
+		return status;
 	return cursor->at - start > PATH_BYTES_MAX ? PATH_TOO_LONG : PATH_OK;
 }
 
 enum smtp_path_status smtp_path_parse(
-	struct slice text, unsigned flags, char **address, struct slice *rest)
+	struct slice text, unsigned flags, struct smtp_path *path)
 {
-	*address = NULL;
-	if (!slice_is_ascii(text))
-		return PATH_NOT_ASCII;
-	struct cursor cursor = { text.start, text.start + text.bytes };
+	struct cursor cursor = { text.start, text.start + text.bytes, flags, 0 };
 	g_autoptr(GString) out = g_string_sized_new(64);
-	enum smtp_path_status status = parse_path(&cursor, flags, out);
+	enum smtp_path_status status = parse_path(&cursor, out);
+	*path = (struct smtp_path){ .address = NULL };
+	if (status == PATH_SYNTAX && !(flags & PATH_UTF8) && is_beyond_ascii(&cursor))
+		return PATH_NOT_ASCII;
 	if (status != PATH_OK)
 		return status;
-	*address = g_string_free(g_steal_pointer(&out), FALSE);
-	*rest = (struct slice){ cursor.at, (size_t)(cursor.end - cursor.at) };
+	path->address = g_string_free(g_steal_pointer(&out), FALSE);
+	path->forgiven = cursor.forgiven;
+	path->rest = (struct slice){ cursor.at, (size_t)(cursor.end - cursor.at) };
 	return PATH_OK;
 }
 
@@ -245,10 +316,11 @@ static bool is_keyword(struct slice text)
 static bool is_value(struct slice text)
 {
 	for (size_t i = 0; i < text.bytes; i++) {
-		if (text.start[i] < 33 || text.start[i] > 126 || text.start[i] == '=')
+		unsigned char c = (unsigned char)text.start[i];
+		if (c < 33 || c == 127 || c == '=')
 			return false;
 	}
-	return text.bytes > 0;
+	return text.bytes > 0 && g_utf8_validate(text.start, (gssize)text.bytes, NULL);
 }
 
 static bool parse_parameter(struct slice word, struct smtp_parameter *parameter)
@@ -296,6 +368,6 @@ enum smtp_parameters_status smtp_parameters_parse(struct slice text,
 
 bool smtp_is_domain(struct slice text)
 {
-	struct cursor cursor = { text.start, text.start + text.bytes };
+	struct cursor cursor = { text.start, text.start + text.bytes, 0, 0 };
 	return parse_domain(&cursor) == PATH_OK && cursor.at == cursor.end;
 }

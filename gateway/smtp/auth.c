@@ -1,22 +1,36 @@
-/* The two mechanisms that devices speak. Every copy of a password
+/* The mechanisms that devices speak. Every copy of a password
  * made here is wiped here. */
 #include "gateway/smtp/auth.h"
 
 #include <openssl/crypto.h>
 
+static bool split_plain(struct smtp_auth *auth, const char *bytes, size_t n_bytes);
+static bool take_login(struct smtp_auth *auth, const char *bytes, size_t n_bytes);
+static bool take_external(struct smtp_auth *auth, const char *bytes, size_t n_bytes);
+
+static const struct mechanism {
+	const char *name;
+	bool (*take)(struct smtp_auth *, const char *bytes, size_t n_bytes);
+} mechanisms[] = {
+	[AUTH_IDLE] = { "", NULL },
+	[AUTH_PLAIN] = { "PLAIN", split_plain },
+	[AUTH_LOGIN] = { "LOGIN", take_login },
+	[AUTH_EXTERNAL] = { "EXTERNAL", take_external },
+};
+
 bool smtp_auth_begin(struct smtp_auth *auth, struct slice mechanism)
 {
 	smtp_auth_clear(auth);
-	if (slice_is(mechanism, "PLAIN"))
-		auth->mechanism = AUTH_PLAIN;
-	else if (slice_is(mechanism, "LOGIN"))
-		auth->mechanism = AUTH_LOGIN;
+	for (size_t i = AUTH_PLAIN; i < G_N_ELEMENTS(mechanisms); i++) {
+		if (slice_is(mechanism, mechanisms[i].name))
+			auth->mechanism = (enum smtp_auth_mechanism)i;
+	}
 	return auth->mechanism != AUTH_IDLE;
 }
 
 const char *smtp_auth_challenge(const struct smtp_auth *auth)
 {
-	if (auth->mechanism == AUTH_PLAIN)
+	if (auth->mechanism != AUTH_LOGIN)
 		return "";
 	return auth->user ? "UGFzc3dvcmQ6" /* Password: */
 			  : "VXNlcm5hbWU6" /* Username: */;
@@ -38,11 +52,11 @@ static bool is_base64(struct slice text)
 	return true;
 }
 
-/* "=" alone stands for an empty response (RFC 4954, section 4). NULL: not base64. */
+/* NULL: not base64. */
 static char *decode(struct slice text, size_t *n_bytes)
 {
 	*n_bytes = 0;
-	if (slice_is(text, "=") || !text.bytes)
+	if (!text.bytes)
 		return g_strdup("");
 	if (!is_base64(text))
 		return NULL;
@@ -81,19 +95,27 @@ static bool take_login(struct smtp_auth *auth, const char *bytes, size_t n_bytes
 	return true;
 }
 
+static bool take_external(struct smtp_auth *auth, const char *bytes, size_t n_bytes)
+{
+	if (memchr(bytes, '\0', n_bytes))
+		return false;
+	auth->user = g_strdup(bytes);
+	return true;
+}
+
 enum smtp_auth_step smtp_auth_respond(struct smtp_auth *auth, struct slice base64)
 {
 	size_t n_bytes;
 	char *bytes = decode(base64, &n_bytes);
 	if (!bytes)
 		return AUTH_STEP_MALFORMED;
-	bool good = auth->mechanism == AUTH_PLAIN ? split_plain(auth, bytes, n_bytes)
-						  : take_login(auth, bytes, n_bytes);
+	bool good = mechanisms[auth->mechanism].take(auth, bytes, n_bytes);
 	OPENSSL_cleanse(bytes, n_bytes);
 	g_free(bytes);
 	if (!good)
 		return AUTH_STEP_MALFORMED;
-	return auth->password ? AUTH_STEP_COMPLETE : AUTH_STEP_MORE;
+	bool is_complete = auth->password || auth->mechanism == AUTH_EXTERNAL;
+	return is_complete ? AUTH_STEP_COMPLETE : AUTH_STEP_MORE;
 }
 
 void smtp_auth_clear(struct smtp_auth *auth)

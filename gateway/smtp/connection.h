@@ -19,11 +19,19 @@
 
 struct connection;
 
-/* Serves the client at fd, which it takes. ended is called once,
- * when all memory is gone. */
+/* Whether peer is one of listener's proxies: the client is named in what it sends. */
+bool connection_is_proxied(
+	const struct conf_listener *listener, const struct sockaddr *peer);
+
+/* Serves the client at fd, which it takes. Unless it is a proxy, its network was checked
+ * and ceilings_enter() has counted it: given back at the end. ended is called once, when
+ * all memory is gone. */
 void connection_open(struct front *front, struct smtp_settings *settings,
 	const struct conf_listener *listener, int fd, const struct sockaddr_storage *peer,
 	void (*ended)(void *owner), void *owner);
+
+/* A turn of its own (front.turns). */
+void connection_continue(void *connection);
 
 /* 421, at once or after the message at hand. */
 void connection_drain(struct connection *connection);

@@ -4,12 +4,14 @@
 
 #include <string.h>
 
-void smtp_data_init(struct smtp_data *data, enum smtp_data_bare bare,
+void smtp_data_init(struct smtp_data *data, enum smtp_data_bare bare, bool chunked,
 	void (*sink)(void *context, const char *bytes, size_t n_bytes), void *context)
 {
-	*data = (struct smtp_data){
-		.bare = bare, .state = DATA_LINE_START, .sink = sink, .context = context
-	};
+	*data = (struct smtp_data){ .bare = bare,
+		.chunked = chunked,
+		.state = DATA_LINE_START,
+		.sink = sink,
+		.context = context };
 }
 
 static void emit(struct smtp_data *data, const char *from, const char *to)
@@ -28,8 +30,11 @@ static void met_bare_cr(struct smtp_data *data, bool another_follows)
 static void met_bare_lf(struct smtp_data *data)
 {
 	data->bare_lf++;
-	if (data->bare == DATA_NORMALISE)
-		data->sink(data->context, "\r\n", 2);
+	if (data->bare == DATA_REFUSE)
+		return;
+	data->sink(data->context, "\r\n", 2);
+	if (data->chunked) /* elsewhere no dot may be looked for behind it */
+		data->state = DATA_LINE_START;
 }
 
 /* One byte, where what precedes it was withheld. False: c is still to be taken in
@@ -75,7 +80,7 @@ static const char *take_lines(
 {
 	const char *run = bytes, *at = bytes;
 	while (at < end) {
-		if (data->state == DATA_LINE_START && *at == '.') {
+		if (data->state == DATA_LINE_START && *at == '.' && !data->chunked) {
 			data->state = DATA_DOT;
 			emit(data, run, at);
 			return at + 1;
@@ -116,4 +121,13 @@ size_t smtp_data_decode(struct smtp_data *data, const char *bytes, size_t n_byte
 			at++;
 	}
 	return (size_t)(at - bytes);
+}
+
+void smtp_data_finish(struct smtp_data *data)
+{
+	if (data->state == DATA_CR)
+		data->bare_cr++;
+	if (data->state != DATA_LINE_START)
+		data->sink(data->context, "\r\n", 2);
+	data->state = DATA_ENDED;
 }

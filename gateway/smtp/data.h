@@ -1,5 +1,6 @@
 /*
- * data - the bytes behind DATA: dots unstuffed, line ends checked, the end found. Pure.
+ * data - the bytes behind DATA: dots unstuffed, line ends checked, the end found; and
+ * those of BDAT, where dots are text and the end is known (RFC 3030). Pure.
  *
  * The end is CR LF "." CR LF and nothing else, however the bytes are cut (RFC 5321,
  * sections 2.3.8 and 4.1.1.4). What comes out has CR and LF as CR LF only:
@@ -31,13 +32,14 @@ enum smtp_data_state {
 
 struct smtp_data {
 	enum smtp_data_bare bare;
+	bool chunked; /* BDAT */
 	enum smtp_data_state state;
 	uint64_t bare_cr, bare_lf; /* met so far */
 	void (*sink)(void *context, const char *bytes, size_t n_bytes);
 	void *context;
 };
 
-void smtp_data_init(struct smtp_data *data, enum smtp_data_bare bare,
+void smtp_data_init(struct smtp_data *data, enum smtp_data_bare bare, bool chunked,
 	void (*sink)(void *context, const char *bytes, size_t n_bytes), void *context);
 
 /*
@@ -46,5 +48,9 @@ void smtp_data_init(struct smtp_data *data, enum smtp_data_bare bare,
  * DATA_ENDED. The sink gets at most 2 * n_bytes + 2.
  */
 size_t smtp_data_decode(struct smtp_data *data, const char *bytes, size_t n_bytes);
+
+/* The end of the last chunk: a last line without CR LF gets it, so that at most two octets
+ * go to the sink. A CR left alone is a bare one. */
+void smtp_data_finish(struct smtp_data *data);
 
 #endif

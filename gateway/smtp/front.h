@@ -4,9 +4,13 @@
 #ifndef GATEWAY_SMTP_FRONT_H
 #define GATEWAY_SMTP_FRONT_H
 
+#include "gateway/smtp/ceilings.h"
 #include "gateway/smtp/commits.h"
+#include "gateway/smtp/screener.h"
 #include "gateway/smtp/session.h"
 #include "gateway/smtp/settings.h"
+#include "gateway/smtp/telling.h"
+#include "gateway/smtp/turns.h"
 #include "gateway/smtp/verifier.h"
 #include <netinet/in.h>
 
@@ -16,6 +20,10 @@ struct front {
 	struct metrics *metrics; /* borrowed */
 	struct verifier *verifier;
 	struct commits *commits;
+	struct ceilings *ceilings;
+	struct screener *screener;
+	struct turns *turns; /* of struct connection */
+	struct telling refusals, quirks, tls_failures, lockouts;
 	GQueue connections;       /* of struct connection */
 	unsigned max_connections; /* of all listeners: what descriptors allow */
 	/* One loop, one read at a time: idle sessions need no buffers of their own. */
@@ -27,11 +35,16 @@ struct client {
 	struct front *front;
 	struct smtp_settings *settings; /* a reference */
 	const struct conf_listener *listener;
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer; /* behind a proxy: as it says */
 	char address[INET6_ADDRSTRLEN];
+	char *name;       /* from the DNS, leads back to address; NULL: not known */
+	char *block_list; /* that has its address; NULL: none */
 	struct smtp_session *session;
 	const char *tls_version, *tls_cipher; /* static strings; NULL without TLS */
-	char *user;                           /* authenticated as; NULL without AUTH */
+	/* Authenticated as, by AUTH or by a certificate; NULL: not. */
+	char *user;
+	bool used_auth;                     /* by AUTH (RFC 3848's A) */
+	const struct conf_account *account; /* of user, in settings; NULL: none fits */
 };
 
 #endif

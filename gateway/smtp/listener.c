@@ -7,6 +7,7 @@
 #include "gateway/log.h"
 #include "gateway/policy/policy.h"
 #include "gateway/smtp/connection.h"
+#include "gateway/smtp/refusal.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -15,9 +16,6 @@
 #define BACKLOG          1024
 #define ACCEPTS_PER_TURN 16
 #define RESUME_MS        250
-/* Clients turned away are told of one by one, in a flood by their number. */
-#define TURNED_AWAY_MS       1000
-#define TURNED_AWAY_TOLD_MAX 20
 
 struct listener {
 	struct front *front;
@@ -28,12 +26,16 @@ struct listener {
 	uv_poll_t poll;
 	uv_timer_t resume;
 	unsigned connections;
-	uint64_t turned_away_ms; /* when the count began */
-	unsigned turned_away, turned_away_told;
 	bool paused;
 	unsigned pins; /* open handles and sessions */
 	void (*gone)(void *owner);
 	void *owner;
+};
+
+/* Why a client is not served: what it hears, a metric's label, the log's reason. */
+struct refusal {
+	enum smtp_reply_id id;
+	const char *cause, *reason;
 };
 
 static socklen_t length_of(const struct sockaddr_storage *address)
@@ -114,10 +116,13 @@ static void on_handle_closed(uv_handle_t *handle)
 }
 
 struct listener *listener_new(struct front *front, struct smtp_settings *settings,
-	size_t index, void (*gone)(void *owner), void *owner, GError **error)
+	size_t index, struct inherited *inherited, void (*gone)(void *owner), void *owner,
+	GError **error)
 {
 	const struct conf_listener *conf = &settings->conf->listeners[index];
-	int fd = open_socket(settings->conf, conf, error);
+	int fd = inherited ? inherited_claim(inherited, settings->conf, index) : -1;
+	if (fd < 0)
+		fd = open_socket(settings->conf, conf, error);
 	if (fd < 0)
 		return NULL;
 	struct listener *listener = g_new0(struct listener, 1);
@@ -165,37 +170,20 @@ static void unmap(struct sockaddr_storage *address)
 	memcpy(address, &ipv4, sizeof(ipv4));
 }
 
-static void log_turned_away(struct listener *listener,
-	const struct sockaddr_storage *peer, const char *reason)
-{
-	uint64_t now_ms = uv_now(listener->front->loop);
-	listener->turned_away++;
-	if (now_ms - listener->turned_away_ms >= TURNED_AWAY_MS) {
-		listener->turned_away_ms = now_ms;
-		listener->turned_away_told = 0;
-	}
-	if (listener->turned_away_told == TURNED_AWAY_TOLD_MAX)
-		return;
-	listener->turned_away_told++;
-	char client[INET6_ADDRSTRLEN];
-	uv_ip_name((const struct sockaddr *)peer, client, sizeof(client));
-	log_info("session.refused", LOG_TEXT("listener", listener->conf->name),
-		LOG_TEXT("client", client), LOG_TEXT("reason", reason),
-		LOG_NUMBER("clients", listener->turned_away));
-	listener->turned_away = 0;
-}
-
 /* Says one line and closes, with no session made. A client that begins
  * with TLS hears nothing. */
 static void refuse(struct listener *listener, int fd, const struct sockaddr_storage *peer,
-	enum smtp_reply_id id, const char *reason)
+	const struct refusal *refusal)
 {
-	log_turned_away(listener, peer, reason);
+	char client[INET6_ADDRSTRLEN];
+	uv_ip_name((const struct sockaddr *)peer, client, sizeof(client));
+	refusal_tell(
+		listener->front, listener->conf, client, refusal->cause, refusal->reason);
 	metrics_add(listener->front->metrics, METRIC_REPLIES_TOTAL,
-		id == REPLY_CLIENT_REFUSED ? "554" : "421", 1);
+		refusal->id == REPLY_CLIENT_REFUSED ? "554" : "421", 1);
 	if (listener->conf->tls != CONF_TLS_WRAPPER) {
 		g_autoptr(GString) line = g_string_sized_new(128);
-		smtp_reply_append(line, id, listener->settings->conf->hostname);
+		smtp_reply_append(line, refusal->id, listener->settings->conf->hostname);
 		ssize_t sent =
 			send(fd, line->str, line->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)sent; /* into an empty buffer, to one who may be gone */
@@ -210,25 +198,55 @@ static void on_ended(void *owner)
 	unpin(listener);
 }
 
+/* What holds for all who connect, proxies too. */
+static bool has_room(const struct listener *listener, struct refusal *refusal)
+{
+	struct front *front = listener->front;
+	if (listener->connections >= listener->conf->max_connections) {
+		*refusal = (struct refusal){ REPLY_TOO_MANY_CONNECTIONS,
+			"max_connections", "max_connections reached" };
+		return false;
+	}
+	if (g_queue_get_length(&front->connections) >= front->max_connections) {
+		*refusal = (struct refusal){ REPLY_TOO_MANY_CONNECTIONS, "descriptors",
+			"as many connections as descriptors allow (ulimit -n)" };
+		return false;
+	}
+	return true;
+}
+
+/* True: counted in the ceilings. */
+static bool may_enter(const struct listener *listener, const struct sockaddr *peer,
+	struct refusal *refusal)
+{
+	if (!policy_client(listener->conf, peer)) {
+		*refusal = (struct refusal){ REPLY_CLIENT_REFUSED, "networks",
+			"not of the listener's networks" };
+		return false;
+	}
+	const char *ceiling =
+		ceilings_enter(listener->front->ceilings, listener->conf, peer);
+	if (ceiling)
+		*refusal = (struct refusal){ REPLY_TOO_MANY_FROM_CLIENT, ceiling,
+			"as many connections as one may have" };
+	return !ceiling;
+}
+
 static void serve(struct listener *listener, int fd, struct sockaddr_storage *peer)
 {
+	struct refusal refusal;
 	unmap(peer);
-	if (!policy_client(listener->conf, (const struct sockaddr *)peer)) {
-		refuse(listener, fd, peer, REPLY_CLIENT_REFUSED,
-			"not of the listener's networks");
-	} else if (listener->connections >= listener->conf->max_connections) {
-		refuse(listener, fd, peer, REPLY_TOO_MANY_CONNECTIONS,
-			"max_connections reached");
-	} else if (g_queue_get_length(&listener->front->connections) >=
-		   listener->front->max_connections) {
-		refuse(listener, fd, peer, REPLY_TOO_MANY_CONNECTIONS,
-			"as many connections as descriptors allow (ulimit -n)");
-	} else {
-		listener->connections++;
-		listener->pins++;
-		connection_open(listener->front, listener->settings, listener->conf, fd,
-			peer, on_ended, listener);
+	const struct sockaddr *address = (const struct sockaddr *)peer;
+	if (!has_room(listener, &refusal) ||
+		(!connection_is_proxied(listener->conf, address) &&
+			!may_enter(listener, address, &refusal))) {
+		refuse(listener, fd, peer, &refusal);
+		return;
 	}
+	listener->connections++;
+	listener->pins++;
+	connection_open(listener->front, listener->settings, listener->conf, fd, peer,
+		on_ended, listener);
 }
 
 static void on_resume(uv_timer_t *timer)
@@ -248,10 +266,16 @@ static void pause_accepting(struct listener *listener, int reason)
 	uv_timer_start(&listener->resume, on_resume, RESUME_MS, 0);
 }
 
+/* Linux also tells of errors that the new connection has had already (accept(2)). */
 static bool is_clients_fault(int reason)
 {
-	return reason == ECONNABORTED || reason == EINTR || reason == EPROTO ||
-	       reason == EPERM;
+	static const int faults[] = { ECONNABORTED, EINTR, EPROTO, EPERM, ENETDOWN,
+		ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH };
+	for (size_t i = 0; i < G_N_ELEMENTS(faults); i++) {
+		if (reason == faults[i])
+			return true;
+	}
+	return false;
 }
 
 static void on_clients(uv_poll_t *poll, int status, int events)

@@ -8,14 +8,16 @@
 #define GATEWAY_SMTP_LISTENER_H
 
 #include "gateway/smtp/front.h"
+#include "gateway/smtp/inherited.h"
 
 struct listener;
 
-/* Binds the address of conf->listeners[index] of settings and listens, without accepting
- * yet. NULL with GATEWAY_ERROR_MEND naming the address. gone is called once, when memory
- * is gone. */
+/* Takes what was inherited for conf->listeners[index] of settings, else binds its address
+ * and listens, without accepting yet. inherited may be NULL. NULL with GATEWAY_ERROR_MEND
+ * naming the address. gone is called once, when memory is gone. */
 struct listener *listener_new(struct front *front, struct smtp_settings *settings,
-	size_t index, void (*gone)(void *owner), void *owner, GError **error);
+	size_t index, struct inherited *inherited, void (*gone)(void *owner), void *owner,
+	GError **error);
 
 /* Clients from now on are served by conf->listeners[index] of settings. */
 void listener_set(

@@ -12,13 +12,14 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_MAIL_OK] = { 250, "2.1.0", "Sender ok" },
 	[REPLY_RCPT_OK] = { 250, "2.1.5", "Recipient ok" },
 	[REPLY_START_DATA] = { 354, "", "End data with <CR><LF>.<CR><LF>" },
+	[REPLY_CHUNK_OK] = { 250, "2.0.0", "{} octets received" },
 	[REPLY_QUEUED] = { 250, "2.0.0", "Ok: queued as {}" },
 	[REPLY_OK] = { 250, "2.0.0", "Ok" },
 	[REPLY_CANNOT_VRFY] = { 252, "2.5.2",
 		"Cannot verify, but will take mail for those this server serves" },
 	[REPLY_HELP] = { 214, "2.0.0",
-		"Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP VRFY HELP "
-		"QUIT" },
+		"Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY "
+		"HELP QUIT" },
 	[REPLY_BYE] = { 221, "2.0.0", "Bye" },
 
 	[REPLY_SHUTDOWN] = { 421, "4.3.2", "{} is shutting down, try again later" },
@@ -29,6 +30,8 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 		"{} closes: too many failed authentications" },
 	[REPLY_TOO_MANY_CONNECTIONS] = { 421, "4.7.0",
 		"{} has too many connections, try again later" },
+	[REPLY_TOO_MANY_FROM_CLIENT] = { 421, "4.7.0",
+		"{} has too many connections from your address, try again later" },
 	[REPLY_NOT_SMTP] = { 421, "4.7.0", "{} speaks SMTP only, closing" },
 
 	[REPLY_NO_ROOM] = { 452, "4.3.1", "Insufficient storage, try again later" },
@@ -36,6 +39,12 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 		"Too many recipients, send to the rest in another message" },
 	[REPLY_LOCAL_ERROR] = { 451, "4.3.0",
 		"Local error in processing, try again later" },
+	[REPLY_CLIENT_TOO_FAST] = { 450, "4.7.1",
+		"Too much mail from your address, try again in a minute" },
+	[REPLY_USER_TOO_FAST] = { 450, "4.7.1",
+		"Too much mail from this user, try again in a minute" },
+	[REPLY_NO_REVERSE_DNS] = { 450, "4.7.25",
+		"Your address has no name that leads back to it" },
 	[REPLY_TLS_UNAVAILABLE] = { 454, "4.7.0", "TLS not available, try again later" },
 	[REPLY_AUTH_UNAVAILABLE] = { 454, "4.7.0",
 		"Authentication is busy, try again later" },
@@ -84,6 +93,12 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 		"AUTH must be <> or an address in xtext" },
 	[REPLY_TOO_BIG] = { 552, "5.3.4",
 		"Message exceeds the maximum size: see SIZE in the reply to EHLO" },
+	[REPLY_DSN_SYNTAX] = { 501, "5.5.4",
+		"RET, ENVID, NOTIFY or ORCPT is not as RFC 3461 has it" },
+	[REPLY_BDAT_SYNTAX] = { 501, "5.5.4", "Syntax: BDAT octets [LAST]" },
+	[REPLY_BDAT_OVERFLOW] = { 501, "5.5.4", "{} closes: BDAT size is out of range" },
+	[REPLY_UTF8_NEEDED] = { 553, "5.6.7",
+		"An address beyond ASCII needs SMTPUTF8 at MAIL" },
 
 	[REPLY_AUTH_NEEDED] = { 530, "5.7.0", "Authentication required" },
 	[REPLY_AUTH_DONE] = { 503, "5.5.1", "Already authenticated" },
@@ -99,6 +114,18 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_AUTH_FAILED] = { 535, "5.7.8", "Authentication credentials invalid" },
 
 	[REPLY_CLIENT_REFUSED] = { 554, "5.7.1", "{} takes no mail from your network" },
+	[REPLY_EARLY_TALKER] = { 554, "5.5.0",
+		"{} closes: you spoke before you were greeted" },
+	[REPLY_BLOCK_LISTED] = { 554, "5.7.1",
+		"{} is a block list that has your address" },
+	[REPLY_CERTIFICATE_NEEDED] = { 530, "5.7.0",
+		"A client certificate that is known here is needed" },
+	[REPLY_SENDER_NOT_ALLOWED] = { 553, "5.7.1",
+		"Sender address not allowed for this user" },
+	[REPLY_FROM_NOT_ALLOWED] = { 550, "5.7.1",
+		"From address in the message not allowed for this user" },
+	[REPLY_RECIPIENT_NOT_ALLOWED] = { 550, "5.7.1",
+		"Recipient not allowed for this user" },
 	[REPLY_NO_RELAY] = { 550, "5.7.1", "Relaying denied" },
 	[REPLY_NO_SUCH_RECIPIENT] = { 550, "5.1.1", "No such recipient here" },
 	[REPLY_RECIPIENT_LOOP] = { 550, "5.4.6",
@@ -124,20 +151,20 @@ const char *smtp_reply_reason(enum smtp_reply_id id)
 bool smtp_reply_closes(enum smtp_reply_id id)
 {
 	return id == REPLY_BYE || id == REPLY_CLIENT_REFUSED ||
+	       id == REPLY_EARLY_TALKER || id == REPLY_BDAT_OVERFLOW ||
 	       (id != REPLY_NONE && smtp_reply(id)->code == 421);
 }
 
-void smtp_reply_append(GString *out, enum smtp_reply_id id, const char *detail)
+static void append_code(GString *out, const struct smtp_reply *reply)
 {
-	const struct smtp_reply *reply = smtp_reply(id);
 	char code[] = { (char)('0' + reply->code / 100),
 		(char)('0' + reply->code / 10 % 10), (char)('0' + reply->code % 10),
 		' ' };
 	g_string_append_len(out, code, sizeof(code));
-	if (*reply->enhanced) {
-		g_string_append(out, reply->enhanced);
-		g_string_append_c(out, ' ');
-	}
+}
+
+static void append_text(GString *out, const struct smtp_reply *reply, const char *detail)
+{
 	const char *place = strstr(reply->text, "{}");
 	if (place) {
 		g_string_append_len(out, reply->text, place - reply->text);
@@ -147,4 +174,22 @@ void smtp_reply_append(GString *out, enum smtp_reply_id id, const char *detail)
 		g_string_append(out, reply->text);
 	}
 	g_string_append(out, "\r\n");
+}
+
+void smtp_reply_append(GString *out, enum smtp_reply_id id, const char *detail)
+{
+	const struct smtp_reply *reply = smtp_reply(id);
+	append_code(out, reply);
+	if (*reply->enhanced) {
+		g_string_append(out, reply->enhanced);
+		g_string_append_c(out, ' ');
+	}
+	append_text(out, reply, detail);
+}
+
+void smtp_reply_append_plain(GString *out, enum smtp_reply_id id, const char *detail)
+{
+	const struct smtp_reply *reply = smtp_reply(id);
+	append_code(out, reply);
+	append_text(out, reply, detail);
 }

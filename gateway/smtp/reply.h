@@ -21,6 +21,7 @@ enum smtp_reply_id {
 	REPLY_MAIL_OK,
 	REPLY_RCPT_OK,
 	REPLY_START_DATA,
+	REPLY_CHUNK_OK,
 	REPLY_QUEUED,
 	REPLY_OK,
 	REPLY_CANNOT_VRFY,
@@ -33,11 +34,15 @@ enum smtp_reply_id {
 	REPLY_TOO_MANY_ERRORS,
 	REPLY_TOO_MANY_AUTH_FAILURES,
 	REPLY_TOO_MANY_CONNECTIONS,
+	REPLY_TOO_MANY_FROM_CLIENT,
 	REPLY_NOT_SMTP,
 	/* 4xx */
 	REPLY_NO_ROOM,
 	REPLY_TOO_MANY_RECIPIENTS,
 	REPLY_LOCAL_ERROR,
+	REPLY_CLIENT_TOO_FAST,
+	REPLY_USER_TOO_FAST,
+	REPLY_NO_REVERSE_DNS,
 	REPLY_TLS_UNAVAILABLE,
 	REPLY_AUTH_UNAVAILABLE,
 	/* 5xx: the command */
@@ -70,6 +75,10 @@ enum smtp_reply_id {
 	REPLY_BODY_SYNTAX,
 	REPLY_AUTH_PARAMETER_SYNTAX,
 	REPLY_TOO_BIG,
+	REPLY_DSN_SYNTAX,
+	REPLY_BDAT_SYNTAX,
+	REPLY_BDAT_OVERFLOW,
+	REPLY_UTF8_NEEDED,
 	/* 5xx: AUTH */
 	REPLY_AUTH_NEEDED,
 	REPLY_AUTH_DONE,
@@ -81,6 +90,12 @@ enum smtp_reply_id {
 	REPLY_AUTH_FAILED,
 	/* 5xx: policy and content */
 	REPLY_CLIENT_REFUSED,
+	REPLY_EARLY_TALKER,
+	REPLY_BLOCK_LISTED,
+	REPLY_CERTIFICATE_NEEDED,
+	REPLY_SENDER_NOT_ALLOWED,
+	REPLY_FROM_NOT_ALLOWED,
+	REPLY_RECIPIENT_NOT_ALLOWED,
 	REPLY_NO_RELAY,
 	REPLY_NO_SUCH_RECIPIENT,
 	REPLY_RECIPIENT_LOOP,
@@ -105,5 +120,7 @@ bool smtp_reply_closes(enum smtp_reply_id id);
 
 /* Appends one reply line. detail may be NULL; it must not hold CR or LF. */
 void smtp_reply_append(GString *out, enum smtp_reply_id id, const char *detail);
+/* The same without the enhanced code, on which a client may break. */
+void smtp_reply_append_plain(GString *out, enum smtp_reply_id id, const char *detail);
 
 #endif

@@ -5,6 +5,7 @@
 #include "gateway/log.h"
 #include "gateway/smtp/connection.h"
 #include "gateway/smtp/listener.h"
+#include "gateway/smtp/watch.h"
 
 #include <sys/resource.h>
 
@@ -14,6 +15,8 @@
 struct smtp_server {
 	struct front front;
 	struct smtp_settings *settings;
+	struct watch *watch;
+	struct inherited *inherited; /* at the start only */
 	GPtrArray *listeners;
 	unsigned listeners_alive; /* closed ones with open sessions included */
 	bool started, freed;
@@ -33,6 +36,9 @@ static void free_if_over(struct smtp_server *server)
 	if (!server->freed || server->listeners_alive)
 		return;
 	verifier_free(&server->front.verifier);
+	screener_free(&server->front.screener);
+	turns_free(&server->front.turns);
+	ceilings_free(&server->front.ceilings);
 	g_ptr_array_unref(server->listeners);
 	smtp_settings_unref(&server->settings);
 	commits_close(&server->front.commits, on_commits_closed, server);
@@ -75,8 +81,8 @@ static void close_listeners(GPtrArray *listeners)
 static struct listener *open_listener(struct smtp_server *server,
 	struct smtp_settings *settings, size_t index, GError **error)
 {
-	struct listener *listener = listener_new(
-		&server->front, settings, index, on_listener_gone, server, error);
+	struct listener *listener = listener_new(&server->front, settings, index,
+		server->inherited, on_listener_gone, server, error);
 	if (listener)
 		server->listeners_alive++;
 	return listener;
@@ -114,6 +120,20 @@ static void keep_old(
 	}
 }
 
+/* Certificates or users have changed on the disk: for clients from now on. */
+static void on_fresh(void *context, struct smtp_settings *settings)
+{
+	struct smtp_server *server = context;
+	for (size_t i = 0; i < settings->conf->n_listeners; i++) {
+		struct listener *listener = find_listener(
+			server, &settings->conf->listeners[i].socket_address);
+		if (listener)
+			listener_set(listener, settings, i);
+	}
+	smtp_settings_unref(&server->settings);
+	server->settings = smtp_settings_ref(settings);
+}
+
 static bool adopt(struct smtp_server *server, struct conf *conf, GError **error)
 {
 	struct smtp_settings *settings =
@@ -132,6 +152,8 @@ static bool adopt(struct smtp_server *server, struct conf *conf, GError **error)
 	g_ptr_array_extend(server->listeners, listeners, NULL, NULL);
 	smtp_settings_unref(&server->settings);
 	server->settings = settings;
+	watch_follow(server->watch, settings);
+	screener_set_settings(server->front.screener, conf);
 	return true;
 }
 
@@ -159,10 +181,17 @@ struct smtp_server *smtp_server_new(uv_loop_t *loop, struct conf *conf,
 	server->front.metrics = metrics;
 	server->front.verifier = verifier_new(loop);
 	server->front.commits = commits_new(loop, queue);
+	server->front.ceilings = ceilings_new();
+	server->front.screener = screener_new(loop);
+	server->front.turns = turns_new(loop, connection_continue);
 	g_queue_init(&server->front.connections);
 	server->front.max_connections = max_connections();
 	server->listeners = g_ptr_array_new();
-	if (!adopt(server, conf, error))
+	server->watch = watch_new(loop, WATCH_INTERVAL_MS, metrics, on_fresh, server);
+	server->inherited = inherited_new();
+	bool adopted = adopt(server, conf, error);
+	inherited_free(&server->inherited);
+	if (!adopted)
 		smtp_server_free(&server);
 	return server;
 }
@@ -206,6 +235,7 @@ void smtp_server_free(struct smtp_server **server)
 		return;
 	old->freed = true;
 	old->drained = NULL;
+	watch_close(&old->watch);
 	close_listeners(old->listeners);
 	for (GList *link = old->front.connections.head; link; link = link->next)
 		connection_close(link->data);

@@ -1,37 +1,20 @@
 /* A BIO whose input is a borrowed range of bytes and whose output is a string; around it
  * OpenSSL's calls, each with a clean error queue. */
-#include "gateway/smtp/tls.h"
-
-#include "gateway/error.h"
+#include "gateway/smtp/tls_private.h"
 
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <string.h>
-#include <time.h>
-
-/* ssl-config.mozilla.org, "intermediate", version 5.7; those of TLS 1.3
- * are OpenSSL's default. */
-static const char intermediate_ciphers[] =
-	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
-	"DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305";
-/* Security level 0: below it TLS 1.0's SHA-1 signatures are refused. */
-static const char legacy_ciphers[] = "ALL:!aNULL:!eNULL:!PSK:!SRP:@SECLEVEL=0";
 
 /* A handshake's flight is large, and sent once. */
 #define OUTPUT_KEPT_BYTES_MAX 512
 
-struct tls_context {
-	SSL_CTX *ssl;
-};
-
 struct tls {
+	struct tls_context *context;
 	SSL *ssl;
 	const char *input;
 	size_t input_bytes;
 	GString *output;
-	char error[128];
+	char *error; /* NULL: none yet */
 };
 
 /* ---- the BIO ---- */
@@ -84,98 +67,14 @@ static const BIO_METHOD *bio_method(void)
 	return (const BIO_METHOD *)method; /* NOLINT: gsize holds a pointer */
 }
 
-/* ---- contexts ---- */
-
-/* OpenSSL's newest reason, in its own words. */
-static const char *reason(char *text, size_t room)
-{
-	unsigned long code = ERR_peek_last_error();
-	const char *words = code ? ERR_reason_error_string(code) : NULL;
-	g_strlcpy(text, words ? words : "unknown reason", room);
-	ERR_clear_error();
-	return text;
-}
-
-static bool fail(GError **error, const char *what, const char *path)
-{
-	char text[128];
-	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND, "%s %s: %s", what, path,
-		reason(text, sizeof(text)));
-	return false;
-}
-
-/* Instead of OpenSSL's question on the terminal. */
-static int no_passphrase(char *buffer, int room, int writing, void *context)
-{
-	(void)buffer, (void)room, (void)writing, (void)context;
-	return -1;
-}
-
-static bool load(SSL_CTX *ssl, const char *certificate, const char *key, GError **error)
-{
-	ERR_clear_error();
-	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
-	if (SSL_CTX_use_certificate_chain_file(ssl, certificate) != 1)
-		return fail(error, "tls.certificate", certificate);
-	if (SSL_CTX_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) != 1)
-		return fail(error, "tls.key", key);
-	if (SSL_CTX_check_private_key(ssl) != 1)
-		return fail(error, "tls.key does not belong to tls.certificate:", key);
-	return true;
-}
-
-static bool configure(SSL_CTX *ssl, bool legacy)
-{
-	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_num_tickets(ssl, 0);
-	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_options(
-		ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
-	SSL_CTX_set_dh_auto(ssl, 1);
-	return SSL_CTX_set_min_proto_version(
-		       ssl, legacy ? TLS1_VERSION : TLS1_2_VERSION) == 1 &&
-	       SSL_CTX_set_cipher_list(
-		       ssl, legacy ? legacy_ciphers : intermediate_ciphers) == 1 &&
-	       (legacy || SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1);
-}
-
-struct tls_context *tls_context_new(
-	const char *certificate, const char *key, bool legacy, GError **error)
-{
-	struct tls_context *context = g_new0(struct tls_context, 1);
-	context->ssl = SSL_CTX_new(TLS_server_method());
-	g_assert(context->ssl);
-	if (!configure(context->ssl, legacy))
-		fail(error, "tls", "ciphers");
-	else if (load(context->ssl, certificate, key, error))
-		return context;
-	tls_context_free(&context);
-	return NULL;
-}
-
-void tls_context_free(struct tls_context **context)
-{
-	if (!*context)
-		return;
-	SSL_CTX_free((*context)->ssl);
-	g_clear_pointer(context, g_free);
-}
-
-int64_t tls_context_expiry_s(const struct tls_context *context)
-{
-	struct tm tm = { 0 };
-	ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(context->ssl)), &tm);
-	return timegm(&tm);
-}
-
 /* ---- connections ---- */
 
 struct tls *tls_new(struct tls_context *context)
 {
 	struct tls *tls = g_new0(struct tls, 1);
+	tls->context = tls_context_ref(context);
 	tls->output = g_string_new(NULL);
-	tls->ssl = SSL_new(context->ssl);
+	tls->ssl = SSL_new(tls_context_default(context));
 	BIO *bio = BIO_new(bio_method());
 	g_assert(tls->ssl && bio);
 	BIO_set_data(bio, tls);
@@ -190,7 +89,9 @@ void tls_free(struct tls **tls)
 	if (!*tls)
 		return;
 	SSL_free((*tls)->ssl);
+	tls_context_unref(&(*tls)->context);
 	g_string_free((*tls)->output, TRUE);
+	g_free((*tls)->error);
 	g_clear_pointer(tls, g_free);
 }
 
@@ -205,6 +106,19 @@ size_t tls_left(const struct tls *tls)
 	return tls->input_bytes;
 }
 
+/* The SSL's BIO is ours. */
+void tls_note_refusal(SSL *ssl, int reason, const X509 *certificate)
+{
+	struct tls *tls = BIO_get_data(SSL_get_rbio(ssl));
+	g_autofree char *name = NULL;
+	if (certificate)
+		name = tls_name_of_client(certificate, CONF_CLIENT_COMMON_NAME);
+	g_free(tls->error);
+	tls->error = g_strdup_printf("the client's certificate%s%s%s: %s",
+		name ? " of \"" : "", name ? name : "", name ? "\"" : "",
+		X509_verify_cert_error_string(reason));
+}
+
 static enum tls_status status_of(struct tls *tls, int result)
 {
 	switch (SSL_get_error(tls->ssl, result)) {
@@ -215,7 +129,9 @@ static enum tls_status status_of(struct tls *tls, int result)
 	case SSL_ERROR_ZERO_RETURN:
 		return TLS_CLOSED;
 	default:
-		reason(tls->error, sizeof(tls->error));
+		if (!tls->error)
+			tls->error = g_strdup(tls_reason());
+		ERR_clear_error();
 		return TLS_FAILED;
 	}
 }
@@ -279,5 +195,36 @@ const char *tls_cipher(const struct tls *tls)
 
 const char *tls_error(const struct tls *tls)
 {
-	return tls->error;
+	return tls->error ? tls->error : "no error";
+}
+
+bool tls_cipher_is_old(const struct tls *tls)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
+	if (!cipher)
+		return false;
+	int exchange = SSL_CIPHER_get_kx_nid(cipher);
+	bool has_forward_secrecy = exchange == NID_kx_any || /* TLS 1.3 */
+				   exchange == NID_kx_ecdhe || exchange == NID_kx_dhe;
+	return !has_forward_secrecy || !SSL_CIPHER_is_aead(cipher);
+}
+
+/* Without a certificate, OpenSSL's verdict is good as well. */
+static const X509 *verified_certificate(const struct tls *tls)
+{
+	bool good = SSL_is_init_finished(tls->ssl) &&
+		    SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE &&
+		    SSL_get_verify_result(tls->ssl) == X509_V_OK;
+	return good ? SSL_get0_peer_certificate(tls->ssl) : NULL;
+}
+
+char *tls_client_name(const struct tls *tls, enum conf_client_name which)
+{
+	const X509 *certificate = verified_certificate(tls);
+	return certificate ? tls_name_of_client(certificate, which) : NULL;
+}
+
+bool tls_has_client_certificate(const struct tls *tls)
+{
+	return verified_certificate(tls);
 }

@@ -2,6 +2,7 @@
  * are the connection's. */
 #include "gateway/smtp/transaction.h"
 
+#include "gateway/error.h"
 #include "gateway/log.h"
 #include "gateway/policy/policy.h"
 #include "gateway/smtp/discard.h"
@@ -14,16 +15,45 @@ static const char *or_empty(const char *text)
 	return text ? text : "";
 }
 
-static void log_refused(
-	const struct transaction *t, const struct client *client, const char *reason)
+static void log_refused(const struct transaction *t, const struct client *client,
+	const char *reverse_path, const char *reason)
 {
 	log_info("message.refused", LOG_TEXT("id", t->message ? t->message->id : NULL),
 		LOG_TEXT("listener", client->listener->name),
 		LOG_TEXT("client", client->address),
+		LOG_TEXT("client_name", client->name),
 		LOG_TEXT("helo", smtp_session_helo(client->session)),
-		LOG_TEXT("user", client->user),
-		LOG_TEXT("reverse_path", t->message ? t->message->reverse_path : NULL),
+		LOG_TEXT("user", client->user), LOG_TEXT("reverse_path", reverse_path),
 		LOG_TEXT("reason", reason));
+}
+
+static const struct sockaddr *peer_of(const struct client *client)
+{
+	return (const struct sockaddr *)&client->peer;
+}
+
+/* Whether the account, and then the rates of client and user, let a message begin. */
+static enum smtp_reply_id may_send(const struct client *client, const char *reverse_path)
+{
+	const struct conf_account *account = client->account;
+	uint64_t now_ms = uv_now(client->front->loop);
+	if (!policy_sender(account, reverse_path))
+		return REPLY_SENDER_NOT_ALLOWED;
+	if (!ceilings_take_message(client->front->ceilings,
+		    &client->listener->messages_per_minute, peer_of(client), now_ms))
+		return REPLY_CLIENT_TOO_FAST;
+	if (account && !ceilings_take_user_message(client->front->ceilings,
+			       account->messages_per_minute, client->user, now_ms))
+		return REPLY_USER_TOO_FAST;
+	return REPLY_MAIL_OK;
+}
+
+/* A report of what became of the message goes to nobody else: strangers' reverse-paths
+ * are mostly forged. */
+static bool may_bounce(const struct client *client)
+{
+	return client->user || (client->listener->n_networks > 0 &&
+				       policy_client(client->listener, peer_of(client)));
 }
 
 enum smtp_reply_id transaction_mail(
@@ -31,12 +61,20 @@ enum smtp_reply_id transaction_mail(
 {
 	g_autoptr(GError) error = NULL;
 	if (!queue_has_room(client->front->queue, mail->size, &error)) {
-		log_refused(t, client, error->message);
+		log_refused(t, client, mail->reverse_path, error->message);
 		return REPLY_NO_ROOM;
+	}
+	enum smtp_reply_id id = may_send(client, mail->reverse_path);
+	if (id != REPLY_MAIL_OK) {
+		log_refused(t, client, mail->reverse_path, smtp_reply_reason(id));
+		return id;
 	}
 	t->message = queue_message_new();
 	t->message->reverse_path = g_strdup(mail->reverse_path);
-	t->message->body_8bit = mail->body_8bit;
+	t->message->smtputf8 = mail->smtputf8;
+	t->message->may_bounce = may_bounce(client);
+	t->message->ret = mail->ret;
+	t->message->envid = g_strdup(mail->envid);
 	return REPLY_MAIL_OK;
 }
 
@@ -69,24 +107,73 @@ static bool has_recipient(const struct queue_message *message, const char *addre
 	return false;
 }
 
+/* Who tries one address after the other pays for each. */
+static enum smtp_reply_id take_rates(const struct client *client)
+{
+	const struct conf_account *account = client->account;
+	struct ceilings *ceilings = client->front->ceilings;
+	uint64_t now_ms = uv_now(client->front->loop);
+	if (!ceilings_take_recipient(ceilings, &client->listener->recipients_per_minute,
+		    peer_of(client), now_ms))
+		return REPLY_CLIENT_TOO_FAST;
+	if (account && !ceilings_take_user_recipient(ceilings,
+			       account->recipients_per_minute, client->user, now_ms))
+		return REPLY_USER_TOO_FAST;
+	return REPLY_RCPT_OK;
+}
+
+/* What the DNS says of a stranger. Postmaster hears of a mistake in it (RFC 5321, section
+ * 4.5.1). */
+static enum smtp_reply_id screen(const struct client *client, const char *address)
+{
+	const struct conf_listener *listener = client->listener;
+	if (client->user || policy_is_postmaster(address))
+		return REPLY_RCPT_OK;
+	if (client->block_list)
+		return REPLY_BLOCK_LISTED;
+	bool has_no_name =
+		listener->reverse_dns == CONF_REVERSE_DNS_REQUIRE && !client->name &&
+		screener_is_wanted(client->settings->conf, listener, peer_of(client));
+	return has_no_name ? REPLY_NO_REVERSE_DNS : REPLY_RCPT_OK;
+}
+
+static enum smtp_reply_id judge_recipient(
+	const struct client *client, const char *address, char **forward_path)
+{
+	enum smtp_reply_id id = take_rates(client);
+	if (id == REPLY_RCPT_OK)
+		id = screen(client, address);
+	if (id == REPLY_RCPT_OK)
+		id = reply_of(policy_recipient(client->settings->conf, client->listener,
+			peer_of(client), client->user, address, forward_path));
+	if (id == REPLY_RCPT_OK && !policy_account_recipient(client->account, address))
+		id = REPLY_RECIPIENT_NOT_ALLOWED;
+	return id;
+}
+
 enum smtp_reply_id transaction_recipient(
-	struct transaction *t, const struct client *client, const char *address)
+	struct transaction *t, const struct client *client, const struct smtp_rcpt *rcpt)
 {
 	g_autofree char *forward_path = NULL;
-	enum smtp_reply_id id = reply_of(policy_recipient(client->settings->conf,
-		client->listener, (const struct sockaddr *)&client->peer, client->user,
-		address, &forward_path));
-	if (id != REPLY_RCPT_OK)
+	enum smtp_reply_id id = judge_recipient(client, rcpt->address, &forward_path);
+	if (id != REPLY_RCPT_OK) {
 		log_info("recipient.refused",
 			LOG_TEXT("listener", client->listener->name),
 			LOG_TEXT("client", client->address),
+			LOG_TEXT("client_name", client->name),
 			LOG_TEXT("helo", smtp_session_helo(client->session)),
 			LOG_TEXT("user", client->user),
 			LOG_TEXT("reverse_path", t->message->reverse_path),
-			LOG_TEXT("recipient", address),
+			LOG_TEXT("recipient", rcpt->address),
+			LOG_TEXT("block_list",
+				id == REPLY_BLOCK_LISTED ? client->block_list : NULL),
 			LOG_TEXT("reason", smtp_reply_reason(id)));
-	else if (!has_recipient(t->message, address))
-		queue_message_add_recipient(t->message, address, forward_path);
+	} else if (!has_recipient(t->message, rcpt->address)) {
+		struct queue_recipient *recipient = queue_message_add_recipient(
+			t->message, rcpt->address, forward_path);
+		recipient->notify = rcpt->notify;
+		recipient->orcpt = g_strdup(rcpt->orcpt);
+	}
 	return id;
 }
 
@@ -98,12 +185,14 @@ static GString *print_received(const struct transaction *t, const struct client 
 	struct smtp_received received = {
 		.helo = smtp_session_helo(client->session),
 		.client = client->address,
+		.client_name = client->name,
 		.hostname = client->settings->conf->hostname,
 		.id = t->message->id,
 		.esmtp = smtp_session_is_esmtp(client->session),
+		.utf8 = smtp_session_is_utf8(client->session),
 		.tls_version = client->tls_version,
 		.tls_cipher = client->tls_cipher,
-		.authenticated = client->user,
+		.authenticated = client->used_auth,
 		.recipient = only ? only->original : NULL,
 		.time_s = g_get_real_time() / G_USEC_PER_SEC,
 	};
@@ -139,7 +228,7 @@ void transaction_flushed(struct transaction *t)
 void transaction_drop(
 	struct transaction *t, const struct client *client, enum smtp_reply_id why)
 {
-	log_refused(t, client, smtp_reply_reason(why));
+	log_refused(t, client, t->message->reverse_path, smtp_reply_reason(why));
 	discard(client->front->loop, &t->spool);
 }
 
@@ -153,7 +242,8 @@ void transaction_reset(struct transaction *t, const struct client *client)
 void transaction_abandon(struct transaction *t, const struct client *client)
 {
 	if (t->spool)
-		log_refused(t, client, "the session ended before the data did");
+		log_refused(t, client, t->message->reverse_path,
+			"the session ended before the data did");
 	transaction_reset(t, client);
 }
 
@@ -184,13 +274,23 @@ static void fill_receipt(struct receipt *receipt, const struct queue_message *me
 	receipt->forward_paths = join_forward_paths(message->recipients);
 }
 
+enum smtp_reply_id transaction_check_from(
+	struct transaction *t, const struct client *client, const char *from)
+{
+	if (policy_from(client->account, from))
+		return REPLY_QUEUED;
+	transaction_drop(t, client, REPLY_FROM_NOT_ALLOWED);
+	return REPLY_FROM_NOT_ALLOWED;
+}
+
 void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,
 	struct receipt *receipt, void (*done)(void *context, const GError *error),
 	void *context)
 {
 	struct queue_message *message = t->message;
 	message->size = spool_bytes(t->spool);
-	message->body_8bit |= has_8bit;
+	/* Whatever BODY said: 7-bit content needs nothing of the relay. */
+	message->body_8bit = has_8bit;
 	message->listener = g_strdup(client->listener->name);
 	message->client = g_strdup(client->address);
 	message->helo = g_strdup(smtp_session_helo(client->session));
@@ -209,12 +309,19 @@ static void log_accepted(const struct receipt *receipt, const struct client *cli
 	log_info("message.accepted", LOG_TEXT("id", receipt->id),
 		LOG_TEXT("listener", client->listener->name),
 		LOG_TEXT("client", client->address),
+		LOG_TEXT("client_name", client->name),
 		LOG_TEXT("helo", smtp_session_helo(client->session)),
 		LOG_TEXT("tls", tls), LOG_TEXT("user", client->user),
 		LOG_TEXT("reverse_path", or_empty(receipt->reverse_path)),
 		LOG_NUMBER("recipients", receipt->recipients),
 		LOG_TEXT("forward_paths", receipt->forward_paths),
 		LOG_NUMBER("size", receipt->size));
+}
+
+enum smtp_reply_id transaction_fault(const GError *error)
+{
+	bool full = g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_FULL);
+	return full ? REPLY_NO_ROOM : REPLY_LOCAL_ERROR;
 }
 
 enum smtp_reply_id transaction_committed(
@@ -227,10 +334,11 @@ enum smtp_reply_id transaction_committed(
 		log_error("message.refused", LOG_TEXT("id", receipt->id),
 			LOG_TEXT("listener", listener),
 			LOG_TEXT("client", client->address),
+			LOG_TEXT("client_name", client->name),
+			LOG_TEXT("user", client->user),
 			LOG_TEXT("reverse_path", receipt->reverse_path),
 			LOG_TEXT("reason", error->message));
-		bool has_room = queue_has_room(front->queue, receipt->size, NULL);
-		id = has_room ? REPLY_LOCAL_ERROR : REPLY_NO_ROOM;
+		id = transaction_fault(error);
 	} else {
 		log_accepted(receipt, client);
 		metrics_add(front->metrics, METRIC_MESSAGES_RECEIVED_TOTAL, listener, 1);

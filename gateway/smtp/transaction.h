@@ -28,7 +28,7 @@ struct receipt {
 enum smtp_reply_id transaction_mail(
 	struct transaction *t, const struct client *client, const struct smtp_mail *mail);
 enum smtp_reply_id transaction_recipient(
-	struct transaction *t, const struct client *client, const char *address);
+	struct transaction *t, const struct client *client, const struct smtp_rcpt *rcpt);
 enum smtp_reply_id transaction_begin_data(
 	struct transaction *t, const struct client *client);
 
@@ -46,10 +46,16 @@ void transaction_reset(struct transaction *t, const struct client *client);
 /* The same where the client has gone: its half message is logged. */
 void transaction_abandon(struct transaction *t, const struct client *client);
 
+/* Whether the complete message may be queued: REPLY_QUEUED, or why not; then that is
+ * logged and the spool gone. from as smtp_session_callbacks.data_end has it. */
+enum smtp_reply_id transaction_check_from(
+	struct transaction *t, const struct client *client, const char *from);
 /* Completes the message and hands it to the queue with its spool. done gets context. */
 void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,
 	struct receipt *receipt, void (*done)(void *context, const GError *error),
 	void *context);
+/* The reply to a fault of ours: 452 where the disk is full, else 451. error may be NULL. */
+enum smtp_reply_id transaction_fault(const GError *error);
 /* Logs and counts the outcome and clears the receipt; the reply to give. */
 enum smtp_reply_id transaction_committed(
 	struct receipt *receipt, const struct client *client, const GError *error);

@@ -12,6 +12,10 @@ static void use(const struct conf *conf)
 		"@", "" };
 	for (size_t i = 0; i < G_N_ELEMENTS(addresses); i++) {
 		conf_relay_delivers(conf, addresses[i]);
+		const struct conf_account *account =
+			conf_account_find(conf, addresses[i]);
+		if (account != NULL && account->from != NULL)
+			conf_identities_have(account->from, addresses[i]);
 		for (size_t j = 0; j < conf->n_listeners; j++) {
 			const struct conf_recipient_map *map =
 				conf->listeners[j].recipients;
@@ -23,6 +27,13 @@ static void use(const struct conf *conf)
 				abort();
 		}
 	}
+	for (size_t i = 0; i < conf->n_accounts; i++)
+		if (conf_account_find(conf, conf->accounts[i].user) == NULL)
+			abort();
+	for (size_t i = 0; i < conf->n_tls_additional; i++)
+		if (conf->tls_additional[i].certificate == NULL ||
+			conf->tls_additional[i].key == NULL)
+			abort();
 	if (conf->hostname == NULL || conf->n_listeners == 0 ||
 		(conf->relay.host == NULL) == (conf->relay.maildir == NULL))
 		abort();

@@ -108,7 +108,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.hostname = "mail.example.com",
 		.id = "01kah0",
 		.reverse_path = data[0] & 8 ? "x@y.org" : "",
-		.received_s = 1763683200 };
+		.received_s = 1763683200,
+		.is_8bit = data[0] & 16,
+		.wants_ascii = data[0] & 32 };
 	const char *in = (const char *)data + 1;
 	int fd = memfd_create("message", MFD_CLOEXEC);
 	CHECK(fd >= 0 && write(fd, in, size - 1) == (ssize_t)(size - 1));

@@ -3,12 +3,17 @@
 #
 #   postfix.sh install
 #   postfix.sh start DIR PORT USER PASSWORD CERTIFICATE KEY
+#   postfix.sh client DIR PORT RELAY-PORT [USER PASSWORD CA]
 #   postfix.sh stop DIR
 #
 # PORT offers STARTTLS, PORT+1 speaks TLS from the first byte. As at SES, only who has
 # authenticated (PLAIN or LOGIN, under TLS) may send, to anyone, up to 40 MiB. Every recipient's
-# copy is a file of its own in the Maildir DIR/mail, named by its Delivered-To header. All of
-# configuration, queue and log lives in DIR, which the user "postfix" must be able to reach;
+# copy is a file of its own in the Maildir DIR/mail, named by its Delivered-To header.
+#
+# As a client it takes what comes to PORT in clear, and passes it on to RELAY-PORT on loopback:
+# in clear, or with USER under STARTTLS, after CA has vouched for "gw.test".
+#
+# All of configuration, queue and log lives in DIR, which the user "postfix" must be able to reach;
 # nothing under /etc is written. Needs root: elsewhere it asks sudo.
 set -eu
 
@@ -18,8 +23,32 @@ install() {
 
 start() {
 	[ $# = 6 ] || { echo "usage: $0 start DIR PORT USER PASSWORD CERTIFICATE KEY" >&2; exit 2; }
+	prepare "$1"
+	port=$2 user=$3 password=$4 certificate=$5 key=$6
+	accounts
+	{ common_cf; server_cf; } >etc/main.cf
+	master_cf >etc/master.cf
+	run
+	echo "smtp=127.0.0.1:$port"
+	echo "smtps=127.0.0.1:$((port + 1))"
+	echo "mail=$dir/mail"
+}
+
+client() {
+	[ $# = 3 ] || [ $# = 6 ] || {
+		echo "usage: $0 client DIR PORT RELAY-PORT [USER PASSWORD CA]" >&2; exit 2; }
+	prepare "$1"
+	port=$2 relay=$3 user=${4:-} password=${5:-} ca=${6:-}
+	{ common_cf; client_cf; } >etc/main.cf
+	master_cf >etc/master.cf
+	[ -z "$user" ] || (umask 077 && echo "[127.0.0.1]:$relay $user:$password" >etc/password)
+	run
+	echo "smtp=127.0.0.1:$port"
+}
+
+prepare() {
 	mkdir -p "$1"
-	dir=$(cd "$1" && pwd) port=$2 user=$3 password=$4 certificate=$5 key=$6
+	dir=$(cd "$1" && pwd)
 	stop "$dir"
 	cd "$dir"
 	rm -rf etc queue data mail log
@@ -30,18 +59,14 @@ start() {
 	chown postfix data
 	owner=${SUDO_UID:-65534} group=${SUDO_GID:-65534}
 	chown "$owner:$group" mail
+}
 
-	accounts
-	main_cf >etc/main.cf
-	master_cf >etc/master.cf
+run() {
 	postfix -c "$dir/etc" start >start.out 2>&1
 	i=0
 	until greets "$port"; do
 		i=$((i + 1)); [ $i -lt 200 ] || { echo "did not start" >&2; exit 1; }; sleep 0.1
 	done
-	echo "smtp=127.0.0.1:$port"
-	echo "smtps=127.0.0.1:$((port + 1))"
-	echo "mail=$dir/mail"
 }
 
 # Cyrus SASL's own small database: one user in the realm that Postfix looks in.
@@ -53,7 +78,7 @@ accounts() {
 	chmod 640 etc/sasl/sasldb2
 }
 
-main_cf() {
+common_cf() {
 	cat <<-CONF
 	compatibility_level = 3.6
 	queue_directory = $dir/queue
@@ -64,16 +89,22 @@ main_cf() {
 	meta_directory = /etc/postfix
 	maillog_file = $dir/log
 	maillog_file_prefixes = $dir
-	myhostname = relay.test
-	mydomain = relay.test
 	mydestination =
-	mynetworks =
 	inet_interfaces = 127.0.0.1
 	inet_protocols = ipv4
 	alias_maps =
 	alias_database =
 	local_recipient_maps =
 	message_size_limit = 41943040
+	smtpd_error_sleep_time = 0
+	CONF
+}
+
+server_cf() {
+	cat <<-CONF
+	myhostname = relay.test
+	mydomain = relay.test
+	mynetworks =
 	virtual_mailbox_limit = 0
 	virtual_mailbox_domains = static:all
 	virtual_mailbox_maps = static:mail/
@@ -91,14 +122,35 @@ main_cf() {
 	smtpd_tls_received_header = yes
 	smtpd_sasl_authenticated_header = yes
 	smtpd_tls_loglevel = 1
-	smtpd_error_sleep_time = 0
+	CONF
+}
+
+client_cf() {
+	cat <<-CONF
+	myhostname = client.test
+	mynetworks = 127.0.0.0/8
+	smtpd_relay_restrictions = permit_mynetworks, reject
+	smtpd_client_restrictions =
+	relayhost = [127.0.0.1]:$relay
+	default_transport = smtp
+	disable_dns_lookups = yes
+	CONF
+	[ -z "$user" ] || cat <<-CONF
+	smtp_tls_security_level = secure
+	smtp_tls_secure_cert_match = gw.test
+	smtp_tls_CAfile = $ca
+	smtp_tls_loglevel = 1
+	smtp_sasl_auth_enable = yes
+	smtp_sasl_password_maps = texthash:$dir/etc/password
+	smtp_sasl_security_options = noanonymous
 	CONF
 }
 
 master_cf() {
 	cat <<-CONF
 	127.0.0.1:$port inet n - n - - smtpd
-	127.0.0.1:$((port + 1)) inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+	${certificate:+127.0.0.1:$((port + 1)) inet n - n - - smtpd -o smtpd_tls_wrappermode=yes}
+	smtp unix - - n - - smtp
 	cleanup unix n - n - 0 cleanup
 	qmgr unix n - n 300 1 qmgr
 	tlsmgr unix - - n 1000? 1 tlsmgr
@@ -130,8 +182,8 @@ stop() {
 
 cmd=${1:-}
 case $cmd in
-install|start|stop) ;;
-*) sed -n '2,12p' "$0"; exit 2 ;;
+install|start|client|stop) ;;
+*) sed -n '2,17p' "$0"; exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || exec sudo sh "$0" "$@"
 shift

@@ -5,18 +5,29 @@
 
 static enum smtp_reply_id on_mail(void *context, const struct smtp_mail *mail)
 {
+	static const char *const rets[] = { "", " ret=full", " ret=hdrs" };
 	struct dialog *d = context;
-	g_string_append_printf(d->events, "mail <%s> %" G_GUINT64_FORMAT "%s|",
-		mail->reverse_path, (guint64)mail->size, mail->body_8bit ? " 8bit" : "");
+	g_string_append_printf(d->events, "mail <%s> %" G_GUINT64_FORMAT "%s%s%s%s%s|",
+		mail->reverse_path, (guint64)mail->size, mail->body_8bit ? " 8bit" : "",
+		mail->smtputf8 ? " utf8" : "", rets[mail->ret],
+		mail->envid ? " envid=" : "", mail->envid ? mail->envid : "");
+	g_assert(smtp_session_is_utf8(d->session) == mail->smtputf8);
 	return d->mail != REPLY_NONE ? d->mail : REPLY_MAIL_OK;
 }
 
-static enum smtp_reply_id on_recipient(void *context, const char *address)
+static enum smtp_reply_id on_recipient(void *context, const struct smtp_rcpt *rcpt)
 {
 	struct dialog *d = context;
-	if (g_str_has_prefix(address, "no@"))
+	if (g_str_has_prefix(rcpt->address, "no@"))
 		return REPLY_NO_SUCH_RECIPIENT;
-	g_string_append_printf(d->events, "rcpt <%s>|", address);
+	if (g_str_has_prefix(rcpt->address, "later@"))
+		return REPLY_CLIENT_TOO_FAST;
+	g_string_append_printf(d->events, "rcpt <%s>", rcpt->address);
+	if (rcpt->notify)
+		g_string_append_printf(d->events, " notify=%u", rcpt->notify);
+	if (rcpt->orcpt)
+		g_string_append_printf(d->events, " orcpt=%s", rcpt->orcpt);
+	g_string_append_c(d->events, '|');
 	return REPLY_RCPT_OK;
 }
 
@@ -52,21 +63,45 @@ static void on_data_drop(void *context, enum smtp_reply_id why)
 	g_string_append_printf(d->events, "drop %u|", smtp_reply(why)->code);
 }
 
-static void on_data_end(void *context, bool has_8bit)
+static void on_data_end(void *context, bool has_8bit, const char *from)
 {
 	struct dialog *d = context;
 	d->data_ended = true;
 	g_string_append(d->events, has_8bit ? "data 8bit [" : "data [");
 	g_string_append_len(d->events, d->message->str, (gssize)d->message->len);
 	g_string_append(d->events, "]|");
+	if (!from)
+		g_string_append(d->events, "from too long|");
+	else if (*from)
+		g_string_append_printf(d->events, "from [%s]|", from);
+}
+
+static void ask_for_auth(struct dialog *d, const char *user, bool good)
+{
+	d->auth_asked = true;
+	d->auth_good = good;
+	d->too_many = !strcmp(user, "banned");
 }
 
 static void on_auth(void *context, const char *user, const char *password)
 {
 	struct dialog *d = context;
-	d->auth_asked = true;
-	d->auth_good = !strcmp(user, "u") && password && !strcmp(password, "p");
+	ask_for_auth(d, user, !strcmp(user, "u") && password && !strcmp(password, "p"));
 	g_string_append_printf(d->events, "auth %s|", user);
+}
+
+static void on_auth_external(void *context, const char *user)
+{
+	struct dialog *d = context;
+	g_assert(d->certified);
+	ask_for_auth(d, user, !*user || !strcmp(user, "u"));
+	g_string_append_printf(d->events, "external %s|", user);
+}
+
+static void on_quirk(void *context, enum quirk quirk)
+{
+	struct dialog *d = context;
+	g_string_append_printf(d->events, "!%s|", quirk_name(quirk));
 }
 
 static void on_starttls(void *context)
@@ -94,8 +129,10 @@ static const struct smtp_session_callbacks callbacks = {
 	.data_drop = on_data_drop,
 	.data_end = on_data_end,
 	.auth = on_auth,
+	.auth_external = on_auth_external,
 	.starttls = on_starttls,
 	.refused = on_refused,
+	.quirk = on_quirk,
 };
 
 static bool take_output(struct dialog *d)
@@ -114,17 +151,25 @@ static bool is_flag(bool *flag)
 	return was;
 }
 
+static void answer_auth(struct dialog *d)
+{
+	if (d->auth_good && d->terms)
+		smtp_session_set_terms(d->session, d->terms);
+	smtp_session_auth_done(d->session, d->too_many    ? REPLY_TOO_MANY_AUTH_FAILURES
+					   : d->auth_good ? REPLY_AUTH_OK
+							  : REPLY_AUTH_FAILED);
+}
+
 /* What waits for an answer gets it. False: the dialogue is over. */
 static bool give_answers(struct dialog *d, const char *text, size_t *at, size_t n_bytes)
 {
 	if (is_flag(&d->starttls)) {
 		if (*at < n_bytes && text[(*at)++] != '\f')
 			return false;
-		smtp_session_tls_started(d->session);
+		smtp_session_tls_started(d->session, d->certified);
 	}
 	if (is_flag(&d->auth_asked))
-		smtp_session_auth_done(
-			d->session, d->auth_good ? REPLY_AUTH_OK : REPLY_AUTH_FAILED);
+		answer_auth(d);
 	if (is_flag(&d->data_ended))
 		smtp_session_data_done(d->session,
 			d->data_done != REPLY_NONE ? d->data_done : REPLY_QUEUED, "ID");
@@ -174,7 +219,10 @@ void dialog_run(struct dialog *d, const struct conf_listener *listener, const ch
 	d->message = g_string_new(NULL);
 	d->refusals = g_string_new(NULL);
 	d->session = smtp_session_new(listener, "mx.example", &callbacks, d);
-	smtp_session_greet(d->session, listener->tls == CONF_TLS_WRAPPER);
+	if (d->hides)
+		smtp_session_hide_extensions(d->session);
+	bool tls = listener->tls == CONF_TLS_WRAPPER;
+	smtp_session_greet(d->session, tls, tls && d->certified);
 	for (size_t at = 0; at < n_bytes && !smtp_session_is_closed(d->session);) {
 		size_t n = MIN(piece, n_bytes - at);
 		g_autofree char *copy = g_memdup2(text + at, n);

@@ -8,9 +8,11 @@
 
 #include "gateway/smtp/address.h"
 
-#define R PATH_REVERSE
-#define F 0
-#define L PATH_LENIENT
+#define R  PATH_REVERSE
+#define F  0
+#define L  PATH_LENIENT
+#define U  PATH_UTF8
+#define OE "\xc3\xb6" /* o with two dots */
 
 #define X10        "xxxxxxxxxx"
 #define X60        X10 X10 X10 X10 X10 X10
@@ -103,6 +105,33 @@ static const struct path_case {
 	/* 7-bit only */
 	{ "<j\xc3\xb6@b>", F, PATH_NOT_ASCII, NULL, NULL },
 	{ "<a@b\xff>", R, PATH_NOT_ASCII, NULL, NULL },
+	{ "<a@b> X=\xff", F, PATH_OK, "a@b", " X=\xff" },
+	{ "<a@-" OE ">", F, PATH_NOT_ASCII, NULL, NULL },
+	{ "<\"" OE "\"@b>", F, PATH_NOT_ASCII, NULL, NULL },
+	{ "<a@[" OE "]>", F, PATH_NOT_ASCII, NULL, NULL },
+	{ "<" OE, F, PATH_NOT_ASCII, NULL, NULL },
+	/* with SMTPUTF8 */
+	{ "<j" OE "@b>", F | U, PATH_OK, "j" OE "@b", "" },
+	{ "<\"j " OE "\\" OE "\"@b>", F | U, PATH_OK, "\"j " OE OE "\"@b", "" },
+	{ "<\"" OE "\"@b>", F | U, PATH_OK, OE "@b", "" },
+	{ "<a@m" OE ".example>", R | U, PATH_OK, "a@m" OE ".example", "" },
+	{ "<a@" OE ">", F | U, PATH_OK, "a@" OE, "" },
+	{ "<a@xn--m-eka.example>", F | U, PATH_OK, "a@xn--m-eka.example", "" },
+	{ "<" OE ".@b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<a@-" OE ">", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<a@" OE "..b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<a@[" OE "]>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<\xc3@b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<\xff@b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<\xc0\x80@b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<\xed\xa0\x80@b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<\xf4\x90\x80\x80@b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<\xc2\x85@b>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<a@\xe2\x80\xae>", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<a@" OE, F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<a\xc3", F | U, PATH_SYNTAX, NULL, NULL },
+	{ "<" X60 OE OE "@b>", F | U, PATH_OK, X60 OE OE "@b", "" },
+	{ "<" X60 OE OE "x@b>", F | U, PATH_TOO_LONG, NULL, NULL },
 	/* what devices send: strict refuses, lenient understands */
 	{ "a@b", F, PATH_NO_BRACKETS, NULL, NULL },
 	{ "a@b", F | L, PATH_OK, "a@b", "" },
@@ -130,10 +159,10 @@ static void paths(void **state)
 		size_t bytes = strlen(c->in);
 		g_autofree char *copy = g_malloc(bytes + !bytes);
 		memcpy(copy, c->in, bytes);
-		g_autofree char *address = NULL;
-		struct slice rest = { NULL, 0 };
-		enum smtp_path_status status = smtp_path_parse(
-			(struct slice){ copy, bytes }, c->flags, &address, &rest);
+		struct smtp_path path;
+		enum smtp_path_status status =
+			smtp_path_parse((struct slice){ copy, bytes }, c->flags, &path);
+		g_autofree char *address = path.address;
 		if (status != c->status)
 			fail_msg("%s: status %d, not %d", c->in, status, c->status);
 		if (status != PATH_OK) {
@@ -141,8 +170,36 @@ static void paths(void **state)
 			continue;
 		}
 		assert_string_equal(address, c->address);
-		assert_int_equal(rest.bytes, strlen(c->rest));
-		assert_memory_equal(rest.start, c->rest, rest.bytes);
+		assert_int_equal(path.rest.bytes, strlen(c->rest));
+		assert_memory_equal(path.rest.start, c->rest, path.rest.bytes);
+	}
+}
+
+static const struct forgiven_case {
+	const char *in;
+	unsigned flags, want;
+} forgiven_cases[] = {
+	{ "<a@b>", F | L, 0 },
+	{ "<>", R | L, 0 },
+	{ "a@b", F | L, FORGIVEN_BRACKETS },
+	{ " <a@b>", F | PATH_SPACE, FORGIVEN_SPACE },
+	{ "\ta@b", F | L, FORGIVEN_BRACKETS | FORGIVEN_SPACE },
+	{ "< a@b>", F | L, FORGIVEN_SPACE },
+	{ "<a@b >", F | L, FORGIVEN_SPACE },
+	{ "< >", R | L, FORGIVEN_SPACE },
+	{ "a@b SIZE=1", F | L, FORGIVEN_BRACKETS },
+};
+
+static void forgiven(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(forgiven_cases); i++) {
+		const struct forgiven_case *c = &forgiven_cases[i];
+		struct smtp_path path;
+		assert_int_equal(
+			smtp_path_parse(slice_of(c->in), c->flags, &path), PATH_OK);
+		assert_int_equal(path.forgiven, c->want);
+		g_free(path.address);
 	}
 }
 
@@ -167,6 +224,8 @@ static const struct parameters_case {
 	{ " A=b=c", PARAMETERS_SYNTAX, NULL },
 	{ " A=\x01", PARAMETERS_SYNTAX, NULL },
 	{ " A=\xff", PARAMETERS_SYNTAX, NULL },
+	{ " \xc3\xb6=1", PARAMETERS_SYNTAX, NULL },
+	{ " A=" OE, PARAMETERS_OK, "A=" OE "|" },
 	{ " SIZE=1 size=2", PARAMETERS_DUPLICATE, NULL },
 	{ " A B A", PARAMETERS_DUPLICATE, NULL },
 	{ " A B C D E F G H I J K L M N O P", PARAMETERS_OK,
@@ -219,6 +278,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paths),
+		cmocka_unit_test(forgiven),
 		cmocka_unit_test(parameters),
 		cmocka_unit_test(domains),
 	};

@@ -84,7 +84,7 @@ static void check(const struct data_case *c, enum smtp_data_bare bare, size_t pi
 {
 	g_autoptr(GString) out = g_string_new(NULL);
 	struct smtp_data data;
-	smtp_data_init(&data, bare, collect, out);
+	smtp_data_init(&data, bare, false, collect, out);
 	int left = decode(&data, c->in, piece);
 	const char *want = bare == DATA_REFUSE && c->clean ? c->clean : c->normalised;
 	g_autofree char *shown = g_strescape(c->in, NULL);
@@ -144,7 +144,8 @@ static void every_string(void **state)
 			for (size_t cut = 0; cut < length; cut++) {
 				g_autoptr(GString) out = g_string_new(NULL);
 				struct smtp_data data;
-				smtp_data_init(&data, DATA_NORMALISE, collect, out);
+				smtp_data_init(
+					&data, DATA_NORMALISE, false, collect, out);
 				size_t taken = smtp_data_decode(&data, in, cut);
 				if (data.state != DATA_ENDED)
 					smtp_data_decode(
@@ -155,6 +156,60 @@ static void every_string(void **state)
 					fail_msg("\"%s\" cut at %zu", shown, cut);
 				}
 			}
+		}
+	}
+}
+
+/* Chunks: cut anywhere, dots are text, and the last line gets its end. */
+static const struct chunk_case {
+	const char *in, *normalised;
+	unsigned cr, lf;
+	const char *clean; /* with bare ones kept out; NULL: as normalised */
+} chunk_cases[] = {
+	{ "", "", 0, 0, NULL },
+	{ "a\r\n", "a\r\n", 0, 0, NULL },
+	{ "a", "a\r\n", 0, 0, NULL },
+	{ "\r\n", "\r\n", 0, 0, NULL },
+	{ ".\r\n", ".\r\n", 0, 0, NULL },
+	{ "..a\r\n.\r\n..", "..a\r\n.\r\n..\r\n", 0, 0, NULL },
+	{ ".", ".\r\n", 0, 0, NULL },
+	{ "a\r\n.\rb", "a\r\n. b\r\n", 1, 0, "a\r\n.b\r\n" },
+	{ "a\nb\n", "a\r\nb\r\n", 0, 2, "ab\r\n" },
+	{ "a\n\n", "a\r\n\r\n", 0, 2, "a\r\n" },
+	{ "a\n\r\n", "a\r\n\r\n", 0, 1, "a\r\n" },
+	{ "a\n.", "a\r\n.\r\n", 0, 1, "a.\r\n" },
+	{ "a\r", "a\r\n", 1, 0, "a\r\n" },
+	{ "a\r\r", "a\r\n", 2, 0, "a\r\n" },
+	{ "a\r\r\n", "a\r\n", 1, 0, "a\r\n" },
+	{ "\r", "\r\n", 1, 0, "\r\n" },
+};
+
+static void check_chunks(const struct chunk_case *c, enum smtp_data_bare bare, size_t cut)
+{
+	g_autoptr(GString) out = g_string_new(NULL);
+	struct smtp_data data;
+	size_t length = strlen(c->in);
+	smtp_data_init(&data, bare, true, collect, out);
+	assert_int_equal(smtp_data_decode(&data, c->in, cut), cut);
+	assert_int_equal(
+		smtp_data_decode(&data, c->in + cut, length - cut), length - cut);
+	smtp_data_finish(&data);
+	const char *want = bare == DATA_REFUSE && c->clean ? c->clean : c->normalised;
+	g_autofree char *shown = g_strescape(c->in, NULL);
+	g_autofree char *got = g_strescape(out->str, NULL);
+	if (strcmp(out->str, want) != 0)
+		fail_msg("\"%s\" cut at %zu: \"%s\"", shown, cut, got);
+	assert_int_equal(data.bare_cr, c->cr);
+	assert_int_equal(data.bare_lf, c->lf);
+}
+
+static void chunks(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(chunk_cases); i++) {
+		for (size_t cut = 0; cut <= strlen(chunk_cases[i].in); cut++) {
+			check_chunks(&chunk_cases[i], DATA_NORMALISE, cut);
+			check_chunks(&chunk_cases[i], DATA_REFUSE, cut);
 		}
 	}
 }
@@ -180,7 +235,7 @@ static void floods(void **state)
 			flood[at] = patterns[i][at % bytes];
 		size_t got = 0;
 		struct smtp_data data;
-		smtp_data_init(&data, DATA_NORMALISE, count, &got);
+		smtp_data_init(&data, DATA_NORMALISE, false, count, &got);
 		assert_int_equal(smtp_data_decode(&data, flood, room), room);
 		assert_true(got <= 2 * room + 2);
 	}
@@ -191,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cut),
 		cmocka_unit_test(every_string),
+		cmocka_unit_test(chunks),
 		cmocka_unit_test(floods),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,21 @@
+/*
+ * telling - lines that any stranger can bring about, told one by one, in a flood by their
+ * number: a log must not be filled from outside. Pure: time is given.
+ */
+#ifndef GATEWAY_SMTP_TELLING_H
+#define GATEWAY_SMTP_TELLING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* All zero: nothing told yet. */
+struct telling {
+	uint64_t second; /* of told */
+	unsigned told;
+	unsigned happened; /* since the last that was told */
+};
+
+/* One more has happened. True: tell it, with *happened, the number it stands for. */
+bool telling_may(struct telling *telling, uint64_t now_ms, unsigned *happened);
+
+#endif
