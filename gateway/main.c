@@ -38,6 +38,10 @@ static const char usage_text[] =
 	"                             standard input\n"
 	"  rewrite [-c FILE] --objects DIR [--manifest FILE] <IN >OUT\n"
 	"                             rewrite one message, its attachments into DIR\n"
+	"  rewrite [-c FILE] --batch [--objects DIR] DIR_IN DIR_OUT\n"
+	"                             the same for every file of DIR_IN; both take\n"
+	"                             --listener NAME and --user NAME: as if it had\n"
+	"                             come by that listener, from that user\n"
 	"  ses-password --region REGION\n"
 	"                             SES's SMTP password of the IAM secret access\n"
 	"                             key on standard input\n"
@@ -175,15 +179,24 @@ static int run_user(int argc, char **argv)
 static int run_rewrite(int argc, char **argv)
 {
 	g_autofree char *path = NULL, *objects = NULL, *manifest = NULL;
+	g_autofree char *listener = NULL, *user = NULL;
+	gboolean batch = false;
 	const GOptionEntry entries[] = {
 		{ "config", 'c', 0, G_OPTION_ARG_FILENAME, &path, NULL, NULL },
+		{ "batch", 0, 0, G_OPTION_ARG_NONE, &batch, NULL, NULL },
 		{ "objects", 0, 0, G_OPTION_ARG_FILENAME, &objects, NULL, NULL },
 		{ "manifest", 0, 0, G_OPTION_ARG_FILENAME, &manifest, NULL, NULL },
+		{ "listener", 0, 0, G_OPTION_ARG_STRING, &listener, NULL, NULL },
+		{ "user", 0, 0, G_OPTION_ARG_STRING, &user, NULL, NULL },
 		{ 0 },
 	};
 	if (!read_options(entries, &argc, &argv))
 		return EX_USAGE;
-	if (argc > 1 || !objects)
+	if (batch && (argc != 3 || manifest))
+		return usage_error("rewrite",
+			"--batch needs DIR_IN DIR_OUT, and writes a manifest for each "
+			"message there");
+	if (!batch && (argc > 1 || !objects))
 		return usage_error(
 			"rewrite", "needs --objects DIR, a message on standard input");
 	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
@@ -191,8 +204,9 @@ static int run_rewrite(int argc, char **argv)
 	if (!conf)
 		return EX_CONFIG;
 	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error like others */
-	const struct offline offline = { objects, manifest };
-	int code = offline_rewrite(conf, &offline);
+	const struct offline offline = { objects, manifest, listener, user };
+	int code = batch ? offline_batch(conf, &offline, argv[1], argv[2])
+			 : offline_rewrite(conf, &offline);
 	conf_unref(conf);
 	return code;
 }

@@ -1,4 +1,5 @@
-/* One message from standard input through rewriter and stowing to standard output. */
+/* Messages through rewriter and stowing, from descriptor to descriptor. Leaves to
+ * offline_batch.c which files they are. */
 #include "gateway/offline.h"
 
 #include "gateway/delivery/rewriter.h"
@@ -70,14 +71,14 @@ static bool write_objects(const char *directory, struct stowing *stowing)
 	return true;
 }
 
-static bool write_splice(const struct splice *splice, int fd, GError **error)
+static bool write_splice(const struct splice *splice, int fd, int out, GError **error)
 {
 	g_autofree char *block = g_malloc(BLOCK_BYTES);
 	struct splice_reader reader;
 	splice_reader_init(&reader, splice, fd);
 	ssize_t n;
 	while ((n = splice_read(&reader, block, BLOCK_BYTES, error)) > 0) {
-		if (write_all(STDOUT_FILENO, block, (size_t)n))
+		if (write_all(out, block, (size_t)n))
 			continue;
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
 			"cannot write the message: %s", g_strerror(errno));
@@ -91,22 +92,45 @@ static json_t *text_or_null(const char *text)
 	return text ? json_string(text) : json_null();
 }
 
-static json_t *describe_attachments(
-	struct stowing *stowing, const struct rewriter *rewriter)
+static json_t *describe_link(const struct stowing *stowing, size_t index)
+{
+	g_autoptr(GDateTime) end =
+		g_date_time_new_from_unix_utc(stowing_expires_at_s(stowing, index));
+	g_autofree char *text = end ? g_date_time_format_iso8601(end) : NULL;
+	return json_pack("{s:s, s:o}", "url", stowing_url(stowing, index), "expires",
+		text_or_null(text));
+}
+
+/* One message at work. */
+struct work {
+	const struct conf *conf;
+	const struct offline *offline;
+	const struct offline_message *message;
+	struct rewriter *rewriter;
+	struct stowing *stowing;
+	struct splice *splice;
+	bool linked;
+	char *untouched; /* why the message stays, or NULL */
+};
+
+static json_t *describe_attachments(const struct work *work)
 {
 	const struct mime_attachment *attachments;
-	size_t n = rewriter_attachments(rewriter, &attachments);
+	size_t n = rewriter_attachments(work->rewriter, &attachments);
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++) {
 		char sha256[65];
 		stowing_sha256_text(attachments[i].sha256, sha256);
-		json_array_append_new(
-			list, json_pack("{s:I, s:s, s:s, s:s, s:I, s:s}", "part",
-				      (json_int_t)attachments[i].part, "key",
-				      stowing_key(stowing, i), "file_name",
-				      attachments[i].file_name, "media_type",
-				      attachments[i].media_type, "size",
-				      (json_int_t)attachments[i].size, "sha256", sha256));
+		json_array_append_new(list,
+			json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:s, s:o}", "part",
+				(json_int_t)attachments[i].part, "key",
+				stowing_key(work->stowing, i), "file_name",
+				attachments[i].file_name, "media_type",
+				attachments[i].media_type, "reason",
+				attachments[i].reason, "size",
+				(json_int_t)attachments[i].size, "sha256", sha256, "link",
+				work->linked ? describe_link(work->stowing, i)
+					     : json_null()));
 	}
 	return list;
 }
@@ -115,92 +139,126 @@ static json_t *describe_parts(const struct rewriter *rewriter)
 {
 	const struct mime_decision *decisions;
 	size_t n = mime_message_decisions(rewriter_message(rewriter), &decisions);
+	bool whole = rewriter_is_whole(rewriter);
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list,
-			json_pack("{s:I, s:s, s:o, s:b, s:s}", "part",
-				(json_int_t)decisions[i].part, "media_type",
-				decisions[i].media_type, "file_name",
-				text_or_null(decisions[i].file_name), "linked",
-				decisions[i].linked, "reason", decisions[i].reason));
+		json_array_append_new(
+			list, json_pack("{s:I, s:s, s:o, s:b, s:s}", "part",
+				      (json_int_t)decisions[i].part, "media_type",
+				      decisions[i].media_type, "file_name",
+				      text_or_null(decisions[i].file_name), "linked",
+				      !whole && decisions[i].linked, "reason",
+				      whole ? "within the whole message"
+					    : decisions[i].reason));
 	return list;
 }
 
-static bool write_manifest(const char *path, struct stowing *stowing,
-	const struct rewriter *rewriter, const char *untouched)
+static bool write_manifest(const struct work *work)
 {
-	if (!path)
+	if (!work->offline->manifest)
 		return true;
-	json_t *manifest = json_pack("{s:o, s:o, s:o}", "untouched",
-		text_or_null(untouched), "parts", describe_parts(rewriter), "attachments",
-		describe_attachments(stowing, rewriter));
-	bool ok = json_dump_file(manifest, path, JSON_INDENT(2)) == 0;
+	json_t *manifest = json_pack("{s:o, s:b, s:I, s:I, s:o, s:o}", "untouched",
+		text_or_null(work->untouched), "whole", rewriter_is_whole(work->rewriter),
+		"size", (json_int_t)work->message->in_bytes, "rewritten_size",
+		(json_int_t)splice_bytes(work->splice), "parts",
+		describe_parts(work->rewriter), "attachments",
+		describe_attachments(work));
+	bool ok = json_dump_file(manifest, work->offline->manifest, JSON_INDENT(2)) == 0;
 	json_decref(manifest);
 	return ok;
 }
 
-static int report(int code, const char *what, const char *why)
+static int report(const char *name, int code, const char *what, const char *why)
 {
-	fprintf(stderr, "stowage rewrite: %s: %s\n", what, why);
+	if (name)
+		fprintf(stderr, "stowage rewrite: %s: %s: %s\n", name, what, why);
+	else
+		fprintf(stderr, "stowage rewrite: %s: %s\n", what, why);
 	return code;
 }
 
-static int finish(const struct conf *conf, const struct offline *offline, int fd,
-	uint64_t size, struct rewriter *rewriter, struct stowing *stowing)
+static int link_work(struct work *work, struct s3_store *store)
 {
 	g_autoptr(GError) error = NULL;
-	g_autofree char *why = NULL;
-	const char *untouched = mime_message_untouched_reason(rewriter_message(rewriter));
-	bool linked = false;
-	if (!write_objects(offline->objects, stowing))
-		return report(EX_CANTCREAT, offline->objects, g_strerror(errno));
-	struct s3_store *store = s3_store_new(&conf->s3, &error);
-	struct splice *splice = NULL;
-	int code = EX_OK;
-	if (store)
-		splice = stowing_link(stowing, rewriter, store,
-			g_get_real_time() / G_USEC_PER_SEC, size, &linked, &why, &error);
-	if (!splice)
-		code = report(EX_CONFIG, "no link can be made", error->message);
-	if (why)
-		untouched = why;
-	if (code == EX_OK && !write_splice(splice, fd, &error))
-		code = report(EX_IOERR, "message", error->message);
-	if (code == EX_OK && untouched)
-		fprintf(stderr, "stowage rewrite: the message stays as it is: %s\n",
-			untouched);
-	if (code == EX_OK &&
-		!write_manifest(offline->manifest, stowing, rewriter, untouched))
-		code = report(EX_CANTCREAT, offline->manifest, "cannot be written");
-	if (splice)
-		splice_free(&splice);
-	if (store)
-		s3_store_free(&store);
+	const struct offline_message *message = work->message;
+	const char *untouched =
+		mime_message_untouched_reason(rewriter_message(work->rewriter));
+	if (!write_objects(work->offline->objects, work->stowing))
+		return report(message->name, EX_CANTCREAT, work->offline->objects,
+			g_strerror(errno));
+	work->splice = stowing_link(work->stowing, work->rewriter, store,
+		g_get_real_time() / G_USEC_PER_SEC, message->in_bytes, &work->linked,
+		&work->untouched, &error);
+	if (!work->splice)
+		return report(
+			message->name, EX_CONFIG, "no link can be made", error->message);
+	if (!work->untouched && untouched)
+		work->untouched = g_strdup(untouched);
+	if (!write_splice(work->splice, message->in, message->out, &error))
+		return report(message->name, EX_IOERR, "message", error->message);
+	return EX_OK;
+}
+
+/* What a person would ask about first. */
+static void say_untouched(const struct work *work)
+{
+	if (work->message->name || !work->untouched)
+		return;
+	fprintf(stderr, "stowage rewrite: the message %s: %s\n",
+		work->linked ? "is linked as a whole" : "stays as it is",
+		work->untouched);
+}
+
+static int finish(struct work *work, struct s3_store *store)
+{
+	int code = link_work(work, store);
+	if (code != EX_OK)
+		return code;
+	say_untouched(work);
+	if (!write_manifest(work))
+		return report(work->message->name, EX_CANTCREAT, work->offline->manifest,
+			"cannot be written");
+	return EX_OK;
+}
+
+int offline_rewrite_one(const struct conf *conf, struct s3_store *store,
+	const struct offline *offline, const struct offline_message *message)
+{
+	g_autoptr(GError) error = NULL;
+	struct work work = { .conf = conf, .offline = offline, .message = message };
+	work.rewriter = rewriter_new(message->in, message->in_bytes,
+		conf_attachments_for(conf, offline->listener, offline->user),
+		g_get_tmp_dir(), &error);
+	if (!work.rewriter ||
+		!rewriter_fit(work.rewriter, conf->relay.max_message_size, &error)) {
+		rewriter_free(&work.rewriter);
+		return report(message->name, EX_IOERR, "message", error->message);
+	}
+	struct queue_message *queued = queue_message_new();
+	work.stowing = stowing_new(conf, work.rewriter, queued->id, queued->seed,
+		queued->received_ms / 1000);
+	int code = finish(&work, store);
+	splice_free(&work.splice);
+	stowing_free(&work.stowing);
+	queue_message_free(queued);
+	rewriter_free(&work.rewriter);
+	g_free(work.untouched);
 	return code;
 }
 
 int offline_rewrite(const struct conf *conf, const struct offline *offline)
 {
 	g_autoptr(GError) error = NULL;
-	uint64_t size = 0;
-	int fd = seekable_input(&size);
-	if (fd < 0)
-		return report(EX_NOINPUT, "standard input", g_strerror(errno));
+	struct offline_message message = { .out = STDOUT_FILENO };
+	message.in = seekable_input(&message.in_bytes);
+	if (message.in < 0)
+		return report(NULL, EX_NOINPUT, "standard input", g_strerror(errno));
 	mime_init();
-	struct rewriter *rewriter =
-		rewriter_new(fd, size, &conf->attachments, g_get_tmp_dir(), &error);
-	int code;
-	if (rewriter) {
-		struct queue_message *message = queue_message_new();
-		struct stowing *stowing = stowing_new(conf, rewriter, message->id,
-			message->seed, message->received_ms / 1000);
-		code = finish(conf, offline, fd, size, rewriter, stowing);
-		stowing_free(&stowing);
-		queue_message_free(message);
-	} else {
-		code = report(EX_IOERR, "message", error->message);
-	}
-	rewriter_free(&rewriter);
-	close(fd);
+	struct s3_store *store = s3_store_new(&conf->s3, &error);
+	int code = store ? offline_rewrite_one(conf, store, offline, &message)
+			 : report(NULL, EX_CONFIG, "no link can be made", error->message);
+	if (store)
+		s3_store_free(&store);
+	close(message.in);
 	return code;
 }

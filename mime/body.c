@@ -11,6 +11,7 @@
 #include "mime/charset.h"
 #include "mime/decode.h"
 #include "mime/html.h"
+#include "mime/marker.h"
 #include "mime/qp.h"
 #include "mime/text.h"
 #include <string.h>
@@ -28,6 +29,9 @@ struct change {
 
 struct body_plan {
 	GArray *changes; /* struct change, of the original */
+	char *list;      /* what the markers hold; NULL: there are none */
+	const char *fault;
+	GString *text; /* in UTF-8, or NULL */
 };
 
 struct editor {
@@ -38,6 +42,7 @@ struct editor {
 	GArray *changes; /* struct change, of text, by offset */
 	bool to_utf8;    /* text and changes are in UTF-8 and the charset becomes so */
 	const char *charset;
+	struct body_plan *plan;
 };
 
 static void clear_change(gpointer data)
@@ -102,25 +107,44 @@ static bool has_empty_line_before(const GString *text, size_t at)
 	return at > 0 && text->str[at - 1] == '\n';
 }
 
+/* In a flowed text a blank at a line's start is taken away, and ">" quotes (RFC 3676,
+ * section 4.4): such lines of the block get a blank more. */
+static void append_block(const struct editor *editor, GString *out, const GString *block)
+{
+	const char *p = block->str, *end = block->str + block->len;
+
+	while (p < end) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		const char *next = newline != NULL ? newline + 1 : end;
+
+		if (editor->entity->content.flowed &&
+			(*p == ' ' || *p == '>' || g_str_has_prefix(p, "From ")))
+			g_string_append_c(out, ' ');
+		g_string_append_len(out, p, next - p);
+		p = next;
+	}
+}
+
+/* The empty line behind it parts it from the text. */
+static void place_text_on_top(const struct editor *editor, const GString *text,
+	const GString *block, GArray *changes)
+{
+	GString *out = g_string_new(NULL);
+
+	append_block(editor, out, block);
+	g_string_append(out, editor->request->newline);
+	/* A byte order mark stays in front. */
+	add_change(changes, g_str_has_prefix(text->str, "\xef\xbb\xbf") ? 3 : 0, 0, out);
+}
+
 /* The empty lines around the block, so that it joins no paragraph. */
-static void place_text_block(
+static void place_text_at_end(
 	const struct editor *editor, const GString *text, GArray *changes)
 {
 	const char *newline = editor->request->newline;
 	GString *out = g_string_new(NULL);
-	size_t at = 0;
+	size_t at = signature_at(text);
 
-	if (editor->request->position == MIME_BLOCK_TOP) {
-		/* A byte order mark stays in front. */
-		if (g_str_has_prefix(text->str, "\xef\xbb\xbf"))
-			at = 3;
-		g_string_append_len(out, editor->request->block->str,
-			(gssize)editor->request->block->len);
-		g_string_append(out, newline);
-		add_change(changes, at, 0, out);
-		return;
-	}
-	at = signature_at(text);
 	if (at > 0) {
 		size_t end = at;
 
@@ -136,29 +160,26 @@ static void place_text_block(
 			text->str[end - 1] == ' ')
 			g_string_append(out, newline);
 	}
-	g_string_append_len(
-		out, editor->request->block->str, (gssize)editor->request->block->len);
+	append_block(editor, out, editor->request->block);
 	if (at < text->len)
 		g_string_append(out, newline);
 	add_change(changes, at, 0, out);
 }
 
-static void place_html_block(
-	const struct editor *editor, const GString *text, GArray *changes)
+static void place_html(const struct editor *editor, const GString *text,
+	const GString *block, enum mime_block_position position, GArray *changes)
 {
 	const char *newline = editor->request->newline;
 	GString *out = g_string_new(newline);
-	size_t at = editor->request->position == MIME_BLOCK_TOP
-			    ? html_top_of_body(text->str, text->len)
-			    : html_end_of_body(text->str, text->len);
+	size_t at = position == MIME_BLOCK_TOP ? html_top_of_body(text->str, text->len)
+					       : html_end_of_body(text->str, text->len);
 
-	if (editor->request->position == MIME_BLOCK_END) {
+	if (position == MIME_BLOCK_END) {
 		g_autoptr(GString) tags = html_close_hiding(text->str, at);
 
 		g_string_prepend_len(out, tags->str, (gssize)tags->len);
 	}
-	g_string_append_len(
-		out, editor->request->block->str, (gssize)editor->request->block->len);
+	g_string_append_len(out, block->str, (gssize)block->len);
 	/* What follows must not become a line that looks like a delimiter. */
 	if (at < text->len && text->str[at] == '-')
 		g_string_truncate(out, out->len - strlen(newline));
@@ -251,16 +272,50 @@ static void drop_overlaps(GArray *changes)
 	}
 }
 
+static void cut_markers(struct editor *editor, const GString *text)
+{
+	struct marker_search search;
+	struct body_plan *plan = editor->plan;
+
+	marker_search(&search, editor->request->markers, text->str, text->len,
+		editor->request->role == POLICY_HTML_BODY);
+	g_clear_pointer(&plan->list, g_free);
+	plan->fault = search.fault;
+	if (search.markers > 0)
+		plan->list = g_strdup(search.list->str);
+	for (size_t i = 0; i < search.cuts->len; i++) {
+		const struct marker_cut *cut =
+			&g_array_index(search.cuts, struct marker_cut, i);
+
+		add_change(editor->changes, cut->start, cut->end - cut->start,
+			g_string_new(NULL));
+	}
+	marker_search_clear(&search);
+}
+
+static void place(struct editor *editor, const GString *text, const GString *block,
+	enum mime_block_position position)
+{
+	if (editor->request->role == POLICY_HTML_BODY)
+		place_html(editor, text, block, position, editor->changes);
+	else if (position == MIME_BLOCK_TOP)
+		place_text_on_top(editor, text, block, editor->changes);
+	else
+		place_text_at_end(editor, text, editor->changes);
+}
+
 static void find_changes(struct editor *editor, const GString *text)
 {
-	if (editor->request->ids != NULL || editor->request->locations != NULL)
+	const struct body_request *request = editor->request;
+
+	if (request->ids != NULL || request->locations != NULL)
 		replace_references(editor, text, editor->changes);
-	if (editor->request->block != NULL) {
-		if (editor->request->role == POLICY_HTML_BODY)
-			place_html_block(editor, text, editor->changes);
-		else
-			place_text_block(editor, text, editor->changes);
-	}
+	if (request->notice != NULL)
+		place(editor, text, request->notice, MIME_BLOCK_TOP);
+	if (request->block != NULL)
+		place(editor, text, request->block, request->position);
+	if (request->markers != NULL)
+		cut_markers(editor, text);
 	g_array_sort(editor->changes, compare_changes);
 	drop_overlaps(editor->changes);
 }
@@ -357,6 +412,10 @@ static bool edit_converted(struct editor *editor)
 		return false;
 	}
 	find_changes(editor, utf8);
+	if (editor->changes->len == 0) {
+		g_string_free(utf8, TRUE);
+		return true;
+	}
 	edited = apply_changes(utf8, editor->changes);
 	converted = round_trips(editor, utf8, editor->text) ? from_utf8(editor, edited)
 							    : NULL;
@@ -461,6 +520,23 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* In place of raw[start] to raw[end] nothing: a soft line break where the line would be too
+ * long, or end in a blank, which does not count there. */
+static GString *qp_gap(const struct editor *editor, size_t start, size_t end)
+{
+	const GString *raw = editor->raw;
+	GString *out = g_string_new(NULL);
+	size_t before = 0, behind = strcspn(raw->str + end, "\r\n");
+
+	while (before < start && raw->str[start - before - 1] != '\n')
+		before++;
+	if ((before > 0 && behind > 0 && before + behind > QP_LINE_BYTES &&
+		    raw->str[end] != '-') ||
+		(before > 0 && behind == 0 && is_blank(raw->str[start - 1])))
+		g_string_append_printf(out, "=%s", editor->request->newline);
+	return out;
+}
+
 /* Between raw[start] and raw[end] goes text: soft line breaks keep its lines its own. */
 static GString *qp_insertion(
 	const struct editor *editor, const GString *text, size_t start, size_t end)
@@ -480,6 +556,70 @@ static GString *qp_insertion(
 	return out;
 }
 
+/* The lines of text that look like a delimiter, as a set; the length of the longest line. */
+static GHashTable *dash_lines(const GString *text, size_t *longest)
+{
+	GHashTable *lines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	const char *p = text->str, *end = text->str + text->len;
+
+	*longest = 0;
+	while (p < end) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		const char *line_end = newline != NULL ? newline : end;
+
+		*longest = MAX(*longest, (size_t)(line_end - p));
+		if (line_end - p >= 2 && p[0] == '-' && p[1] == '-')
+			g_hash_table_add(lines, g_strndup(p, (size_t)(line_end - p)));
+		p = line_end + 1;
+	}
+	return lines;
+}
+
+/* The part as it will be sent. */
+static GString *apply_plan(const struct editor *editor, const struct body_plan *plan)
+{
+	GString *after = g_string_new(NULL);
+	size_t at = 0;
+
+	for (size_t i = 0; i < plan->changes->len; i++) {
+		const struct change *change = change_at(plan->changes, i);
+		size_t offset;
+
+		/* Of the header. */
+		if (change->offset < editor->entity->body_start)
+			continue;
+		offset = (size_t)(change->offset - editor->entity->body_start);
+		g_string_append_len(after, editor->raw->str + at, (gssize)(offset - at));
+		g_string_append_len(after, change->text->str, (gssize)change->text->len);
+		at = offset + (size_t)change->length;
+	}
+	g_string_append_len(
+		after, editor->raw->str + at, (gssize)(editor->raw->len - at));
+	return after;
+}
+
+/* What is left where something was cut may be a line that was none, such as a delimiter
+ * of the multipart around it. */
+static bool makes_odd_lines(const struct editor *editor, const struct body_plan *plan)
+{
+	g_autoptr(GHashTable) before = NULL, behind = NULL;
+	g_autoptr(GString) after = NULL;
+	size_t was_longest, longest;
+	GHashTableIter iter;
+	gpointer line;
+
+	if (plan->list == NULL)
+		return false;
+	after = apply_plan(editor, plan);
+	before = dash_lines(editor->raw, &was_longest);
+	behind = dash_lines(after, &longest);
+	g_hash_table_iter_init(&iter, behind);
+	while (g_hash_table_iter_next(&iter, &line, NULL))
+		if (!g_hash_table_contains(before, line))
+			return true;
+	return longest > LINE_MAX_BYTES + 1 && longest > was_longest;
+}
+
 static void plan_qp(const struct editor *editor, struct body_plan *plan)
 {
 	const GString *raw = editor->raw;
@@ -491,7 +631,9 @@ static void plan_qp(const struct editor *editor, struct body_plan *plan)
 			raw->str, raw->len, (size_t)(change->offset + change->length));
 
 		plan_change(plan, editor->entity->body_start + start, end - start,
-			qp_insertion(editor, change->text, start, end));
+			change->text->len > 0
+				? qp_insertion(editor, change->text, start, end)
+				: qp_gap(editor, start, end));
 	}
 }
 
@@ -642,7 +784,10 @@ static bool plan_encoded(
 {
 	g_autoptr(GString) edited = apply_changes(editor->text, editor->changes);
 	bool same_octets = !editor->to_utf8;
+	guint n;
 
+	if (editor->changes->len == 0)
+		return true;
 	if (editor->to_utf8 && !plan_charset(editor, plan, error))
 		return false;
 	if (editor->to_utf8 && editor->entity->content.encoding == HEADER_ENCODING_QP) {
@@ -651,6 +796,7 @@ static bool plan_encoded(
 		qp_decode(editor->raw->str, editor->raw->len, before);
 		same_octets = g_string_equal(before, editor->text);
 	}
+	n = plan->changes->len;
 	if (same_octets && editor->entity->content.encoding == HEADER_ENCODING_QP)
 		plan_qp(editor, plan);
 	else if (same_octets &&
@@ -658,8 +804,29 @@ static bool plan_encoded(
 		 fits_as_it_is(editor, edited))
 		plan_identity(editor, plan);
 	else
+		same_octets = false;
+	if (same_octets && makes_odd_lines(editor, plan)) {
+		g_array_set_size(plan->changes, n);
+		same_octets = false;
+	}
+	if (!same_octets)
 		plan_whole(editor, plan, edited);
 	return true;
+}
+
+const char *body_plan_list(const struct body_plan *plan)
+{
+	return plan->list;
+}
+
+const GString *body_plan_text(const struct body_plan *plan)
+{
+	return plan->text;
+}
+
+const char *body_plan_fault(const struct body_plan *plan)
+{
+	return plan->fault;
 }
 
 /* The same field twice: both would have to change. */
@@ -708,6 +875,15 @@ static bool read_part(struct editor *editor, bool *readable, GError **error)
 	return true;
 }
 
+static void keep_text(const struct editor *editor, struct body_plan *plan)
+{
+	GString *edited = apply_changes(editor->text, editor->changes);
+
+	plan->text = editor->to_utf8 ? g_steal_pointer(&edited) : to_utf8(editor, edited);
+	if (edited != NULL)
+		g_string_free(edited, TRUE);
+}
+
 static bool plan_part(
 	struct editor *editor, struct body_plan *plan, bool *planned, GError **error)
 {
@@ -721,6 +897,8 @@ static bool plan_part(
 								: edit_converted(editor);
 	if (!*planned)
 		return true;
+	if (editor->request->wants_text)
+		keep_text(editor, plan);
 	*planned = plan_encoded(editor, plan, &failure);
 	if (failure == NULL)
 		return true;
@@ -744,6 +922,7 @@ bool body_plan_new(
 	editor.changes = new_changes();
 	*plan = g_new0(struct body_plan, 1);
 	(*plan)->changes = new_changes();
+	editor.plan = *plan;
 	ok = plan_part(&editor, *plan, &planned, error);
 	if (!ok || !planned)
 		body_plan_free(plan);
@@ -772,6 +951,9 @@ void body_plan_free(struct body_plan **plan)
 	if (plan == NULL || *plan == NULL)
 		return;
 	g_array_unref((*plan)->changes);
+	g_free((*plan)->list);
+	if ((*plan)->text != NULL)
+		g_string_free((*plan)->text, TRUE);
 	g_free(*plan);
 	*plan = NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * body - one text/plain or text/html part with a block put into it,
- * as edits of the original.
+ * body - one text/plain or text/html part with a block put into it, and markers taken
+ * out, as edits of the original.
  *
  * Where the part's encoding and charset can carry the block, it is inserted and no other
  * octet changes. Else the part is encoded again, exactly; where even that cannot be,
@@ -26,9 +26,12 @@ struct body_request {
 	enum policy_role role;
 	enum mime_block_position position;
 	const char *newline;  /* the message's */
-	const GString *block; /* UTF-8; ASCII for HTML; NULL: only the ids are replaced */
+	const GString *block; /* UTF-8; ASCII for HTML; NULL: none */
 	GHashTable *ids; /* content id as html_decode_id() gives it -> URL; NULL: none */
 	GHashTable *locations; /* Content-Location -> URL; NULL: none */
+	const GString *notice; /* as block, in front of the text; NULL: none */
+	const struct mime_markers *markers; /* to be taken out; NULL: none */
+	bool wants_text;                    /* body_plan_text() is asked for */
 };
 
 struct body_plan;
@@ -36,6 +39,14 @@ struct body_plan;
 /* *plan is NULL when the part cannot be edited. False with MIME_ERROR_IO. */
 bool body_plan_new(
 	struct body_plan **plan, const struct body_request *request, GError **error);
+
+/* What the markers hold that the plan takes out, see struct marker_search; NULL when there
+ * are none. Why they make no list, a static text, or NULL. */
+const char *body_plan_list(const struct body_plan *plan);
+const char *body_plan_fault(const struct body_plan *plan);
+
+/* The whole text as the plan makes it, in UTF-8; NULL where the charset does not say. */
+const GString *body_plan_text(const struct body_plan *plan);
 
 /* False when an edit overlaps another. */
 bool body_plan_apply(const struct body_plan *plan, struct splice *splice);

@@ -4,6 +4,7 @@
  */
 #include "mime/filename.h"
 
+#include <gmime/gmime.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -196,14 +197,27 @@ static const struct {
 	{ "video/x-msvideo", "avi" },
 };
 
-char *filename_make(const char *media_type, size_t part)
+/* "-2026-11-20", as the sender's calendar had it; "" when the field does not say. */
+static char *date_text(const char *date)
+{
+	g_autoptr(GDateTime) time =
+		date != NULL ? g_mime_utils_header_decode_date(date) : NULL;
+	char *text = time != NULL ? g_date_time_format(time, "-%Y-%m-%d") : NULL;
+
+	return text != NULL ? text : g_strdup("");
+}
+
+char *filename_make(const char *media_type, const char *date, size_t part)
 {
 	static const char *const majors[] = { "audio", "image", "video", "text",
 		"message" };
 	const char *stem = "attachment", *extension = "bin";
+	g_autofree char *day = NULL;
 
 	if (strcmp(media_type, "application/ms-tnef") == 0)
 		return g_strdup("winmail.dat");
+	if (g_str_has_prefix(media_type, "text/"))
+		extension = "txt";
 	for (size_t i = 0; i < G_N_ELEMENTS(extensions); i++)
 		if (strcmp(media_type, extensions[i].media_type) == 0)
 			extension = extensions[i].extension;
@@ -211,5 +225,16 @@ char *filename_make(const char *media_type, size_t part)
 		if (g_str_has_prefix(media_type, majors[i]) &&
 			media_type[strlen(majors[i])] == '/')
 			stem = majors[i];
-	return g_strdup_printf("%s-%zu.%s", stem, part, extension);
+	day = date_text(date);
+	return g_strdup_printf("%s%s-%zu.%s", stem, day, part, extension);
+}
+
+const char *filename_media_type(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	for (size_t i = 0; dot != NULL && i < G_N_ELEMENTS(extensions); i++)
+		if (g_ascii_strcasecmp(dot + 1, extensions[i].extension) == 0)
+			return extensions[i].media_type;
+	return "application/octet-stream";
 }

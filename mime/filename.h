@@ -18,7 +18,12 @@ enum { FILENAME_MAX_BYTES = 200 };
  */
 char *filename_clean(const char *name);
 
-/* A name for a part that has none: from its number and media type. g_free(). */
-char *filename_make(const char *media_type, size_t part);
+/* A name for a part that has none: from its media type, the message's Date field (as it
+ * stands there; NULL or nonsense: left out) and its number. g_free(). */
+char *filename_make(const char *media_type, const char *date, size_t part);
+
+/* The media type that a name's extension tells: a static text, application/octet-stream
+ * when none. */
+const char *filename_media_type(const char *name);
 
 #endif

@@ -215,6 +215,45 @@ static void drop_comments(GString *text)
 	}
 }
 
+/* A NUL in a value of RFC 2231's form would end the name there, extension and all. */
+static void drop_nuls(GString *text)
+{
+	const char *value = text->str;
+
+	while ((value = strstr(value, "*=")) != NULL) {
+		size_t at = (size_t)(value - text->str) + 2;
+
+		for (; at < text->len && text->str[at] != ';'; at++)
+			while (g_str_has_prefix(text->str + at, "%00"))
+				g_string_erase(text, (gssize)at, 3);
+		value = text->str + at;
+	}
+}
+
+/*
+ * Characters of two octets, as Shift_JIS, GBK and Big5 have them, may have a backslash for
+ * their second: it is doubled within quotes, so that it is read as one.
+ */
+static void keep_second_octets(GString *text)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < text->len; i++) {
+		unsigned char c = (unsigned char)text->str[i];
+
+		if (c >= 0x81 && i + 1 < text->len &&
+			(unsigned char)text->str[i + 1] >= 0x40) {
+			i++;
+			if (quoted && text->str[i] == '\\')
+				g_string_insert_c(text, (gssize)i++, '\\');
+		} else if (c == '"') {
+			quoted = !quoted;
+		} else if (quoted && c == '\\' && i + 1 < text->len) {
+			i++;
+		}
+	}
+}
+
 /*
  * GMime takes "C:\temp\x.pdf" for quoted pairs, as RFC 2045 says; those who write it mean
  * a path. A backslash before a letter or digit within quotes becomes a slash.
@@ -226,6 +265,9 @@ static GMimeParamList *parse_parameters(const char *text)
 
 	join_base64_words(copy);
 	drop_comments(copy);
+	drop_nuls(copy);
+	if (!g_utf8_validate(text, -1, NULL))
+		keep_second_octets(copy);
 	for (char *p = copy->str; *p != '\0'; p++) {
 		if (*p == '"')
 			quoted = !quoted;

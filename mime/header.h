@@ -36,8 +36,10 @@ struct header_content {
 	bool flowed, delsp; /* RFC 3676 */
 	char *boundary;     /* or NULL */
 	char *charset;      /* as given, or NULL */
-	char *name;         /* Content-Type's, decoded but not cleaned, or NULL */
-	char *file_name;    /* Content-Disposition's, likewise */
+	/* Content-Type's, decoded but not cleaned, or NULL. No UTF-8 where it stands there
+	 * in a charset that is not told. */
+	char *name;
+	char *file_name; /* Content-Disposition's, likewise */
 	char *smime_type;
 	char *start; /* multipart/related's root, RFC 2387 */
 	enum header_disposition disposition;

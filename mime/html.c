@@ -266,7 +266,8 @@ size_t html_end_of_body(const char *text, size_t length)
 	struct html_scanner scanner;
 	struct html_token token;
 	size_t body = SIZE_MAX, html = SIZE_MAX, unclosed = SIZE_MAX, last_tag = 0;
-	size_t frames = SIZE_MAX;
+	size_t frames = SIZE_MAX, end = 0;
+	bool hides = false;
 
 	html_scanner_init(&scanner, text, length);
 	while (html_next(&scanner, &token)) {
@@ -279,10 +280,20 @@ size_t html_end_of_body(const char *text, size_t length)
 		if (token.type == HTML_START_TAG && frames == SIZE_MAX &&
 			name_is(token.name, token.name_bytes, "frameset"))
 			frames = token.start;
+		/* Raw text and its end tag hide what is put before them as well. */
+		hides = token.type == HTML_RAW || (hides && token.start == end);
 		if (token.unclosed && unclosed == SIZE_MAX)
-			unclosed = token.type == HTML_RAW ? last_tag : token.start;
-		last_tag = token.start;
+			unclosed = hides ? last_tag : token.start;
+		if (!hides)
+			last_tag = token.start;
+		else if (token.type != HTML_RAW)
+			hides = false;
+		end = token.end;
 	}
+	/* The first two characters of what would be a comment with more behind them. */
+	if (unclosed == SIZE_MAX && length - end >= 2 &&
+		memcmp(text + length - 2, "</", 2) == 0)
+		unclosed = length - 2;
 	if (body != SIZE_MAX)
 		return body;
 	/* A frameset shows nothing else, but what stands before it makes it a body. */
@@ -322,13 +333,8 @@ size_t html_top_of_body(const char *text, size_t length)
 	return head != SIZE_MAX ? head : first;
 }
 
-struct attribute {
-	const char *name, *value;
-	size_t name_bytes, value_bytes;
-};
-
-/* The tag's next attribute at or behind *at, which begins behind the tag's name. */
-static bool next_attribute(const char *text, size_t end, size_t *at, struct attribute *a)
+bool html_next_attribute(
+	const char *text, size_t end, size_t *at, struct html_attribute *a)
 {
 	size_t i = *at;
 
@@ -336,7 +342,7 @@ static bool next_attribute(const char *text, size_t end, size_t *at, struct attr
 		i++;
 	if (i >= end || text[i] == '>')
 		return false;
-	*a = (struct attribute){ .name = text + i, .value = "" };
+	*a = (struct html_attribute){ .name = text + i, .value = "" };
 	for (i++; i < end && !g_ascii_isspace(text[i]); i++)
 		if (strchr("=/>", text[i]) != NULL)
 			break;
@@ -352,6 +358,7 @@ static bool next_attribute(const char *text, size_t end, size_t *at, struct attr
 		const char *quote = memchr(text + i + 1, text[i], end - i - 1);
 
 		a->value = text + i + 1;
+		a->quoted = true;
 		*at = quote != NULL ? (size_t)(quote - text) + 1 : end;
 		a->value_bytes = (size_t)(text + *at - a->value) - (quote != NULL);
 		return true;
@@ -365,7 +372,7 @@ static bool next_attribute(const char *text, size_t end, size_t *at, struct attr
 }
 
 /* Does a style sheet's declaration take what it applies to out of sight? */
-static bool style_hides(const struct attribute *style)
+static bool style_hides(const struct html_attribute *style)
 {
 	static const char *const words[] = { "display:none", "visibility:hidden",
 		"mso-hide:all" };
@@ -394,13 +401,13 @@ static bool element_hides(
 	static const char *const names[] = { "a", "audio", "button", "canvas", "datalist",
 		"details", "dialog", "math", "noscript", "object", "option", "select",
 		"svg", "template", "video" };
-	struct attribute attribute;
+	struct html_attribute attribute;
 	size_t at = (size_t)(tag->name - scanner->text) + tag->name_bytes;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
 		if (name_is(tag->name, tag->name_bytes, names[i]))
 			return true;
-	while (next_attribute(scanner->text, tag->end, &at, &attribute))
+	while (html_next_attribute(scanner->text, tag->end, &at, &attribute))
 		if (name_is(attribute.name, attribute.name_bytes, "hidden") ||
 			(name_is(attribute.name, attribute.name_bytes, "style") &&
 				style_hides(&attribute)))

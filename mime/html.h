@@ -43,6 +43,17 @@ void html_scanner_init(struct html_scanner *scanner, const char *text, size_t le
 /* False at the end. */
 bool html_next(struct html_scanner *scanner, struct html_token *token);
 
+struct html_attribute {
+	const char *name, *value; /* value: "" without one */
+	size_t name_bytes, value_bytes;
+	bool quoted;
+};
+
+/* The next attribute at or behind *at, which begins behind the name of a tag that ends at
+ * end. False when there is none. */
+bool html_next_attribute(
+	const char *text, size_t end, size_t *at, struct html_attribute *attribute);
+
 /* Where a block goes so that it is shown: before the last </body>, a frameset, </html>,
  * the construct that never ends, or at the end. */
 size_t html_end_of_body(const char *text, size_t length);

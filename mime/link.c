@@ -7,87 +7,57 @@
  */
 #include "mime/mime.h"
 
-#include "mime/block.h"
 #include "mime/body.h"
 #include "mime/html.h"
-#include "mime/message.h"
-#include "mime/qp.h"
+#include "mime/link_both.h"
+#include "mime/linker.h"
+#include "mime/whole.h"
 #include <string.h>
 
-enum { BOUNDARY_HASH_BYTES = 16, PLAIN_LINE_BYTES = 998 };
-
-struct linker {
-	struct mime_message *message;
-	const struct mime_link *links;
-	size_t n_links;
-	struct splice *splice;
-	const char *newline;
-	bool *removed; /* by entity */
-	bool *changed; /* by entity: its content is not what it was */
-	bool overlap;  /* an edit could not be made */
-};
-
-static const struct outline_entity *entity_at(const struct linker *linker, size_t i)
+static bool is_ours(const struct linker *linker, size_t i)
 {
-	return outline_entity(linker->message->outline, i);
+	return linker_part(linker, i)->scope == linker->root;
 }
 
-static const struct policy_part *part_at(const struct linker *linker, size_t i)
+/* Behind the message's last octet. */
+static uint64_t end_of(const struct linker *linker)
 {
-	return &g_array_index(linker->message->parts, struct policy_part, i);
-}
-
-static size_t n_entities(const struct linker *linker)
-{
-	return linker->message->parts->len;
-}
-
-static const struct mime_attachment *attachments_of(const struct linker *linker)
-{
-	return (const struct mime_attachment *)(const void *)
-		linker->message->attachments->data;
-}
-
-static void replace(
-	struct linker *linker, uint64_t start, uint64_t end, const GString *text)
-{
-	if (!splice_replace(linker->splice, start, end - start,
-		    text != NULL ? text->str : "", text != NULL ? text->len : 0))
-		linker->overlap = true;
+	return linker->root == 0 ? linker->message->source.bytes
+				 : linker_entity(linker, linker->root)->body_end;
 }
 
 static void mark_changed(struct linker *linker, size_t i)
 {
-	for (; i != OUTLINE_NONE; i = entity_at(linker, i)->parent)
+	for (; i != OUTLINE_NONE; i = linker_entity(linker, i)->parent)
 		linker->changed[i] = true;
 }
 
 /* Attachments, what is dropped with them, and multiparts of which nothing is left. */
 static void find_removed(struct linker *linker)
 {
-	size_t n = n_entities(linker);
-	g_autofree size_t *left = g_new0(size_t, n);
+	g_autofree size_t *left = g_new0(size_t, linker->end - linker->root);
 
-	for (size_t i = 0; i < n; i++)
-		left[i] = entity_at(linker, i)->children;
-	for (size_t i = n; i-- > 1;) {
-		const struct policy_part *part = part_at(linker, i);
-		size_t parent = entity_at(linker, i)->parent;
+	for (size_t i = linker->root; i < linker->end; i++)
+		left[i - linker->root] = linker_entity(linker, i)->children;
+	for (size_t i = linker->end; i-- > linker->root + 1;) {
+		const struct policy_part *part = linker_part(linker, i);
 
+		if (!is_ours(linker, i))
+			continue;
 		if (part->link || part->drop)
 			linker->removed[i] = true;
-		else if (entity_at(linker, i)->kind == OUTLINE_MULTIPART &&
-			 left[i] == 0 && !part->is_protected)
+		else if (linker_entity(linker, i)->kind == OUTLINE_MULTIPART &&
+			 left[i - linker->root] == 0 && !part->is_protected)
 			linker->removed[i] = true;
-		if (linker->removed[i] && parent != OUTLINE_NONE)
-			left[parent]--;
+		if (linker->removed[i])
+			left[linker_entity(linker, i)->parent - linker->root]--;
 	}
 }
 
 static bool is_emptied(const struct linker *linker, size_t multipart)
 {
-	for (size_t i = multipart + 1; i < n_entities(linker); i++)
-		if (entity_at(linker, i)->parent == multipart && !linker->removed[i])
+	for (size_t i = multipart + 1; i < linker->end; i++)
+		if (linker_entity(linker, i)->parent == multipart && !linker->removed[i])
 			return false;
 	return true;
 }
@@ -95,8 +65,8 @@ static bool is_emptied(const struct linker *linker, size_t multipart)
 static void append_delimiter(
 	const struct linker *linker, GString *out, size_t multipart, const char *behind)
 {
-	g_string_append_printf(
-		out, "--%s%s", entity_at(linker, multipart)->content.boundary, behind);
+	g_string_append_printf(out, "--%s%s",
+		linker_entity(linker, multipart)->content.boundary, behind);
 }
 
 /* The end of a multipart that the sender did not close, now that we write behind child,
@@ -111,191 +81,48 @@ static void append_close(
 
 static void remove_entities(struct linker *linker)
 {
-	for (size_t i = 1; i < n_entities(linker); i++) {
-		const struct outline_entity *entity = entity_at(linker, i);
-		g_autoptr(GString) text = g_string_new(NULL);
+	for (size_t i = linker->root + 1; i < linker->end; i++) {
+		const struct outline_entity *entity = linker_entity(linker, i);
+		g_autoptr(GString) text = NULL;
 
-		if (!linker->removed[i] || linker->removed[entity->parent])
+		if (!is_ours(linker, i) || !linker->removed[i] ||
+			linker->removed[entity->parent])
 			continue;
+		text = g_string_new(NULL);
 		if (!entity->ended_by_sibling)
 			append_close(linker, text, entity);
-		replace(linker, entity->delimiter_start, entity->region_end, text);
+		linker_replace(linker, entity->delimiter_start, entity->region_end, text);
 		mark_changed(linker, entity->parent);
 	}
-}
-
-/* A boundary that nobody can foresee: it hangs on the links' signatures. kind is a letter
- * that tells ours from one another; "=_" stands in no quoted-printable or base64 text. */
-static char *make_boundary(const struct linker *linker, char kind)
-{
-	g_autoptr(GChecksum) digest = g_checksum_new(G_CHECKSUM_SHA256);
-	for (size_t i = 0; i < linker->n_links; i++)
-		g_checksum_update(digest, (const guchar *)linker->links[i].url, -1);
-	GString *boundary = g_string_new("=_stowage_");
-	g_string_append_printf(boundary, "%c_%.*s", kind, 2 * BOUNDARY_HASH_BYTES,
-		g_checksum_get_string(digest));
-	return g_string_free(boundary, FALSE);
-}
-
-static bool needs_qp(const GString *text)
-{
-	size_t column = 0;
-
-	for (size_t i = 0; i < text->len; i++) {
-		column = text->str[i] == '\n' ? 0 : column + 1;
-		if ((unsigned char)text->str[i] >= 0x80 || column > PLAIN_LINE_BYTES)
-			return true;
-	}
-	return false;
-}
-
-/* A whole text part, header and all, without the line break at its end. */
-static void append_text_part(
-	const struct linker *linker, GString *out, const char *subtype, GString *text)
-{
-	bool qp = needs_qp(text);
-
-	g_string_append_printf(
-		out, "Content-Type: text/%s; charset=utf-8%s", subtype, linker->newline);
-	g_string_append_printf(out, "Content-Transfer-Encoding: %s%s%s",
-		qp ? "quoted-printable" : "7bit", linker->newline, linker->newline);
-	if (g_str_has_suffix(text->str, linker->newline))
-		g_string_truncate(text, text->len - strlen(linker->newline));
-	if (qp)
-		qp_encode(text->str, text->len, linker->newline, out);
-	else
-		g_string_append_len(out, text->str, (gssize)text->len);
-}
-
-static void append_plain(const struct linker *linker, GString *out)
-{
-	g_autoptr(GString) text = block_text(
-		attachments_of(linker), linker->links, linker->n_links, linker->newline);
-
-	append_text_part(linker, out, "plain", text);
-}
-
-static void append_html(const struct linker *linker, GString *out)
-{
-	g_autoptr(GString) block = block_html(
-		attachments_of(linker), linker->links, linker->n_links, linker->newline);
-	g_autoptr(GString) text = g_string_new("<!DOCTYPE html>");
-
-	g_string_append_printf(text,
-		"%s<html><head><meta charset=\"utf-8\">"
-		"<meta name=\"viewport\" content=\"width=device-width\">%s"
-		"<meta name=\"color-scheme\" content=\"light dark\"></head>%s<body>%s",
-		linker->newline, linker->newline, linker->newline, linker->newline);
-	g_string_append(text, block->str);
-	g_string_append_printf(text, "</body></html>%s", linker->newline);
-	append_text_part(linker, out, "html", text);
-}
-
-/* The parts of a multipart/alternative of text and HTML, from its first
- * delimiter to its last. */
-static void append_alternatives(
-	const struct linker *linker, GString *out, const char *boundary)
-{
-	const char *newline = linker->newline;
-
-	g_string_append_printf(out, "--%s%s", boundary, newline);
-	append_plain(linker, out);
-	g_string_append_printf(out, "%s--%s%s", newline, boundary, newline);
-	append_html(linker, out);
-	g_string_append_printf(out, "%s--%s--%s", newline, boundary, newline);
-}
-
-/* The part that carries the links where no body does: text beside
- * other text, else both. */
-static void append_new_part(const struct linker *linker, GString *out, bool beside_text)
-{
-	g_autofree char *boundary = make_boundary(linker, 'a');
-
-	if (beside_text) {
-		append_plain(linker, out);
-		return;
-	}
-	g_string_append_printf(out,
-		"Content-Type: multipart/alternative; boundary=\"%s\"%s%s", boundary,
-		linker->newline, linker->newline);
-	append_alternatives(linker, out, boundary);
-}
-
-static bool is_content_field(const struct outline_field *field)
-{
-	return g_str_has_prefix(field->name, "content-");
-}
-
-static bool has_doubles(const struct linker *linker)
-{
-	const struct outline *outline = linker->message->outline;
-	const struct outline_entity *root = entity_at(linker, 0);
-
-	for (size_t i = 0; i < root->n_fields; i++) {
-		const struct outline_field *field =
-			outline_field(outline, root->first_field + i);
-
-		if (outline_find(outline, root, field->name) != field)
-			return true;
-	}
-	return false;
-}
-
-/* The top header's Content-* fields give way to one Content-Type, in
- * the first one's place. */
-static void replace_top_fields(
-	struct linker *linker, const char *subtype, const char *boundary)
-{
-	const struct outline *outline = linker->message->outline;
-	const struct outline_entity *root = entity_at(linker, 0);
-	g_autoptr(GString) text = g_string_new(NULL);
-	bool placed = false;
-
-	if (outline_find(outline, root, "mime-version") == NULL)
-		g_string_append_printf(text, "MIME-Version: 1.0%s", linker->newline);
-	g_string_append_printf(text, "Content-Type: multipart/%s; boundary=\"%s\"%s",
-		subtype, boundary, linker->newline);
-	for (size_t i = 0; i < root->n_fields; i++) {
-		const struct outline_field *field =
-			outline_field(outline, root->first_field + i);
-		bool lines = strcmp(field->name, "lines") == 0;
-
-		if (!is_content_field(field) && !lines)
-			continue;
-		replace(linker, field->start, field->end, placed || lines ? NULL : text);
-		placed = placed || !lines;
-	}
-	if (!placed)
-		replace(linker, root->header_end, root->header_end, text);
 }
 
 /* The whole message is one attachment: a body of links takes its place. */
 static bool replace_root(struct linker *linker)
 {
-	const struct outline_entity *root = entity_at(linker, 0);
-	g_autofree char *boundary = make_boundary(linker, 'a');
+	const struct outline_entity *root = linker_entity(linker, linker->root);
+	g_autofree char *boundary = linker_boundary(linker, 'a');
 	g_autoptr(GString) body = g_string_new(NULL);
 
-	if (has_doubles(linker))
+	if (linker_has_doubles(linker, linker->root))
 		return false;
-	replace_top_fields(linker, "alternative", boundary);
+	linker_replace_fields(linker, linker->root, "alternative", boundary);
 	if (!root->blank_line)
 		g_string_append(body, linker->newline);
-	append_alternatives(linker, body, boundary);
-	replace(linker, root->body_start, root->body_end, body);
+	linker_append_alternatives(linker, body, boundary);
+	linker_replace(linker, root->body_start, root->body_end, body);
 	return true;
 }
 
 static void append_moved_fields(const struct linker *linker, GString *out, GError **error)
 {
 	const struct outline *outline = linker->message->outline;
-	const struct outline_entity *root = entity_at(linker, 0);
+	const struct outline_entity *root = linker_entity(linker, linker->root);
 
 	for (size_t i = 0; i < root->n_fields; i++) {
 		const struct outline_field *field =
 			outline_field(outline, root->first_field + i);
 
-		if (is_content_field(field) &&
+		if (linker_is_content(field) &&
 			strcmp(field->name, "content-length") != 0 &&
 			strcmp(field->name, "content-md5") != 0 &&
 			!source_append(&linker->message->source, field->start, field->end,
@@ -310,15 +137,20 @@ static void append_moved_fields(const struct linker *linker, GString *out, GErro
  */
 static bool wrap_root(struct linker *linker, bool beside_text, GError **error)
 {
-	const struct outline_entity *root = entity_at(linker, 0);
-	uint64_t end = linker->message->source.bytes;
-	g_autofree char *boundary = make_boundary(linker, 'm');
+	const struct outline_entity *root = linker_entity(linker, linker->root);
+	uint64_t end = end_of(linker);
+	g_autofree char *boundary = linker_boundary(linker, 'm');
 	g_autoptr(GString) before = g_string_new(NULL);
 	g_autoptr(GString) behind = g_string_new(NULL);
 	GError *failure = NULL;
 
-	if (has_doubles(linker) || !root->blank_line)
+	if (linker_has_doubles(linker, linker->root) || !root->blank_line)
 		return false;
+	if (linker->explanation != NULL) {
+		g_string_append_printf(before, "--%s%s", boundary, linker->newline);
+		linker_append_part(linker, before, beside_text);
+		g_string_append(before, linker->newline);
+	}
 	g_string_append_printf(before, "--%s%s", boundary, linker->newline);
 	append_moved_fields(linker, before, &failure);
 	if (failure != NULL) {
@@ -326,15 +158,17 @@ static bool wrap_root(struct linker *linker, bool beside_text, GError **error)
 		return false;
 	}
 	g_string_append(before, linker->newline);
-	replace_top_fields(linker, "mixed", boundary);
-	replace(linker, root->body_start, root->body_start, before);
-	g_string_append_printf(
-		behind, "%s--%s%s", linker->newline, boundary, linker->newline);
-	append_new_part(linker, behind, beside_text);
+	linker_replace_fields(linker, linker->root, "mixed", boundary);
+	linker_replace(linker, root->body_start, root->body_start, before);
+	if (linker->explanation == NULL) {
+		g_string_append_printf(
+			behind, "%s--%s%s", linker->newline, boundary, linker->newline);
+		linker_append_part(linker, behind, beside_text);
+	}
 	g_string_append_printf(
 		behind, "%s--%s--%s", linker->newline, boundary, linker->newline);
-	replace(linker, end, end, behind);
-	linker->changed[0] = false; /* its fields are dealt with */
+	linker_replace(linker, end, end, behind);
+	linker->changed[linker->root] = false; /* its fields are dealt with */
 	return true;
 }
 
@@ -347,53 +181,60 @@ static bool is_sequence(const struct linker *linker, size_t i)
 		"multipart/signed", "multipart/encrypted", "multipart/report",
 		"multipart/byteranges" };
 
-	if (entity_at(linker, i)->kind != OUTLINE_MULTIPART ||
-		part_at(linker, i)->is_protected)
+	if (linker_entity(linker, i)->kind != OUTLINE_MULTIPART ||
+		linker_part(linker, i)->is_protected)
 		return false;
 	for (size_t k = 0; k < G_N_ELEMENTS(others); k++)
-		if (header_is(&entity_at(linker, i)->content, others[k]))
+		if (header_is(&linker_entity(linker, i)->content, others[k]))
 			return false;
 	return true;
 }
 
 static void insert_behind(struct linker *linker, size_t child, bool beside_text)
 {
-	const struct outline_entity *entity = entity_at(linker, child);
+	const struct outline_entity *entity = linker_entity(linker, child);
 	g_autoptr(GString) text = g_string_new(NULL);
 
 	if (!entity->ended_by_sibling)
 		g_string_append(text, linker->newline);
 	append_delimiter(linker, text, entity->parent, linker->newline);
-	append_new_part(linker, text, beside_text);
+	linker_append_part(linker, text, beside_text);
 	g_string_append(text, linker->newline);
 	if (!entity->ended_by_sibling)
 		append_close(linker, text, entity);
-	replace(linker, entity->region_end, entity->region_end, text);
+	linker_replace(linker, entity->region_end, entity->region_end, text);
 	mark_changed(linker, entity->parent);
+}
+
+static void insert_before(struct linker *linker, size_t child, bool beside_text)
+{
+	size_t multipart = linker_entity(linker, child)->parent;
+	uint64_t at = linker_entity(linker, child)->delimiter_start;
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	append_delimiter(linker, text, multipart, linker->newline);
+	linker_append_part(linker, text, beside_text);
+	g_string_append(text, linker->newline);
+	linker_replace(linker, at, at, text);
+	mark_changed(linker, multipart);
 }
 
 static void insert_first(struct linker *linker, size_t multipart, bool beside_text)
 {
 	/* Its first child stands right behind it in reading order. */
-	uint64_t at = entity_at(linker, multipart + 1)->delimiter_start;
-	g_autoptr(GString) text = g_string_new(NULL);
-
-	append_delimiter(linker, text, multipart, linker->newline);
-	append_new_part(linker, text, beside_text);
-	g_string_append(text, linker->newline);
-	replace(linker, at, at, text);
-	mark_changed(linker, multipart);
+	insert_before(linker, multipart + 1, beside_text);
 }
 
 /* A text of the sender that stays: a body that cannot be edited, or what is signed. */
 static size_t find_kept_text(const struct linker *linker)
 {
-	for (size_t i = 0; i < n_entities(linker); i++) {
-		const struct policy_part *part = part_at(linker, i);
+	for (size_t i = linker->root; i < linker->end; i++) {
+		const struct policy_part *part = linker_part(linker, i);
 
-		if (part->leaf && !part->link && !part->drop &&
+		if (is_ours(linker, i) && part->leaf && !part->link && !part->drop &&
 			(part->is_protected || part->role != POLICY_NO_BODY ||
-				header_starts(&entity_at(linker, i)->content, "text/")))
+				header_starts(
+					&linker_entity(linker, i)->content, "text/")))
 			return i;
 	}
 	return OUTLINE_NONE;
@@ -405,14 +246,19 @@ static bool add_part(struct linker *linker, GError **error)
 	size_t child = find_kept_text(linker), parent;
 	bool beside_text = child != OUTLINE_NONE;
 
-	if (is_emptied(linker, 0) || (!beside_text && is_sequence(linker, 0))) {
-		insert_first(linker, 0, beside_text);
+	if (linker_entity(linker, linker->root)->children > 0 &&
+		(is_emptied(linker, linker->root) ||
+			(!beside_text && is_sequence(linker, linker->root)))) {
+		insert_first(linker, linker->root, beside_text);
 		return true;
 	}
-	while (child != OUTLINE_NONE) {
-		parent = entity_at(linker, child)->parent;
+	while (child != OUTLINE_NONE && child != linker->root) {
+		parent = linker_entity(linker, child)->parent;
 		if (parent != OUTLINE_NONE && is_sequence(linker, parent)) {
-			insert_behind(linker, child, beside_text);
+			if (linker->explanation != NULL)
+				insert_before(linker, child, beside_text);
+			else
+				insert_behind(linker, child, beside_text);
 			return true;
 		}
 		child = parent;
@@ -431,11 +277,11 @@ static void add_shown(GHashTable **table, char *key, const char *url)
 static void find_shown(const struct linker *linker, struct body_request *request)
 {
 	for (size_t k = 0; k < linker->n_links; k++) {
-		size_t i = g_array_index(linker->message->entities, size_t, k);
-		const struct header_content *content = &entity_at(linker, i)->content;
+		size_t i = g_array_index(linker->entities, size_t, k);
+		const struct header_content *content = &linker_entity(linker, i)->content;
 		const char *id = content->content_id, *url = linker->links[k].url;
 
-		if (!part_at(linker, i)->referenced)
+		if (!linker_part(linker, i)->referenced)
 			continue;
 		if (id != NULL)
 			add_shown(&request->ids, html_decode_id(id, strlen(id)), url);
@@ -444,84 +290,147 @@ static void find_shown(const struct linker *linker, struct body_request *request
 	}
 }
 
-struct bodies {
-	size_t entity[2];
-	struct body_plan *plan[2];
-	size_t n;
-	bool complete; /* every body has a plan */
+struct body {
+	size_t entity;
+	struct body_plan *plan; /* NULL: it cannot be edited so */
 };
 
-static bool plan_bodies(
-	struct linker *linker, bool with_block, struct bodies *bodies, GError **error)
+static void clear_body(gpointer data)
 {
+	body_plan_free(&((struct body *)data)->plan);
+}
+
+/* What is to be done to entity i, in request; false: nothing. */
+static bool request_body(const struct linker *linker, size_t i, bool with_block,
+	struct body_request *request)
+{
+	const struct policy_part *part = linker_part(linker, i);
+	bool is_body = part->role != POLICY_NO_BODY;
+	bool html = is_body ? part->role == POLICY_HTML_BODY
+			    : header_is(&linker_entity(linker, i)->content, "text/html");
+
+	request->entity = i;
+	request->role = html ? POLICY_HTML_BODY : POLICY_TEXT_BODY;
+	request->markers = linker_is_marked(linker, i) ? linker->message->markers : NULL;
+	request->block = request->notice = NULL;
+	if (is_body && with_block) {
+		request->notice = linker_notice(linker, html);
+		if (linker->n_links > 0)
+			request->block = linker_block(linker, html);
+		return true;
+	}
+	return request->markers != NULL ||
+	       (is_body && html && (request->ids != NULL || request->locations != NULL));
+}
+
+static void free_blocks(const struct body_request *request)
+{
+	if (request->block != NULL)
+		g_string_free((GString *)(uintptr_t)request->block, TRUE);
+	if (request->notice != NULL)
+		g_string_free((GString *)(uintptr_t)request->notice, TRUE);
+}
+
+/* Plans for all that is to be edited: an array of struct body. *carried tells whether
+ * there are bodies and each can carry the block. NULL with MIME_ERROR_IO. */
+static GArray *plan_bodies(
+	struct linker *linker, bool with_block, bool *carried, GError **error)
+{
+	GArray *bodies = g_array_new(FALSE, FALSE, sizeof(struct body));
 	struct body_request request = {
 		.outline = linker->message->outline,
 		.source = &linker->message->source,
 		.position = linker->message->settings.block_position,
 		.newline = linker->newline,
 	};
-	bool ok = true;
+	bool ok = true, complete = true;
 
-	*bodies = (struct bodies){ .complete = true };
+	g_array_set_clear_func(bodies, clear_body);
+	*carried = false;
 	find_shown(linker, &request);
-	for (size_t i = 0; ok && i < n_entities(linker) && bodies->n < 2; i++) {
-		g_autoptr(GString) block = NULL;
-		bool html = part_at(linker, i)->role == POLICY_HTML_BODY;
+	for (size_t i = linker->root; ok && i < linker->end; i++) {
+		struct body body = { .entity = i };
 
-		if (part_at(linker, i)->role == POLICY_NO_BODY)
+		if (!is_ours(linker, i) || !request_body(linker, i, with_block, &request))
 			continue;
-		if (!with_block &&
-			(!html || (request.ids == NULL && request.locations == NULL)))
-			continue;
-		if (with_block)
-			block = (html ? block_html : block_text)(attachments_of(linker),
-				linker->links, linker->n_links, linker->newline);
-		request.entity = i;
-		request.role = part_at(linker, i)->role;
-		request.block = block;
-		bodies->entity[bodies->n] = i;
-		ok = body_plan_new(&bodies->plan[bodies->n], &request, error);
-		bodies->complete = bodies->complete && bodies->plan[bodies->n] != NULL;
-		bodies->n++;
+		ok = body_plan_new(&body.plan, &request, error);
+		if (linker_part(linker, i)->role != POLICY_NO_BODY) {
+			*carried = true;
+			complete = complete && body.plan != NULL;
+		}
+		free_blocks(&request);
+		g_array_append_val(bodies, body);
 	}
+	*carried = *carried && complete;
 	g_clear_pointer(&request.ids, g_hash_table_unref);
 	g_clear_pointer(&request.locations, g_hash_table_unref);
-	return ok;
+	if (!ok)
+		g_clear_pointer(&bodies, g_array_unref);
+	return bodies;
 }
 
-static void free_bodies(struct bodies *bodies)
+static void apply_bodies(struct linker *linker, const GArray *bodies)
 {
-	for (size_t i = 0; i < bodies->n; i++)
-		body_plan_free(&bodies->plan[i]);
-	bodies->n = 0;
-}
+	for (size_t i = 0; i < bodies->len; i++) {
+		const struct body *body = &g_array_index(bodies, struct body, i);
 
-static void apply_bodies(struct linker *linker, const struct bodies *bodies)
-{
-	for (size_t i = 0; i < bodies->n; i++) {
-		if (bodies->plan[i] == NULL)
+		if (body->plan == NULL)
 			continue;
-		if (!body_plan_apply(bodies->plan[i], linker->splice))
+		if (!body_plan_apply(body->plan, linker->splice))
 			linker->overlap = true;
-		mark_changed(linker, bodies->entity[i]);
+		mark_changed(linker, body->entity);
 	}
+}
+
+/* Where text is the only body it becomes text and HTML, and has no plan of its own. */
+static bool add_html(struct linker *linker, GArray *bodies, GError **error)
+{
+	size_t n = 0, text = 0;
+	bool done;
+
+	for (size_t i = 0; i < bodies->len; i++) {
+		const struct body *body = &g_array_index(bodies, struct body, i);
+
+		if (linker_part(linker, body->entity)->role == POLICY_HTML_BODY)
+			return true;
+		if (linker_part(linker, body->entity)->role == POLICY_TEXT_BODY) {
+			n++;
+			text = i;
+		}
+	}
+	if (n != 1)
+		return true;
+	size_t entity = g_array_index(bodies, struct body, text).entity;
+
+	if (!link_both(linker, entity, &done, error))
+		return false;
+	if (!done)
+		return true;
+	g_array_remove_index(bodies, (guint)text);
+	if (entity != linker->root)
+		mark_changed(linker, linker_entity(linker, entity)->parent);
+	return true;
 }
 
 /* The links go into all bodies, or where one cannot carry them,
  * into a part beside them. */
 static bool place_links(struct linker *linker, GError **error)
 {
-	struct bodies bodies;
-	bool ok = plan_bodies(linker, true, &bodies, error);
+	bool with_block = linker->n_links > 0 || linker->explanation != NULL, carried;
+	GArray *bodies = plan_bodies(linker, with_block, &carried, error);
+	bool ok = bodies != NULL;
 
-	if (ok && (bodies.n == 0 || !bodies.complete)) {
-		free_bodies(&bodies);
-		ok = plan_bodies(linker, false, &bodies, error) &&
-		     add_part(linker, error);
+	if (ok && with_block && carried &&
+		linker->message->settings.text_only == MIME_TEXT_ONLY_BOTH)
+		ok = add_html(linker, bodies, error);
+	if (ok && with_block && !carried) {
+		g_array_unref(bodies);
+		bodies = plan_bodies(linker, false, &carried, error);
+		ok = bodies != NULL && add_part(linker, error);
 	}
 	if (ok)
-		apply_bodies(linker, &bodies);
-	free_bodies(&bodies);
+		apply_bodies(linker, bodies);
+	g_clear_pointer(&bodies, g_array_unref);
 	return ok;
 }
 
@@ -531,8 +440,8 @@ static void remove_stale_fields(struct linker *linker)
 	static const char *const stale[] = { "content-length", "content-md5", "lines" };
 	const struct outline *outline = linker->message->outline;
 
-	for (size_t i = 0; i < n_entities(linker); i++) {
-		const struct outline_entity *entity = entity_at(linker, i);
+	for (size_t i = 0; i < linker->message->parts->len; i++) {
+		const struct outline_entity *entity = linker_entity(linker, i);
 
 		if (!linker->changed[i] || linker->removed[i])
 			continue;
@@ -542,44 +451,153 @@ static void remove_stale_fields(struct linker *linker)
 
 			for (size_t s = 0; s < G_N_ELEMENTS(stale); s++)
 				if (strcmp(field->name, stale[s]) == 0)
-					replace(linker, field->start, field->end, NULL);
+					linker_replace(
+						linker, field->start, field->end, NULL);
 		}
 	}
 }
 
-static bool link_all(struct linker *linker, GError **error)
+static bool link_scope(struct linker *linker, GError **error)
 {
-	if (part_at(linker, 0)->link)
+	if (linker->root != 0)
+		mark_changed(linker, linker->root);
+	if (linker_part(linker, linker->root)->link) {
+		linker->changed[linker->root] = false;
 		return replace_root(linker);
+	}
 	find_removed(linker);
 	if (!place_links(linker, error))
 		return false;
 	remove_entities(linker);
+	return true;
+}
+
+/* The attachments of the message at root, with their links. */
+static void take_scope(
+	struct linker *linker, size_t root, const struct mime_link *links, GArray *own)
+{
+	const struct mime_message *message = linker->message;
+
+	linker->root = root;
+	linker->end = root + 1;
+	while (linker->end < message->parts->len &&
+		linker_entity(linker, linker->end)->depth >
+			linker_entity(linker, root)->depth)
+		linker->end++;
+	g_array_set_size(own, 0);
+	g_array_set_size(linker->entities, 0);
+	g_array_set_size(linker->attachments, 0);
+	for (size_t k = 0; k < message->entities->len; k++) {
+		size_t i = g_array_index(message->entities, size_t, k);
+
+		if (linker_part(linker, i)->scope != root)
+			continue;
+		g_array_append_val(linker->entities, i);
+		g_array_append_val(linker->attachments,
+			g_array_index(message->attachments, struct mime_attachment, k));
+		g_array_append_val(own, links[k]);
+	}
+	linker->links = (const struct mime_link *)(const void *)own->data;
+	linker->n_links = own->len;
+}
+
+/* Inner messages first: what an outer one does to its header has then the last word. */
+static bool link_all(struct linker *linker, const struct mime_link *links, GError **error)
+{
+	g_autoptr(GArray) own = g_array_new(FALSE, FALSE, sizeof(struct mime_link));
+	g_autoptr(GHashTable) scopes = g_hash_table_new(NULL, NULL);
+
+	for (size_t k = 0; k < linker->message->entities->len; k++) {
+		size_t i = g_array_index(linker->message->entities, size_t, k);
+
+		g_hash_table_add(scopes, GSIZE_TO_POINTER(linker_part(linker, i)->scope));
+	}
+	if (linker->message->marked != NULL || linker->message->notice != NULL)
+		g_hash_table_add(scopes, GSIZE_TO_POINTER(0));
+	for (size_t root = linker->message->parts->len; root-- > 0;) {
+		if (!g_hash_table_contains(scopes, GSIZE_TO_POINTER(root)))
+			continue;
+		take_scope(linker, root, links, own);
+		linker->explanation = root == 0 ? linker->message->notice : NULL;
+		if (!link_scope(linker, error))
+			return false;
+	}
 	remove_stale_fields(linker);
 	return true;
+}
+
+static void linker_init(
+	struct linker *linker, struct mime_message *message, struct splice *splice)
+{
+	*linker = (struct linker){
+		.message = message,
+		.entities = g_array_new(FALSE, FALSE, sizeof(size_t)),
+		.attachments = g_array_new(FALSE, FALSE, sizeof(struct mime_attachment)),
+		.splice = splice,
+		.newline = outline_bare_lf(message->outline) ? "\n" : "\r\n",
+	};
+}
+
+static void linker_deinit(struct linker *linker)
+{
+	g_array_unref(linker->entities);
+	g_array_unref(linker->attachments);
+	g_free(linker->removed);
+	g_free(linker->changed);
+}
+
+bool mime_message_link_whole(struct mime_message *message,
+	const struct mime_attachment *whole, const struct mime_link *link,
+	const char *explanation, struct splice *splice, GError **error)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *boundary = NULL, *both = NULL;
+	struct linker linker;
+	uint64_t body_start;
+	bool ok;
+
+	if (message->notice != NULL)
+		both = g_strconcat(message->notice, " ", explanation, NULL);
+	linker_init(&linker, message, splice);
+	g_array_append_val(linker.attachments, *whole);
+	linker.links = link;
+	linker.n_links = 1;
+	linker.explanation = both != NULL ? both : explanation;
+	boundary = linker_boundary(&linker, 'a');
+	g_string_append_printf(text,
+		"MIME-Version: 1.0%sContent-Type: multipart/alternative; "
+		"boundary=\"%s\"%s",
+		linker.newline, boundary, linker.newline);
+	ok = whole_replace_fields(&message->source, text, splice, &body_start, error);
+	if (ok) {
+		g_string_truncate(text, 0);
+		linker_append_alternatives(&linker, text, boundary);
+		linker_replace(&linker, body_start, message->source.bytes, text);
+	}
+	linker_deinit(&linker);
+	return ok;
 }
 
 bool mime_message_link(struct mime_message *message, const struct mime_link *links,
 	size_t n_links, struct splice *splice, GError **error)
 {
-	struct linker linker = {
-		.message = message,
-		.links = links,
-		.n_links = n_links,
-		.splice = splice,
-		.newline = outline_bare_lf(message->outline) ? "\n" : "\r\n",
-	};
+	struct linker linker;
 	GError *failure = NULL;
 	bool ok;
 
-	if (n_links == 0)
+	if (n_links == 0 && message->marked == NULL && message->notice == NULL)
 		return true;
 	g_assert(n_links == message->attachments->len);
-	linker.removed = g_new0(bool, n_entities(&linker));
-	linker.changed = g_new0(bool, n_entities(&linker));
-	ok = link_all(&linker, &failure);
-	g_free(linker.removed);
-	g_free(linker.changed);
+	if (message->untouched != NULL || message->parts == NULL) {
+		g_set_error(error, MIME_ERROR, MIME_ERROR_CONTENT,
+			"the message stays as it is: %s", message->untouched);
+		return false;
+	}
+	linker_init(&linker, message, splice);
+	linker.removed = g_new0(bool, message->parts->len);
+	linker.changed = g_new0(bool, message->parts->len);
+	ok = link_all(&linker, links, &failure);
+	linker_deinit(&linker);
 	if (failure != NULL) {
 		g_propagate_error(error, failure);
 		return false;

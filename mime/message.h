@@ -19,8 +19,13 @@ struct mime_message {
 	const char *untouched; /* why the whole message stays, or NULL */
 	GArray *parts; /* struct policy_part, one for each entity; NULL: not understood */
 	GArray *attachments; /* struct mime_attachment; their texts are the parts' */
-	GArray *entities;    /* size_t: which entity each attachment is */
+	GArray *entities;    /* size_t: which entity each attachment is, or is within */
+	GPtrArray *names;    /* char *: of files in containers; NULL: none */
 	GArray *decisions;   /* struct mime_decision, one for each leaf */
+	const struct mime_markers *markers; /* to be taken out of: */
+	GArray *marked;                     /* size_t: entities; NULL: none */
+	char *notice;                       /* for the bodies, or NULL */
+	char *unforeseen; /* given with it */
 };
 
 #endif

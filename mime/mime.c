@@ -18,6 +18,7 @@ void mime_settings_init(struct mime_settings *settings)
 		.inline_images = MIME_INLINE_KEEP,
 		.inline_max = 1024 * 1024,
 		.forwarded = MIME_FORWARDED_KEEP,
+		.forwarded_depth = 3,
 		.block_position = MIME_BLOCK_END,
 		.max_header_bytes = 1024 * 1024,
 		.max_parts = 2000,
@@ -69,7 +70,8 @@ static void add_attachment(struct mime_message *message, size_t entity)
 	};
 
 	if (part->file_name == NULL)
-		part->file_name = filename_make(media_type, part->number);
+		part->file_name = filename_make(
+			media_type, outline_date(message->outline), part->number);
 	attachment.file_name = part->file_name;
 	g_array_append_val(message->attachments, attachment);
 	g_array_append_val(message->entities, entity);
@@ -152,19 +154,43 @@ static void keep_attachment(
 	g_array_remove_index(message->entities, (guint)index);
 }
 
+static struct policy_part *part_at(const struct mime_message *message, size_t i)
+{
+	return &g_array_index(message->parts, struct policy_part, i);
+}
+
+/* A file's resource fork, whose data stays: the two belong together. */
+static bool is_needed_fork(const struct mime_message *message, size_t i)
+{
+	size_t parent = outline_entity(message->outline, i)->parent;
+
+	if (parent == OUTLINE_NONE ||
+		!header_is(&outline_entity(message->outline, parent)->content,
+			"multipart/appledouble"))
+		return false;
+	for (size_t k = parent + 1; k < message->parts->len; k++) {
+		const struct outline_entity *entity = outline_entity(message->outline, k);
+
+		if (entity->depth <= outline_entity(message->outline, parent)->depth)
+			break;
+		if (entity->parent == parent && part_at(message, k)->link)
+			return false;
+	}
+	return true;
+}
+
 /* With nothing linked, what would have been taken out beside it stays. */
 static void keep_drops(struct mime_message *message)
 {
-	if (message->attachments->len > 0 || message->parts == NULL)
-		return;
-	for (size_t i = 0; i < message->parts->len; i++) {
-		struct policy_part *part =
-			&g_array_index(message->parts, struct policy_part, i);
+	bool all = message->attachments->len == 0;
 
-		if (!part->drop)
+	for (size_t i = 0; message->parts != NULL && i < message->parts->len; i++) {
+		struct policy_part *part = part_at(message, i);
+
+		if (!part->drop || (!all && !is_needed_fork(message, i)))
 			continue;
 		part->drop = false;
-		part->reason = "an alternative of the body";
+		part->reason = "stays beside what stays";
 		g_array_index(message->decisions, struct mime_decision, part->number - 1)
 			.reason = part->reason;
 	}
@@ -234,6 +260,89 @@ size_t mime_message_attachments(
 	return message->attachments->len;
 }
 
+bool mime_attachment_is_tnef(const struct mime_attachment *attachment)
+{
+	return strcmp(attachment->media_type, "application/ms-tnef") == 0 ||
+	       strcmp(attachment->media_type, "application/vnd.ms-tnef") == 0 ||
+	       g_ascii_strcasecmp(attachment->file_name, "winmail.dat") == 0;
+}
+
+static void add_file(
+	struct mime_message *message, size_t entity, const struct mime_file *file)
+{
+	size_t part = message->decisions->len + 1;
+	char *name = file->name != NULL ? filename_clean(file->name) : NULL;
+
+	if (name == NULL)
+		name = filename_make("application/octet-stream", NULL, part);
+	g_ptr_array_add(message->names, name);
+	struct mime_attachment attachment = {
+		.part = part,
+		.file_name = name,
+		.media_type = filename_media_type(name),
+		.reason = "a file within an Outlook container",
+		.size = file->size,
+	};
+	struct mime_decision decision = {
+		.part = part,
+		.media_type = attachment.media_type,
+		.file_name = name,
+		.linked = true,
+		.reason = attachment.reason,
+	};
+	memcpy(attachment.sha256, file->sha256, sizeof(attachment.sha256));
+	g_array_append_val(message->attachments, attachment);
+	g_array_append_val(message->entities, entity);
+	g_array_append_val(message->decisions, decision);
+}
+
+void mime_message_add_files(struct mime_message *message, size_t container,
+	const struct mime_file *files, size_t n_files)
+{
+	struct mime_attachment *attachment =
+		&g_array_index(message->attachments, struct mime_attachment, container);
+	size_t entity = g_array_index(message->entities, size_t, container);
+
+	if (n_files == 0) {
+		attachment->reason = "an Outlook container in which no file was found";
+		g_array_index(
+			message->decisions, struct mime_decision, attachment->part - 1)
+			.reason = attachment->reason;
+	}
+	if (message->names == NULL)
+		message->names = g_ptr_array_new_with_free_func(g_free);
+	for (size_t i = 0; i < n_files; i++)
+		add_file(message, entity, &files[i]);
+}
+
+static bool take_nothing(void *context, const char *octets, size_t n, GError **error)
+{
+	(void)context;
+	(void)octets;
+	(void)n;
+	(void)error;
+	return true;
+}
+
+bool mime_message_whole(
+	struct mime_message *message, struct mime_attachment *whole, GError **error)
+{
+	struct decode_result result;
+
+	if (!decode_part_to(&message->source, 0, message->source.bytes,
+		    HEADER_ENCODING_IDENTITY, take_nothing, NULL, &result, error))
+		return false;
+	*whole = (struct mime_attachment){
+		.part = 1,
+		.file_name = "message.eml",
+		.media_type = "message/rfc822",
+		.reason = "the whole message: it is over what the relay takes",
+		.size = result.size,
+	};
+	memcpy(whole->sha256, result.sha256, sizeof(whole->sha256));
+	return true;
+}
+
 void mime_message_free(struct mime_message **message)
 {
 	if (message == NULL || *message == NULL)
@@ -244,6 +353,10 @@ void mime_message_free(struct mime_message **message)
 	g_array_unref((*message)->attachments);
 	g_array_unref((*message)->entities);
 	g_array_unref((*message)->decisions);
+	g_clear_pointer(&(*message)->names, g_ptr_array_unref);
+	g_clear_pointer(&(*message)->marked, g_array_unref);
+	g_free((*message)->notice);
+	g_free((*message)->unforeseen);
 	g_free(*message);
 	*message = NULL;
 }

@@ -26,8 +26,29 @@ enum mime_error { MIME_ERROR_IO, MIME_ERROR_CONTENT };
 GQuark mime_error_quark(void);
 
 enum mime_inline_images { MIME_INLINE_KEEP, MIME_INLINE_LINK };
-enum mime_forwarded { MIME_FORWARDED_KEEP, MIME_FORWARDED_WHOLE };
+enum mime_forwarded {
+	MIME_FORWARDED_KEEP,
+	MIME_FORWARDED_WHOLE,
+	MIME_FORWARDED_INSIDE, /* its attachments are linked, in its own text */
+};
+enum mime_resource_forks { MIME_FORKS_LINK, MIME_FORKS_DROP };
+/* A message that is over what the relay takes, with nothing in it left to link. */
+enum mime_oversized { MIME_OVERSIZED_LINK, MIME_OVERSIZED_KEEP };
+enum mime_tnef { MIME_TNEF_LINK, MIME_TNEF_KEEP, MIME_TNEF_EXTRACT };
+/* A message whose only body is text: the links stand in that, or it gets HTML as well. */
+enum mime_text_only { MIME_TEXT_ONLY_TEXT, MIME_TEXT_ONLY_BOTH };
 enum mime_block_position { MIME_BLOCK_END, MIME_BLOCK_TOP };
+
+/* What becomes of parts whose media type or file name fits; "*" in the pattern stands for
+ * any run of octets, "?" for one; ASCII case does not count. */
+enum mime_action { MIME_ACTION_KEEP, MIME_ACTION_LINK };
+struct mime_rule {
+	const char *pattern;
+	enum mime_action action;
+};
+enum { MIME_RULES_MAX = 200 }; /* of types, and of names */
+
+struct mime_template; /* mime/template.h */
 
 /* Filled by conf/; strings belong to the settings' owner. Defaults:
  * mime_settings_init(). */
@@ -37,7 +58,18 @@ struct mime_settings {
 	/* octets decoded: a kept inline part above it is linked after all */
 	uint64_t inline_max;
 	enum mime_forwarded forwarded; /* message/rfc822 */
+	size_t forwarded_depth; /* of INSIDE: messages within messages; deeper ones stay */
+	/* The first rule that fits decides, those of names before those of types. They say
+	 * nothing of bodies, and nothing of what may not change. */
+	const struct mime_rule *types, *names;
+	size_t n_types, n_names;
+	enum mime_resource_forks resource_forks; /* of AppleDouble, beside their data */
+	enum mime_oversized oversized; /* the caller's, see mime_message_link_whole() */
+	enum mime_tnef tnef;           /* EXTRACT: the caller adds what is in it */
 	enum mime_block_position block_position;
+	enum mime_text_only text_only;
+	/* How the block is worded; NULL: as built in. Borrowed. */
+	const struct mime_template *text_template, *html_template;
 	/* Beyond any of these the message is not parsed and goes out unchanged. */
 	uint64_t max_header_bytes; /* of one header block */
 	size_t max_parts;
@@ -121,15 +153,83 @@ bool mime_message_extract(
 size_t mime_message_attachments(
 	const struct mime_message *message, const struct mime_attachment **attachments);
 
+/* How devices that can write to one address only name their recipients in the text. */
+enum mime_marker {
+	MIME_MARKER_COLON = 1,   /* :WORD:a@x.example,b@y.example:WORD: */
+	MIME_MARKER_BRACKET = 2, /* WORD:[a@x.example,b@y.example]:WORD: */
+};
+struct mime_markers {
+	unsigned forms;   /* of enum mime_marker */
+	const char *word; /* letters, digits, hyphens, underscores; in any case */
+	size_t max;       /* recipients */
+	/* Whether it may be written to address; NULL: to any. */
+	bool (*allows)(void *context, const char *address);
+	void *context;
+};
+
+/*
+ * Looks for lists of recipients in the texts of the message, after
+ * mime_message_extract(). *addresses gets them, each once (of char *,
+ * g_ptr_array_unref()), and mime_message_link() will take the markers out of all texts;
+ * or, with NULL, *reason says in a phrase why there is no proper list (g_free()), without
+ * showing anything of it, and the texts stay. markers and what it points to must outlive
+ * the message. False with MIME_ERROR_IO.
+ */
+bool mime_message_recipients(struct mime_message *message,
+	const struct mime_markers *markers, GPtrArray **addresses, char **reason,
+	GError **error);
+
+/* A sentence in UTF-8, one line, that mime_message_link() puts in front of the bodies.
+ * unforeseen is a text that the sender cannot know: boundaries are made of it. */
+void mime_message_set_notice(
+	struct mime_message *message, const char *notice, const char *unforeseen);
+
+/* Whether an attachment is an Outlook container, by its type or name. */
+bool mime_attachment_is_tnef(const struct mime_attachment *attachment);
+
+/* A file that the caller found in a container. */
+struct mime_file {
+	const char *name; /* UTF-8, not cleaned; NULL: it has none */
+	uint64_t size;
+	uint8_t sha256[32];
+};
+
+/*
+ * After mime_message_extract(): attachment number container (by index) has files in it
+ * (borrowed for the call), which are listed behind all others and get links like them.
+ * n_files 0: it could not be read, and its decision says so.
+ */
+void mime_message_add_files(struct mime_message *message, size_t container,
+	const struct mime_file *files, size_t n_files);
+
 /*
  * Edits splice (of the same original) so that the attachments are gone and links stand in
  * the bodies. n_links is the number of attachments; 0 changes nothing. Edits the top
  * header block only in Content-*, MIME-Version, Lines: the caller may edit all other
- * header fields. False with MIME_ERROR_CONTENT when no body can carry the links: the
- * message must go whole.
+ * header fields. False with MIME_ERROR_CONTENT when no body can carry the links or the
+ * notice: the message must go whole.
  */
 bool mime_message_link(struct mime_message *message, const struct mime_link *links,
 	size_t n_links, struct splice *splice, GError **error);
+
+/*
+ * For a message that can go neither as it is nor without its attachments: all of it as
+ * one attachment, "message.eml", whose octets are the original's. Reads and hashes it.
+ * False with MIME_ERROR_IO.
+ */
+bool mime_message_whole(
+	struct mime_message *message, struct mime_attachment *whole, GError **error);
+
+/*
+ * Edits splice (of the same original) so that the header stands over a body that says
+ * explanation (a sentence for people, one line), behind a notice where one was set, and
+ * links to whole. Of the header only
+ * Content-*, MIME-Version and Lines change. False with MIME_ERROR_CONTENT when the header
+ * has no end.
+ */
+bool mime_message_link_whole(struct mime_message *message,
+	const struct mime_attachment *whole, const struct mime_link *link,
+	const char *explanation, struct splice *splice, GError **error);
 
 void mime_message_free(struct mime_message **message);
 

@@ -6,7 +6,12 @@
 
 #include <string.h>
 
-enum { FIELDS_MAX = 20 * 1000, KEPT_FIELDS_MAX = 100, DELIMITER_LINE_BYTES = 1024 };
+enum {
+	FIELDS_MAX = 20 * 1000,
+	KEPT_FIELDS_MAX = 100,
+	DELIMITER_LINE_BYTES = 1024,
+	DATE_BYTES = 200
+};
 
 /* A multipart whose delimiters are looked for. Closed ones too, until
  * an outer one ends them. */
@@ -27,6 +32,8 @@ struct outline {
 	bool field_seen; /* in this header block, of any name */
 	bool field_kept; /* the last field is the last of fields, its value still grows */
 	GString *value;
+	GString *date;     /* of the top header; NULL: not seen */
+	bool date_goes_on; /* the last field was it */
 	bool bare_lf;
 	bool first_line;
 	/* The line that a block cut; collects from its first byte on. */
@@ -412,6 +419,14 @@ static size_t name_length(const struct line *line)
 	return 0;
 }
 
+/* Cut short: what is longer is no date. */
+static void append_date(struct outline *outline, const char *text, size_t length)
+{
+	size_t room = DATE_BYTES - MIN(outline->date->len, DATE_BYTES);
+
+	g_string_append_len(outline->date, text, (gssize)MIN(length, room));
+}
+
 static void start_field(
 	struct outline *outline, const struct line *line, size_t name_bytes)
 {
@@ -419,6 +434,13 @@ static void start_field(
 
 	end_field(outline);
 	outline->field_seen = true;
+	outline->date_goes_on = outline->current == 0 && outline->date == NULL &&
+				name_bytes == 4 &&
+				g_ascii_strncasecmp(line->text, "date", 4) == 0;
+	if (outline->date_goes_on) {
+		outline->date = g_string_new(NULL);
+		append_date(outline, line->text + 5, line->length - 5);
+	}
 	if (++outline->n_fields > FIELDS_MAX) {
 		fail(outline, "too many header fields");
 		return;
@@ -447,6 +469,8 @@ static void start_field(
 
 static void continue_field(struct outline *outline, const struct line *line)
 {
+	if (outline->date_goes_on)
+		append_date(outline, line->text, line->length);
 	if (!outline->field_kept)
 		return;
 	if (memchr(line->text, '\0', line->length) != NULL) {
@@ -719,6 +743,11 @@ const struct outline_field *outline_find(const struct outline *outline,
 	return NULL;
 }
 
+const char *outline_date(const struct outline *outline)
+{
+	return outline->date != NULL ? outline->date->str : NULL;
+}
+
 bool outline_bare_lf(const struct outline *outline)
 {
 	return outline->bare_lf;
@@ -733,6 +762,8 @@ void outline_free(struct outline **outline)
 	g_array_unref((*outline)->open);
 	g_string_free((*outline)->line, TRUE);
 	g_string_free((*outline)->value, TRUE);
+	if ((*outline)->date != NULL)
+		g_string_free((*outline)->date, TRUE);
 	g_free(*outline);
 	*outline = NULL;
 }

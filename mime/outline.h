@@ -96,6 +96,9 @@ const struct outline_field *outline_field(const struct outline *outline, size_t 
 const struct outline_field *outline_find(const struct outline *outline,
 	const struct outline_entity *entity, const char *name);
 
+/* The value of the message's first Date field, unfolded; NULL: there is none. */
+const char *outline_date(const struct outline *outline);
+
 /* True when the message's lines end in LF alone. Judged by its first line. */
 bool outline_bare_lf(const struct outline *outline);
 

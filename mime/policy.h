@@ -23,7 +23,9 @@ enum policy_role { POLICY_NO_BODY, POLICY_TEXT_BODY, POLICY_HTML_BODY };
 struct policy_part {
 	bool leaf;     /* it has a decision: a leaf, or an attached message as a whole */
 	size_t number; /* of leaves, from 1 */
+	size_t scope;  /* the message it belongs to: 0, or one that is rewritten within */
 	bool link;
+	bool by_rule;      /* ... or not, because the settings name its type or name */
 	bool drop;         /* taken out with no link, when the message has one */
 	bool is_protected; /* it, or what it stands in, is signed or the like */
 	bool referenced;   /* from an HTML text */

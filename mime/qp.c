@@ -111,7 +111,7 @@ void qp_encode(const char *text, size_t length, const char *newline, GString *ou
 		size_t left = length - at, width;
 		bool line_end, escape;
 
-		if (left >= newline_bytes &&
+		if (text[at] == newline[0] && left >= newline_bytes &&
 			memcmp(text + at, newline, newline_bytes) == 0) {
 			g_string_append(out, newline);
 			column = 0;
@@ -119,7 +119,7 @@ void qp_encode(const char *text, size_t length, const char *newline, GString *ou
 			continue;
 		}
 		line_end = left == 1 ||
-			   (left > newline_bytes &&
+			   (left > newline_bytes && text[at + 1] == newline[0] &&
 				   memcmp(text + at + 1, newline, newline_bytes) == 0);
 		escape = needs_escape(text + at, left, line_end, column == 0);
 		width = escape ? 3 : 1;

@@ -2,6 +2,8 @@
  * preflight, s3/ and relay/; what its failure means in outcome. */
 #include "gateway/delivery/job.h"
 
+#include "gateway/delivery/bouncing.h"
+#include "gateway/delivery/named.h"
 #include "gateway/delivery/outcome.h"
 #include "gateway/delivery/preflight.h"
 #include "gateway/delivery/rewriter.h"
@@ -28,7 +30,10 @@ struct job {
 	struct rewriter *rewriter;
 	struct stowing *stowing;
 	struct splice *splice;
-	bool linked; /* attachments were replaced by links */
+	bool linked;   /* attachments were replaced by links, or the text was edited */
+	char *unnamed; /* why the text names no recipients, where it must; or NULL */
+	/* The relay will report success where that was asked for, to the client itself */
+	bool relay_reports;
 };
 
 /* Says what stays in the message that a person might have expected to be linked. */
@@ -51,6 +56,22 @@ static void log_kept(const struct job *job)
 	}
 }
 
+/* Who gets it, where the text says that. */
+static bool name_recipients(struct job *job, GError **error)
+{
+	const struct queue_message *message = job->message;
+	if (!named_apply(
+		    job->route->conf, job->message, job->rewriter, &job->unnamed, error))
+		return false;
+	if (job->unnamed)
+		log_warning("recipients.unnamed", LOG_TEXT("id", message->id),
+			LOG_TEXT("reason", job->unnamed));
+	else if (message->recipients_changed)
+		log_info("recipients.named", LOG_TEXT("id", message->id),
+			LOG_NUMBER("recipients", message->recipients->len));
+	return true;
+}
+
 static bool rewrite(struct job *job, GError **error)
 {
 	struct queue_message *message = job->message;
@@ -58,10 +79,17 @@ static bool rewrite(struct job *job, GError **error)
 	if (job->fd < 0)
 		return false;
 	job->rewriter = rewriter_new(job->fd, message->size,
-		&job->route->conf->attachments, queue_spool_directory(job->queue), error);
-	if (!job->rewriter)
+		conf_attachments_for(
+			job->route->conf, message->listener, message->user),
+		queue_spool_directory(job->queue), error);
+	if (!job->rewriter || !rewriter_fit(job->rewriter,
+				      job->route->conf->relay.max_message_size, error))
 		return false;
 	const char *why = mime_message_untouched_reason(rewriter_message(job->rewriter));
+	if (rewriter_is_whole(job->rewriter))
+		log_info("message.oversized", LOG_TEXT("id", message->id),
+			LOG_TEXT("reason", "over relay.max_message_size: all of it is "
+					   "linked as one file"));
 	if (why) {
 		metrics_add(job->metrics, METRIC_MESSAGES_UNTOUCHED_TOTAL, NULL, 1);
 		log_info("message.untouched", LOG_TEXT("id", message->id),
@@ -69,6 +97,8 @@ static bool rewrite(struct job *job, GError **error)
 	} else {
 		log_kept(job);
 	}
+	if (!name_recipients(job, error))
+		return false;
 	job->stowing = stowing_new(job->route->conf, job->rewriter, message->id,
 		message->seed, message->received_ms / 1000);
 	return true;
@@ -165,10 +195,26 @@ static GByteArray *read_header(int fd, uint64_t message_bytes, GError **error)
 	}
 }
 
+/* Whether the header, as far as it was read, has to be said in ASCII. */
+static bool wants_ascii(const struct job *job, const GByteArray *header)
+{
+	if (!job->message->body_8bit)
+		return false;
+	for (guint i = 0; i < header->len; i++) {
+		if (header->data[i] >= 0x80)
+			return relay_wants_ascii(
+				job->route->relay, job->message->smtputf8);
+	}
+	return false;
+}
+
 static bool edit_header(struct job *job, GError **error)
 {
 	const struct conf *conf = job->route->conf;
 	const struct queue_message *message = job->message;
+	g_autoptr(GByteArray) header = read_header(job->fd, message->size, error);
+	if (!header)
+		return false;
 	const struct preflight preflight = {
 		.sender = &conf->sender,
 		.configuration_set = conf->relay.configuration_set,
@@ -177,10 +223,11 @@ static bool edit_header(struct job *job, GError **error)
 		.reverse_path = message->reverse_path,
 		.received_s = message->received_ms / 1000,
 		.body_changed = job->linked,
+		.is_8bit = message->body_8bit,
+		.wants_ascii = wants_ascii(job, header),
 	};
-	g_autoptr(GByteArray) header = read_header(job->fd, message->size, error);
-	return header && preflight_edit(&preflight, (const char *)header->data,
-				 header->len, job->splice, error);
+	return preflight_edit(
+		&preflight, (const char *)header->data, header->len, job->splice, error);
 }
 
 /* Into the queue's record: what was stored, and until when its links are good. */
@@ -194,6 +241,16 @@ static void record_links(struct job *job)
 	queue_record_attachments(job->queue, job->message);
 }
 
+/* In front of a message whose text cannot be changed: what would stand in that. */
+static void say_in_header(struct job *job)
+{
+	g_autofree char *field =
+		g_strdup_printf("X-Stowage-Notice: the text names no recipients to whom "
+				"it can be sent:\r\n %s\r\n",
+			job->unnamed);
+	splice_replace(job->splice, 0, 0, field, strlen(field));
+}
+
 static bool links(struct job *job, GError **error)
 {
 	g_autofree char *why = NULL;
@@ -205,16 +262,17 @@ static bool links(struct job *job, GError **error)
 	if (why)
 		log_warning("message.untouched", LOG_TEXT("id", job->message->id),
 			LOG_TEXT("reason", why));
+	if (job->unnamed && !job->linked)
+		say_in_header(job);
 	if (stowing_attachments(job->stowing) > 0)
 		record_links(job);
 	return edit_header(job, error);
 }
 
 /* Two addresses of one message may lead to one: it is named to the relay
- * once. The distinct forward-paths of the open recipients, borrowed;
+ * once. The first open recipient of each forward-path, borrowed;
  * of_recipient gets each one's index. */
-static GPtrArray *open_forward_paths(
-	const GPtrArray *recipients, GHashTable *of_recipient)
+static GPtrArray *open_recipients(const GPtrArray *recipients, GHashTable *of_recipient)
 {
 	g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
 	GPtrArray *paths = g_ptr_array_new();
@@ -227,7 +285,7 @@ static GPtrArray *open_forward_paths(
 			    seen, recipient->forward_path, NULL, &index)) {
 			index = GUINT_TO_POINTER(paths->len);
 			g_hash_table_insert(seen, recipient->forward_path, index);
-			g_ptr_array_add(paths, recipient->forward_path);
+			g_ptr_array_add(paths, recipient);
 		}
 		g_hash_table_insert(of_recipient, recipient, index);
 	}
@@ -249,8 +307,8 @@ static void take_verdicts(const struct transaction *transaction, bool only_settl
 	while (g_hash_table_iter_next(&each, &recipient, &index)) {
 		const struct relay_recipient *result =
 			&transaction->results[GPOINTER_TO_UINT(index)];
-		bool settled = result->verdict == RELAY_SENT ||
-			       result->verdict == RELAY_REFUSED;
+		bool settled =
+			result->verdict == RELAY_SENT || result->verdict == RELAY_REFUSED;
 		if (settled || !only_settled)
 			outcome_take_verdict(recipient, result);
 	}
@@ -269,12 +327,14 @@ static bool relay(struct job *job, GError **error)
 	(void)error; /* every outcome is a recipient's */
 	struct queue_message *message = job->message;
 	g_autoptr(GHashTable) of_recipient = g_hash_table_new(NULL, NULL);
-	g_autoptr(GPtrArray) paths =
-		open_forward_paths(message->recipients, of_recipient);
+	g_autoptr(GPtrArray) paths = open_recipients(message->recipients, of_recipient);
 	g_autofree struct relay_recipient *results =
 		g_new0(struct relay_recipient, paths->len);
 	for (guint i = 0; i < paths->len; i++) {
-		results[i].forward_path = g_ptr_array_index(paths, i);
+		const struct queue_recipient *first = g_ptr_array_index(paths, i);
+		results[i].forward_path = first->forward_path;
+		results[i].notify = queue_notify_name(first->notify);
+		results[i].orcpt = first->orcpt;
 		results[i].verdict = RELAY_DEFERRED;
 	}
 	g_autofree char *reverse_path =
@@ -284,6 +344,9 @@ static bool relay(struct job *job, GError **error)
 		.id = message->id,
 		.reverse_path = reverse_path,
 		.body_8bit = message->body_8bit,
+		.smtputf8 = message->smtputf8,
+		.ret = queue_ret_name(message->ret),
+		.envid = message->envid,
 		.content = job->splice,
 		.fd = job->fd,
 		.recipients = results,
@@ -293,6 +356,8 @@ static bool relay(struct job *job, GError **error)
 	};
 	relay_send(job->route->relay, &outgoing);
 	take_verdicts(&transaction, false);
+	job->relay_reports =
+		outgoing.takes_dsn && !strcmp(reverse_path, message->reverse_path);
 	if (outgoing.relay_id) {
 		g_free(message->relay_id);
 		message->relay_id = g_strdup(outgoing.relay_id);
@@ -335,6 +400,7 @@ static void log_outcome(const struct queue_message *message)
 		[QUEUE_DEFERRED] = { LOG_LEVEL_WARNING, "message.deferred" },
 		[QUEUE_UNCERTAIN] = { LOG_LEVEL_WARNING, "message.uncertain" },
 		[QUEUE_DEAD] = { LOG_LEVEL_WARNING, "message.dead" },
+		[QUEUE_BOUNCED] = { LOG_LEVEL_WARNING, "message.bounced" },
 	};
 	bool waits = message->finished_ms == 0;
 	g_autoptr(GDateTime) next =
@@ -350,6 +416,16 @@ static void log_outcome(const struct queue_message *message)
 		LOG_TEXT("next_attempt", next_text), LOG_TEXT("reason", message->reason));
 }
 
+/* A report that cannot be queued leaves the message dead, for a person to see to. */
+static void report(struct job *job, const enum queue_state *before)
+{
+	g_autoptr(GError) error = NULL;
+	if (!bouncing_report(job->queue, job->route->conf, job->message, job->fd, before,
+		    job->relay_reports, &error))
+		log_error("bounce.failed", LOG_TEXT("id", job->message->id),
+			LOG_TEXT("reason", error->message));
+}
+
 void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 	struct queue_message *message)
 {
@@ -359,6 +435,7 @@ void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 		.message = message,
 		.fd = -1 };
 	g_autoptr(GError) error = NULL;
+	g_autofree enum queue_state *before = bouncing_states(message);
 	message->attempts++;
 	const char *failed_step = run_steps(&job, &error);
 	if (failed_step)
@@ -366,7 +443,9 @@ void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 	else
 		outcome_of_recipients(message);
 	outcome_schedule(message, &route->conf->queue, g_get_real_time() / 1000);
+	report(&job, before);
 
+	g_free(job.unnamed);
 	splice_free(&job.splice);
 	stowing_free(&job.stowing);
 	rewriter_free(&job.rewriter);

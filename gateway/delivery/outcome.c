@@ -6,7 +6,8 @@
 
 bool outcome_is_open(const struct queue_recipient *recipient)
 {
-	return recipient->state != QUEUE_SENT && recipient->state != QUEUE_DEAD;
+	return recipient->state != QUEUE_SENT && recipient->state != QUEUE_DEAD &&
+	       recipient->state != QUEUE_BOUNCED;
 }
 
 void outcome_take_verdict(
@@ -29,7 +30,7 @@ static enum queue_state state_of_recipients(
 	const GPtrArray *recipients, const struct queue_recipient **because)
 {
 	static const enum queue_state weightiest_first[] = { QUEUE_UNCERTAIN,
-		QUEUE_DEFERRED, QUEUE_RECEIVED, QUEUE_DEAD, QUEUE_SENT };
+		QUEUE_DEFERRED, QUEUE_RECEIVED, QUEUE_DEAD, QUEUE_BOUNCED, QUEUE_SENT };
 	for (size_t w = 0; w < G_N_ELEMENTS(weightiest_first); w++)
 		for (guint i = 0; i < recipients->len; i++) {
 			*because = g_ptr_array_index(recipients, i);

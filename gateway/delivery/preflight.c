@@ -7,6 +7,7 @@
 #include "gateway/delivery/preflight_sender.h"
 #include "gateway/delivery/preflight_text.h"
 #include "gateway/delivery/preflight_tidy.h"
+#include "gateway/delivery/preflight_words.h"
 #include "gateway/error.h"
 #include <gmime/gmime.h>
 #include <string.h>
@@ -29,6 +30,8 @@ enum rule_id {
 	RULE_TO,
 	RULE_CC,
 	RULE_ORIGINAL_FROM,
+	RULE_CONTENT_TYPE,
+	RULE_MIME_VERSION,
 	RULES_NAMED,
 };
 
@@ -52,6 +55,8 @@ static const struct rule {
 	[RULE_TO] = RULE("To", JOIN, true),
 	[RULE_CC] = RULE("Cc", JOIN, true),
 	[RULE_ORIGINAL_FROM] = RULE("X-Original-From", ONCE, false),
+	[RULE_CONTENT_TYPE] = RULE("Content-Type", MIME, false),
+	[RULE_MIME_VERSION] = RULE("MIME-Version", MIME, false),
 	RULE("Bcc", DROP, false),
 	RULE("Resent-Bcc", DROP, false),
 	RULE("Return-Path", DROP, false),
@@ -69,9 +74,7 @@ static const struct rule {
 	RULE("Content-Location", MIME, false),
 	RULE("Content-MD5", MIME, false),
 	RULE("Content-Transfer-Encoding", MIME, false),
-	RULE("Content-Type", MIME, false),
 	RULE("Lines", MIME, false),
-	RULE("MIME-Version", MIME, false),
 	RULE("Accept-Language", ONCE, false),
 	RULE("acceptLanguage", ONCE, false),
 	RULE("Archived-At", ONCE, false),
@@ -126,6 +129,8 @@ struct draft {
 	struct fields_span first[G_N_ELEMENTS(rules)];
 	GString *joined[RULES_NAMED]; /* what JOIN adds to the first; NULL: nothing */
 	bool rewrite_from, drop_sender;
+	bool has_content; /* a field of MIME's */
+	bool encode;      /* a field beyond ASCII becomes encoded-words */
 	struct sender_rewrite rewrite;
 };
 
@@ -230,6 +235,9 @@ static void survey(struct draft *draft)
 		if (in_trace && !is_trace)
 			draft->insert_at = span.start;
 		in_trace = in_trace && is_trace;
+		draft->has_content |= fields_has_prefix(draft->text, &span, "Content-");
+		draft->encode |= draft->preflight->wants_ascii &&
+				 words_are_wanted(draft->text, &span);
 		const struct rule *rule = find_rule(draft->text, &span);
 		if (!rule || (rule->needs_value && is_empty_value(draft->text, &span)))
 			continue;
@@ -283,10 +291,25 @@ static bool replace(
 		text ? text->str : "", text ? text->len : 0);
 }
 
-/* A field that stays: byte-identical, unless it has to be joined or made tidy. */
+static bool replace_value(
+	struct draft *draft, const struct fields_span *span, const char *value)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *name =
+		g_strndup(draft->text + span->start, span->name_end - span->start);
+	text_append_field(text, name, value, draft->newline);
+	return replace(draft, span, text);
+}
+
+/* A field that stays: byte-identical, unless it has to be joined, encoded or made tidy. */
 static bool keep_field(
 	struct draft *draft, const struct fields_span *span, const GString *joined)
 {
+	g_autofree char *words = draft->encode && words_are_wanted(draft->text, span)
+					 ? words_encode(draft->text, span, joined)
+					 : NULL;
+	if (words)
+		return replace_value(draft, span, words);
 	if (!joined && !tidy_is_needed(draft->text + span->start, span->end - span->start,
 			       draft->newline))
 		return true;
@@ -365,7 +388,7 @@ static bool edit_field(struct draft *draft, const struct fields_span *span)
 	if (rule->treatment == DROP || !is_first)
 		return replace(draft, span, NULL);
 	if (rule->treatment == SIGNATURE &&
-		(draft->preflight->body_changed || draft->rewrite_from))
+		(draft->preflight->body_changed || draft->rewrite_from || draft->encode))
 		return replace(draft, span, NULL);
 	return edit_first(draft, i, span);
 }
@@ -424,6 +447,20 @@ static void add_from(struct draft *draft, GString *out)
 	}
 }
 
+/* Where mime/ has put a Content-Type of its own in the old one's place, it has seen to
+ * MIME-Version: a change of nothing shows whether that place is taken. */
+static bool lacks_mime_version(struct draft *draft)
+{
+	const struct fields_span *type = &draft->first[RULE_CONTENT_TYPE];
+	if (draft->present[RULE_MIME_VERSION])
+		return false;
+	if (draft->preflight->body_changed)
+		return draft->present[RULE_CONTENT_TYPE] &&
+		       splice_replace(draft->splice, type->start, type->end - type->start,
+			       draft->text + type->start, type->end - type->start);
+	return draft->has_content || draft->preflight->is_8bit;
+}
+
 static bool add_missing(struct draft *draft)
 {
 	g_autoptr(GString) out = g_string_new(NULL);
@@ -436,6 +473,8 @@ static bool add_missing(struct draft *draft)
 		add_message_id(draft, out);
 	if (!draft->present[RULE_FROM])
 		add_from(draft, out);
+	if (lacks_mime_version(draft))
+		text_append_field(out, "MIME-Version", "1.0", draft->newline);
 	if (out->len &&
 		!splice_replace(draft->splice, draft->insert_at, 0, out->str, out->len))
 		return false;

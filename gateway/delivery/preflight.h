@@ -24,6 +24,8 @@ struct preflight {
 	const char *reverse_path;      /* the client's, for a missing From */
 	int64_t received_s;            /* for a missing Date */
 	bool body_changed;             /* attachments were taken out: DKIM cannot hold */
+	bool is_8bit;                  /* the message has octets above 127 */
+	bool wants_ascii;              /* so the relay wants its header */
 };
 
 /*
@@ -35,7 +37,9 @@ struct preflight {
  * and Cc. Where sender.from is set: replaces a From that is not verified by "Name via
  * DOMAIN" <sender.from>, DOMAIN being that address's; Reply-To gets the authors unless
  * there is one, X-Original-From the text that was there; a Sender that is not verified
- * goes. Adds X-SES-CONFIGURATION-SET, and what is missing of Date, From, Message-ID. Bare
+ * goes. Adds X-SES-CONFIGURATION-SET, and what is missing of Date, From, Message-ID and,
+ * where Content-* fields or 8-bit octets need it, MIME-Version. With wants_ascii, raw
+ * 8-bit text and names become encoded-words, and DKIM-Signature goes with them. Bare
  * CR, bare LF and NUL in the header are made harmless, its lines over 998 octets folded
  * at blanks. A line that is no field ends the header (an empty line is put before it), or
  * becomes X-Unparsed-Line where the header evidently goes on. New lines end as the first

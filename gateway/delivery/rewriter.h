@@ -15,8 +15,8 @@
 
 struct rewriter;
 
-/* Reads and extracts: size octets at fd (borrowed). Temporary files go to directory. NULL
- * with error: try again later. */
+/* Reads and extracts: size octets at fd (borrowed, as settings are, for the rewriter's
+ * life). Temporary files go to directory. NULL with error: try again later. */
 struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings *settings,
 	const char *directory, GError **error);
 
@@ -28,9 +28,28 @@ size_t rewriter_attachments(
 const char *rewriter_octets(const struct rewriter *rewriter, size_t index);
 int rewriter_fd(const struct rewriter *rewriter, size_t index);
 
-/* See mime_message_link(). */
+/*
+ * Where the message, with links for what is linked, would be over max_bytes (0: no bound)
+ * and the settings say so, all of it becomes one attachment, whose octets are fd's; what
+ * was linked is not any more. False with error: try again later.
+ */
+bool rewriter_fit(struct rewriter *rewriter, uint64_t max_bytes, GError **error);
+
+/* Whether rewriter_fit() did so. */
+bool rewriter_is_whole(const struct rewriter *rewriter);
+
+/* See mime_message_link(), or mime_message_link_whole() where rewriter_is_whole(). */
 bool rewriter_link(struct rewriter *rewriter, const struct mime_link *links,
 	size_t n_links, struct splice *splice, GError **error);
+
+/* See mime_message_recipients() and mime_message_set_notice(). Of markers only the word is
+ * borrowed for the rewriter's life. */
+bool rewriter_recipients(struct rewriter *rewriter, const struct mime_markers *markers,
+	GPtrArray **addresses, char **reason, GError **error);
+void rewriter_set_notice(
+	struct rewriter *rewriter, const char *notice, const char *unforeseen);
+/* Whether one of these leaves something to do without any attachment. */
+bool rewriter_edits_text(const struct rewriter *rewriter);
 
 void rewriter_free(struct rewriter **rewriter);
 

@@ -6,12 +6,14 @@
 
 struct stowing {
 	unsigned link_expiry_s;
+	char *time_zone; /* NULL: UTC */
 	char *id;
 	const struct mime_attachment *attachments;
 	size_t n_attachments;
 	GPtrArray *keys;      /* of char *, one per attachment */
 	GArray *objects;      /* of struct s3_object: one per distinct content */
 	GArray *expires_at_s; /* of int64_t, one per attachment */
+	GPtrArray *urls;      /* of char *, likewise */
 };
 
 static bool same_content(const struct mime_attachment *a, const struct mime_attachment *b)
@@ -50,11 +52,13 @@ struct stowing *stowing_new(const struct conf *conf, const struct rewriter *rewr
 {
 	struct stowing *stowing = g_new0(struct stowing, 1);
 	stowing->link_expiry_s = conf->link_expiry_s;
+	stowing->time_zone = g_strdup(conf->time_zone);
 	stowing->id = g_strdup(id);
 	stowing->n_attachments = rewriter_attachments(rewriter, &stowing->attachments);
 	stowing->keys = g_ptr_array_new_with_free_func(g_free);
 	stowing->objects = g_array_new(false, false, sizeof(struct s3_object));
 	stowing->expires_at_s = g_array_new(false, true, sizeof(int64_t));
+	stowing->urls = g_ptr_array_new_with_free_func(g_free);
 	for (size_t i = 0; i < stowing->n_attachments; i++) {
 		size_t first = first_alike(stowing, i);
 		if (first < i) {
@@ -86,16 +90,31 @@ int64_t stowing_expires_at_s(const struct stowing *stowing, size_t index)
 	return g_array_index(stowing->expires_at_s, int64_t, (guint)index);
 }
 
+const char *stowing_url(const struct stowing *stowing, size_t index)
+{
+	return g_ptr_array_index(stowing->urls, (guint)index);
+}
+
 const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objects)
 {
 	*n_objects = stowing->objects->len;
 	return (const struct s3_object *)(void *)stowing->objects->data;
 }
 
-static char *expiry_text(int64_t unix_s)
+/* "2026-11-27 14:05 UTC", "2026-11-27 15:05 CET (UTC+01:00)": abbreviations alone mean
+ * several zones. */
+static char *expiry_text(const char *time_zone, int64_t unix_s)
 {
-	g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(unix_s);
-	return g_date_time_format(time, "%Y-%m-%d %H:%M UTC");
+	g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc(unix_s);
+	g_autoptr(GTimeZone) zone =
+		time_zone ? g_time_zone_new_identifier(time_zone) : NULL;
+	g_autoptr(GDateTime) time = zone ? g_date_time_to_timezone(utc, zone) : NULL;
+	if (!time || strcmp(g_date_time_get_timezone_abbreviation(time), "UTC") == 0)
+		return g_date_time_format(utc, "%Y-%m-%d %H:%M UTC");
+	return g_date_time_format(
+		time, g_ascii_isalpha(g_date_time_get_timezone_abbreviation(time)[0])
+			      ? "%Y-%m-%d %H:%M %Z (UTC%:z)"
+			      : "%Y-%m-%d %H:%M (UTC%:z)");
 }
 
 static char *presign(struct stowing *stowing, struct s3_store *store, size_t index,
@@ -110,18 +129,21 @@ static char *presign(struct stowing *stowing, struct s3_store *store, size_t ind
 	return url;
 }
 
-/* False with error where a link cannot be made. texts owns what links point to. */
+/* False with error where a link cannot be made. texts owns the expiries that links point
+ * to, the stowing the URLs. */
 static bool make_links(struct stowing *stowing, struct s3_store *store, int64_t now_s,
 	struct mime_link *links, GPtrArray *texts, GError **error)
 {
 	g_array_set_size(stowing->expires_at_s, 0);
+	g_ptr_array_set_size(stowing->urls, 0);
 	for (size_t i = 0; i < stowing->n_attachments; i++) {
 		char *url = presign(stowing, store, i, now_s, error);
 		if (!url)
 			return false;
-		char *expires = expiry_text(stowing_expires_at_s(stowing, i));
+		char *expires =
+			expiry_text(stowing->time_zone, stowing_expires_at_s(stowing, i));
 		links[i] = (struct mime_link){ url, expires };
-		g_ptr_array_add(texts, url);
+		g_ptr_array_add(stowing->urls, url);
 		g_ptr_array_add(texts, expires);
 	}
 	return true;
@@ -140,7 +162,7 @@ struct splice *stowing_link(struct stowing *stowing, struct rewriter *rewriter,
 		return NULL;
 	struct splice *splice = splice_new(message_bytes);
 	g_autoptr(GError) cannot = NULL;
-	if (stowing->n_attachments == 0)
+	if (stowing->n_attachments == 0 && !rewriter_edits_text(rewriter))
 		return splice;
 	*linked = rewriter_link(rewriter, links, stowing->n_attachments, splice, &cannot);
 	if (*linked)
@@ -165,8 +187,10 @@ void stowing_free(struct stowing **stowing)
 	if (!*stowing)
 		return;
 	g_free((*stowing)->id);
+	g_free((*stowing)->time_zone);
 	g_ptr_array_unref((*stowing)->keys);
 	g_array_unref((*stowing)->objects);
 	g_array_unref((*stowing)->expires_at_s);
+	g_ptr_array_unref((*stowing)->urls);
 	g_clear_pointer(stowing, g_free);
 }

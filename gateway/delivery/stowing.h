@@ -27,6 +27,9 @@ const char *stowing_key(const struct stowing *stowing, size_t index);
 /* Unix time at which the link of attachment index ends; after stowing_link(). */
 int64_t stowing_expires_at_s(const struct stowing *stowing, size_t index);
 
+/* The link of attachment index; after stowing_link(). Borrowed. */
+const char *stowing_url(const struct stowing *stowing, size_t index);
+
 /* The distinct objects to store: an array of *n_objects, owned by the stowing. */
 const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objects);
 

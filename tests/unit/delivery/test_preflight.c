@@ -363,6 +363,87 @@ static void test_beside_other_edits(void **state)
 	splice_free(&splice);
 }
 
+static void test_mime_version(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	check(&preflight, FROM REST, FROM REST);
+	check(&preflight, FROM "Content-Type: text/plain\r\n" REST,
+		"MIME-Version: 1.0\r\n" FROM "Content-Type: text/plain\r\n" REST);
+	check(&preflight, FROM "Content-Transfer-Encoding: base64\r\n" REST,
+		"MIME-Version: 1.0\r\n" FROM
+		"Content-Transfer-Encoding: base64\r\n" REST);
+	check(&preflight, FROM "Content-Type: a/b\r\nmime-version : 1.0 (x)\r\n" REST,
+		FROM "Content-Type: a/b\r\nmime-version : 1.0 (x)\r\n" REST);
+	preflight.is_8bit = true;
+	check(&preflight, FROM REST, "MIME-Version: 1.0\r\n" FROM REST);
+	check(&preflight, FROM "MIME-Version: 1.0\r\n" REST,
+		FROM "MIME-Version: 1.0\r\n" REST);
+	/* mime/ kept the field: it added nothing. */
+	preflight.body_changed = true;
+	check(&preflight, FROM "Content-Type: a/b\r\n" REST,
+		"MIME-Version: 1.0\r\n" FROM "Content-Type: a/b\r\n" REST);
+}
+
+/* Where mime/ put its own Content-Type in, it put MIME-Version with it. */
+static void test_mime_version_of_others(void **state)
+{
+	(void)state;
+	static const char in[] = FROM "Content-Type: a/b\r\n" REST;
+	struct preflight preflight = preflight_default();
+	preflight.body_changed = preflight.is_8bit = true;
+	struct splice *splice = splice_new(sizeof(in) - 1);
+	uint64_t type = (uint64_t)(strstr(in, "Content-Type") - in);
+	assert_true(splice_replace(splice, type, 19, "both", 4));
+	assert_true(preflight_edit(&preflight, in, sizeof(in) - 1, splice, NULL));
+	assert_int_equal(splice_bytes(splice), sizeof(in) - 1 - 19 + 4);
+	splice_free(&splice);
+	check(&preflight, FROM REST, FROM REST);
+}
+
+static const struct {
+	const char *in, *want;
+} ascii_cases[] = {
+	{ "Subject: Gr\xc3\xbc\xc3\x9f"
+	  "e aus K\xc3\xb6ln\r\n",
+		"Subject: =?UTF-8?b?R3LDvMOfZSBhdXMgS8O2bG4=?=\r\n" },
+	{ "subject: K\xf6ln\r\n", "subject: =?UTF-8?b?S8O2bG4=?=\r\n" },
+	{ "X-Device: t\xc3\xbcr\r\n\t=?utf-8?q?=C3=BC?= 1\r\n",
+		"X-Device: =?UTF-8?b?dMO8ciDDvA==?= 1\r\n" },
+	{ "To: J\xc3\xbcrgen <j@b\xc3\xbc"
+	  "cher.example>, Bob <bob@example.org>\r\n",
+		"To: =?iso-8859-1?q?J=FCrgen?= <j@xn--bcher-kva.example>, "
+		"Bob <bob@example.org>\r\n" },
+	/* Nothing in ASCII says these. */
+	{ "Cc: \xc3\xbc@example.org\r\n", "Cc: \xc3\xbc@example.org\r\n" },
+	{ "List-Id: \xc3\xbc\r\n", "List-Id: \xc3\xbc\r\n" },
+	{ "Subject: plain\r\n folded\r\n", "Subject: plain\r\n folded\r\n" },
+};
+
+static void test_ascii_header(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	for (size_t i = 0; i < G_N_ELEMENTS(ascii_cases); i++) {
+		const char *field = ascii_cases[i].in;
+		g_autofree char *in = g_strconcat(field, FROM REST, NULL);
+		g_autofree char *want = g_strconcat(ascii_cases[i].want, FROM REST, NULL);
+		preflight.wants_ascii = true;
+		check(&preflight, in, want);
+		preflight.wants_ascii = false;
+		check(&preflight, in, in);
+	}
+	preflight.wants_ascii = true;
+	check(&preflight,
+		"DKIM-Signature: v=1; b=a\r\n" FROM "Subject: \xc3\xbc\r\n" REST,
+		FROM "Subject: =?UTF-8?b?w7w=?=\r\n" REST);
+	check(&preflight, "DKIM-Signature: v=1; b=a\r\n" FROM REST,
+		"DKIM-Signature: v=1; b=a\r\n" FROM REST);
+	/* What an encoded-word hides stays in its field. */
+	check(&preflight, "Subject: \xc3\xbc=?utf-8?q?=0D=0ABcc:_x@y?=\r\n" FROM REST,
+		"Subject: =?UTF-8?b?w7w=?= Bcc: x@y\r\n" FROM REST);
+}
+
 static size_t longest_line(const char *text)
 {
 	size_t longest = 0;
@@ -461,6 +542,9 @@ int main(void)
 		cmocka_unit_test(test_configuration_set),
 		cmocka_unit_test(test_body_changed),
 		cmocka_unit_test(test_beside_other_edits),
+		cmocka_unit_test(test_mime_version),
+		cmocka_unit_test(test_mime_version_of_others),
+		cmocka_unit_test(test_ascii_header),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_endless_from),
 		cmocka_unit_test(test_nul),

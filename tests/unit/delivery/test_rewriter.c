@@ -185,9 +185,106 @@ static void shorter_than_it_was(void **state)
 	message_clear(&message);
 }
 
+static GString *linked(struct rewriter *rewriter, const struct message *message)
+{
+	const struct mime_attachment *attachments;
+	size_t n = rewriter_attachments(rewriter, &attachments);
+	g_autofree struct mime_link *links = g_new(struct mime_link, n);
+	struct splice *splice = splice_new(message->text->len);
+	struct splice_reader reader;
+	GString *out = g_string_new(NULL);
+	char block[1000];
+	ssize_t got;
+	for (size_t i = 0; i < n; i++)
+		links[i] = (struct mime_link){ "https://x.example/?a=1&b=2", "noon" };
+	assert_true(rewriter_link(rewriter, links, n, splice, NULL));
+	splice_reader_init(&reader, splice, message->fd);
+	while ((got = splice_read(&reader, block, sizeof(block), NULL)) > 0)
+		g_string_append_len(out, block, got);
+	splice_free(&splice);
+	return out;
+}
+
+/* A bound above what is left, just below it, and of none. */
+static void what_fits_stays_as_it_is(void **state)
+{
+	(void)state;
+	struct message message;
+	message_init(&message, PART("a.pdf", "base64") "b25l\r\n", true);
+	struct rewriter *rewriter = rewriter_of(&message);
+	assert_true(rewriter_fit(rewriter, 0, NULL));
+	assert_true(rewriter_fit(rewriter, message.text->len + 5000, NULL));
+	assert_true(rewriter_fit(rewriter, 50000, NULL));
+	assert_false(rewriter_is_whole(rewriter));
+	message.settings.oversized = MIME_OVERSIZED_KEEP;
+	assert_true(rewriter_fit(rewriter, 1000, NULL));
+	assert_false(rewriter_is_whole(rewriter));
+	rewriter_free(&rewriter);
+	message_clear(&message);
+}
+
+static const struct {
+	const char *name, *head, *tail;
+	const char *want_head; /* of the result */
+} oversized[] = {
+	{ "signed",
+		"From: a@example.com\r\nDate: x\r\nMIME-Version: 1.0\r\nContent-Type: "
+		"multipart/signed;\r\n\tboundary=s\r\nSubject: y\r\nLines: "
+		"9\r\n\r\n--s\r\n"
+		"\r\n",
+		"--s\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--s--\r\n",
+		"From: a@example.com\r\nDate: x\r\nSubject: y\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: multipart/alternative; boundary=" },
+	{ "plain text", "Subject: y\r\n\r\n", "",
+		"Subject: y\r\nMIME-Version: 1.0\r\nContent-Type: " },
+	{ "two types, LF alone",
+		"Content-Type: text/plain\nSubject: y\nContent-type : text/html\n\n", "",
+		"Subject: y\nMIME-Version: 1.0\nContent-Type: " },
+};
+
+static void what_does_not_fit_is_one_attachment(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(oversized); i++) {
+		struct message message;
+		g_autoptr(GString) text = g_string_new(oversized[i].head);
+		for (size_t bytes = 0; bytes < LARGE_BYTES; bytes += 22)
+			g_string_append(text, "a line of the message\n");
+		g_string_append(text, oversized[i].tail);
+		message_init(&message, "", false);
+		g_string_assign(message.text, text->str);
+		assert_int_equal(pwrite(message.fd, text->str, text->len, 0), text->len);
+		struct rewriter *rewriter = rewriter_of(&message);
+		const struct mime_attachment *attachments;
+		assert_true(rewriter_fit(rewriter, LARGE_BYTES / 2, NULL));
+		assert_true(rewriter_is_whole(rewriter));
+		assert_int_equal(rewriter_attachments(rewriter, &attachments), 1);
+		assert_int_equal(attachments[0].size, text->len);
+		assert_string_equal(attachments[0].file_name, "message.eml");
+		g_autofree char *sum = g_compute_checksum_for_string(
+			G_CHECKSUM_SHA256, text->str, (gssize)text->len);
+		for (size_t k = 0; k < 32; k++)
+			assert_int_equal(attachments[0].sha256[k],
+				g_ascii_xdigit_value(sum[2 * k]) * 16 +
+					g_ascii_xdigit_value(sum[2 * k + 1]));
+		assert_null(rewriter_octets(rewriter, 0));
+		assert_int_equal(rewriter_fd(rewriter, 0), message.fd);
+		g_autoptr(GString) out = linked(rewriter, &message);
+		if (!g_str_has_prefix(out->str, oversized[i].want_head))
+			fail_msg("%s: %s", oversized[i].name, out->str);
+		assert_non_null(strstr(out->str, "too large"));
+		assert_non_null(strstr(out->str, "<https://x.example/?a=1&b=2>"));
+		assert_null(strstr(out->str, "a line of the message"));
+		rewriter_free(&rewriter);
+		message_clear(&message);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_fits_stays_as_it_is),
+		cmocka_unit_test(what_does_not_fit_is_one_attachment),
 		cmocka_unit_test(small_in_memory),
 		cmocka_unit_test(large_in_files),
 		cmocka_unit_test(where_it_lies),

@@ -84,6 +84,16 @@ static void put_parts(FILE *file, const struct mime_message *message)
 	fputs("],\n", file);
 }
 
+static void put_recipients(FILE *file, const GPtrArray *named)
+{
+	fputs(named != NULL ? "[" : "null", file);
+	for (size_t i = 0; named != NULL && i < named->len; i++) {
+		fputs(i > 0 ? ", " : "", file);
+		put_json(file, named->pdata[i]);
+	}
+	fputs(named != NULL ? "]" : "", file);
+}
+
 static void put_links(FILE *file, const struct mime_attachment *attachments,
 	const struct mime_link *links, size_t n)
 {
@@ -135,14 +145,58 @@ static struct mime_link *make_links(size_t n, const char *token)
 	return links;
 }
 
+/* PATTERN=keep or PATTERN=link, behind those that were given before. */
+static bool add_rule(const struct mime_rule **rules, size_t *n, const char *text)
+{
+	static struct mime_rule all[2][MIME_RULES_MAX];
+	static size_t lists;
+	const char *equals = strrchr(text, '=');
+
+	if (*rules == NULL)
+		*rules = all[lists++];
+	if (equals == NULL || *n == MIME_RULES_MAX)
+		return false;
+	((struct mime_rule *)(uintptr_t)*rules)[(*n)++] =
+		(struct mime_rule){ g_strndup(text, (gsize)(equals - text)),
+			strcmp(equals, "=link") == 0 ? MIME_ACTION_LINK
+						     : MIME_ACTION_KEEP };
+	return true;
+}
+
+static const char *notice; /* stands in front of the bodies; NULL: none */
+static bool recipients;    /* lists of them are looked for */
+static const struct mime_markers markers = {
+	.forms = MIME_MARKER_COLON | MIME_MARKER_BRACKET,
+	.word = "Email_Rxers_Code",
+	.max = 100,
+};
+
 static bool set_option(struct mime_settings *settings, char **token, const char *option)
 {
-	if (strcmp(option, "--inline-link") == 0)
+	if (g_str_has_prefix(option, "--type="))
+		return add_rule(&settings->types, &settings->n_types, option + 7);
+	if (g_str_has_prefix(option, "--name="))
+		return add_rule(&settings->names, &settings->n_names, option + 7);
+	if (strcmp(option, "--forwarded-inside") == 0)
+		settings->forwarded = MIME_FORWARDED_INSIDE;
+	else if (g_str_has_prefix(option, "--forwarded-depth="))
+		settings->forwarded_depth = g_ascii_strtoull(option + 18, NULL, 10);
+	else if (strcmp(option, "--forks-drop") == 0)
+		settings->resource_forks = MIME_FORKS_DROP;
+	else if (strcmp(option, "--tnef-keep") == 0)
+		settings->tnef = MIME_TNEF_KEEP;
+	else if (strcmp(option, "--inline-link") == 0)
 		settings->inline_images = MIME_INLINE_LINK;
 	else if (strcmp(option, "--forwarded-whole") == 0)
 		settings->forwarded = MIME_FORWARDED_WHOLE;
 	else if (strcmp(option, "--top") == 0)
 		settings->block_position = MIME_BLOCK_TOP;
+	else if (strcmp(option, "--recipients") == 0)
+		recipients = true;
+	else if (strcmp(option, "--both") == 0)
+		settings->text_only = MIME_TEXT_ONLY_BOTH;
+	else if (g_str_has_prefix(option, "--notice="))
+		notice = option + 9;
 	else if (g_str_has_prefix(option, "--token-bytes="))
 		*token = (g_free(*token),
 			g_strnfill(g_ascii_strtoull(option + 14, NULL, 10), 'A'));
@@ -162,6 +216,8 @@ int main(int argc, char **argv)
 	struct mime_output output = { open_output, discard_output, &outputs, NULL };
 	const struct mime_attachment *attachments;
 	char *token = g_strdup("0123456789abcdef");
+	GPtrArray *named = NULL;
+	char *reason = NULL;
 	GError *error = NULL;
 	struct stat status;
 	int i = 1;
@@ -185,6 +241,11 @@ int main(int argc, char **argv)
 
 	if (message == NULL || !mime_message_extract(message, &output, &error))
 		die("mime", error);
+	if (notice != NULL)
+		mime_message_set_notice(message, notice, token);
+	if (recipients &&
+		!mime_message_recipients(message, &markers, &named, &reason, &error))
+		die("recipients", error);
 	size_t n = mime_message_attachments(message, &attachments);
 	struct mime_link *links = make_links(n, token);
 	struct splice *splice = splice_new((uint64_t)status.st_size);
@@ -192,7 +253,11 @@ int main(int argc, char **argv)
 	if (!mime_message_link(message, links, n, splice, &error))
 		die("link", error);
 	put_message(splice, fd);
-	fputs("{\"untouched\": ", manifest);
+	fputs("{\"recipients\": ", manifest);
+	put_recipients(manifest, named);
+	fputs(", \"reason\": ", manifest);
+	put_json(manifest, reason);
+	fputs(",\n\"untouched\": ", manifest);
 	put_json(manifest, mime_message_untouched_reason(message));
 	fputs(",\n", manifest);
 	put_parts(manifest, message);
@@ -202,6 +267,8 @@ int main(int argc, char **argv)
 		g_free((gpointer)(uintptr_t)links[k].url);
 	g_free(links);
 	g_free(token);
+	g_free(reason);
+	g_clear_pointer(&named, g_ptr_array_unref);
 	splice_free(&splice);
 	mime_message_free(&message);
 	if (outputs.fd >= 0)

@@ -75,21 +75,34 @@ static void test_long(void **state)
 static void test_make(void **state)
 {
 	static const struct {
-		const char *media_type, *want;
+		const char *media_type, *date, *want;
 	} made[] = {
-		{ "image/jpeg", "image-7.jpg" },
-		{ "application/pdf", "attachment-7.pdf" },
-		{ "application/x-unheard", "attachment-7.bin" },
-		{ "message/rfc822", "message-7.eml" },
-		{ "application/ms-tnef", "winmail.dat" },
+		{ "image/jpeg", NULL, "image-7.jpg" },
+		{ "application/pdf", " Fri, 20 Nov 2026 23:30:00 -0800",
+			"attachment-2026-11-20-7.pdf" },
+		{ "application/x-unheard", "yesterday", "attachment-7.bin" },
+		{ "audio/mpeg", "", "audio-7.mp3" },
+		{ "message/rfc822", "20 Nov 26 10:00 GMT", "message-2026-11-20-7.eml" },
+		{ "application/ms-tnef", " Fri, 20 Nov 2026 10:00:00 +0000",
+			"winmail.dat" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < G_N_ELEMENTS(made); i++) {
-		g_autofree char *name = filename_make(made[i].media_type, 7);
+		g_autofree char *name =
+			filename_make(made[i].media_type, made[i].date, 7);
 
 		assert_string_equal(name, made[i].want);
 	}
+}
+
+static void test_media_type(void **state)
+{
+	(void)state;
+	assert_string_equal(filename_media_type("a.b.PDF"), "application/pdf");
+	assert_string_equal(filename_media_type("pdf"), "application/octet-stream");
+	assert_string_equal(filename_media_type("a."), "application/octet-stream");
+	assert_string_equal(filename_media_type("a.jpg"), "image/jpeg");
 }
 
 int main(void)
@@ -98,6 +111,7 @@ int main(void)
 		cmocka_unit_test(test_clean),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_make),
+		cmocka_unit_test(test_media_type),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

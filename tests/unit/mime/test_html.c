@@ -42,6 +42,9 @@ static const struct {
 	{ "comment never closed", false, "<p>x</p>|<!-- </body>" },
 	{ "style never closed", false, "<p>x</p>|<style>p{} </body>" },
 	{ "tag never closed", false, "<p>x</p>|<a href='x" },
+	{ "a style's end tag never closed", false, "<p>x</p>|<style>p{}</style x" },
+	{ "half an end tag", false, "<p>x</p>|</" },
+	{ "half a start tag", false, "<p>x</p><|" },
 	{ "plaintext", false, "<p>x</p>|<plaintext></body>" },
 	{ "similar names", false, "<bodyx></bodyx>x|</body>" },
 	{ "text behind the end", false, "<body>x|</body></html>y" },
@@ -140,7 +143,8 @@ static void test_closing(void **state)
 		{ "<div>x", "" },
 		{ "<div style=\"display:none\">x</div>", "" },
 		{ "<div style=\"display:none\">x", "</div>" },
-		{ "<div style='color:red; DISPLAY : None!important'>x<div>", "</div></div>" },
+		{ "<div style='color:red; DISPLAY : None!important'>x<div>",
+			"</div></div>" },
 		{ "<div style=display:none>x<div></div>", "</div>" },
 		{ "<span style=\"font-size:0px\"><b hidden>x", "</b></span>" },
 		{ "<span style=\"font-size:0.9em;opacity:0.5\">x", "" },
@@ -170,13 +174,17 @@ static void test_block(void **state)
 	};
 	struct mime_link link = { .url = "https://x.example/?a=1&b=2",
 		.expires = "tomorrow" };
-	GString *html = block_html(&attachment, &link, 1, "\r\n");
-	GString *text = block_text(&attachment, &link, 1, "\r\n");
+	struct mime_settings settings;
 
 	(void)state;
+	mime_settings_init(&settings);
+	GString *html = block_html(&settings, &attachment, &link, 1, "\r\n");
+	GString *text = block_text(&settings, &attachment, &link, 1, "\r\n");
+
 	assert_non_null(strstr(html->str, "href=\"https://x.example/?a=1&amp;b=2\""));
-	assert_non_null(strstr(html->str,
-		"<bdi>--b &#x3c;&#x22;&amp;&#x27;&#x3e;&#x5d0;&#x20ac;.pdf</bdi>"));
+	assert_non_null(strstr(
+		html->str, "<bdi dir=\"ltr\">--b "
+			   "&#x3c;&#x22;&amp;&#x27;&#x3e;&#x5d0;&#x20ac;.pdf</bdi>"));
 	for (const char *p = html->str; *p != '\0'; p++)
 		assert_true((unsigned char)*p < 0x80);
 	assert_non_null(strstr(text->str, "\r\n<https://x.example/?a=1&b=2>\r\n"));

@@ -211,6 +211,38 @@ static int setup(void **state)
 	return 0;
 }
 
+/* The first of the top header, folded or not, however the message is cut. */
+static void test_date(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} dates[] = {
+		{ "Date: a\r\nDate: b\r\n\r\nDate: c", " a" },
+		{ "X: y\r\ndATE:a\r\n b\r\nX: y\r\n z\r\n\r\n", "a b" },
+		{ "Date:\r\n\r\n", "" },
+		{ "Dates: a\r\nX-Date: b\r\n\r\nDate: c\r\n", NULL },
+		{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nDate: "
+		  "x\r\n\r\n"
+		  "y\r\n--b--\r\n",
+			NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(dates); i++) {
+		size_t length = strlen(dates[i].text);
+
+		for (size_t piece = 1; piece <= length; piece++) {
+			struct outline *outline =
+				read_pieces(dates[i].text, length, piece);
+			const char *date = outline_date(outline);
+
+			if (g_strcmp0(date, dates[i].want) != 0)
+				fail_msg("%s: %s", dates[i].text, date);
+			outline_free(&outline);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +250,7 @@ int main(void)
 		cmocka_unit_test(test_header_ceiling),
 		cmocka_unit_test(test_endless_line),
 		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_date),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -1,0 +1,263 @@
+/* Who hears what, and the words of it. Sending is bouncing.c's. */
+#include "gateway/delivery/bounce.h"
+
+#include "gateway/delivery/preflight_text.h"
+#include <gmime/gmime.h>
+#include <string.h>
+
+#define TEXT_BYTES_MAX 800 /* of one cleaned reply, address or name */
+
+bool bounce_is_possible(const struct queue_message *message)
+{
+	return message->may_bounce && *message->reverse_path;
+}
+
+enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
+	enum queue_state before, bool over, bool relay_reports)
+{
+	unsigned notify = recipient->notify;
+	bool failed = recipient->state == QUEUE_DEAD && before != QUEUE_DEAD;
+	if (failed || (over && recipient->state == QUEUE_DEFERRED))
+		return notify == QUEUE_NOTIFY_DEFAULT || notify & QUEUE_NOTIFY_FAILURE
+			       ? BOUNCE_FAILED
+			       : BOUNCE_NOTHING;
+	bool sent = recipient->state == QUEUE_SENT && before != QUEUE_SENT;
+	return sent && notify & QUEUE_NOTIFY_SUCCESS && !relay_reports ? BOUNCE_RELAYED
+								       : BOUNCE_NOTHING;
+}
+
+/* ---- words ---- */
+
+static char *clean(const char *text)
+{
+	return text_clean(text ? text : "", text ? strlen(text) : 0, TEXT_BYTES_MAX);
+}
+
+/* Of RFC 3461, section 4: what "+XX" stands for, cleaned. */
+static char *decode_xtext(const char *xtext)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	for (const char *p = xtext; *p; p++) {
+		if (*p == '+' && g_ascii_isxdigit(p[1]) && g_ascii_isxdigit(p[2])) {
+			g_string_append_c(text, (char)(g_ascii_xdigit_value(p[1]) * 16 +
+							g_ascii_xdigit_value(p[2])));
+			p += 2;
+		} else {
+			g_string_append_c(text, *p);
+		}
+	}
+	return text_clean(text->str, text->len, TEXT_BYTES_MAX);
+}
+
+static char *print_date(int64_t time_s)
+{
+	g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(time_s);
+	return g_mime_utils_header_format_date(time);
+}
+
+/* The enhanced code at the head of a reply, where it fits its class (RFC 3463); else what
+ * can be said without one. */
+static char *status_of(const struct queue_recipient *recipient, enum bounce_action action)
+{
+	const char *reply = recipient->reply ? recipient->reply : "";
+	char class = action == BOUNCE_RELAYED ? '2' : '5';
+	size_t digits = strspn(reply, "0123456789.");
+	unsigned dots = 0;
+	for (size_t i = 0; i < digits; i++)
+		dots += reply[i] == '.';
+	if (*reply == class && reply[1] == '.' && dots == 2 && digits >= 5 &&
+		digits <= 9 && reply[digits - 1] != '.' && reply[2] != '.')
+		return g_strndup(reply, digits);
+	if (action == BOUNCE_RELAYED)
+		return g_strdup("2.0.0");
+	/* RFC 3463, 3.5: X.4.7 "delivery time expired" */
+	return g_strdup(recipient->state == QUEUE_DEFERRED ? "5.4.7" : "5.0.0");
+}
+
+static const char *subject_of(const struct bounce *bounce)
+{
+	for (guint i = 0; i < bounce->message->recipients->len; i++) {
+		if (bounce->actions[i] == BOUNCE_FAILED)
+			return "Mail could not be delivered";
+	}
+	return "Mail was handed on";
+}
+
+/* ---- the parts ---- */
+
+static void append_header(GString *out, const struct bounce *bounce, const char *boundary)
+{
+	g_autofree char *date = print_date(bounce->now_s);
+	g_string_append_printf(out,
+		"From: \"Mail delivery at %s\" <%s>\r\n"
+		"To: <%s>\r\n"
+		"Date: %s\r\n"
+		"Message-ID: <%s@%s>\r\n"
+		"Subject: %s\r\n"
+		"Auto-Submitted: auto-replied\r\n"
+		"MIME-Version: 1.0\r\n"
+		"Content-Type: multipart/report; report-type=delivery-status;\r\n"
+		"\tboundary=\"%s\"\r\n"
+		"\r\n",
+		bounce->hostname, bounce->from, bounce->message->reverse_path, date,
+		bounce->id, bounce->hostname, subject_of(bounce), boundary);
+}
+
+static void append_told(
+	GString *out, const struct bounce *bounce, enum bounce_action action)
+{
+	const struct queue_message *message = bounce->message;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *recipient =
+			g_ptr_array_index(message->recipients, i);
+		if (bounce->actions[i] != action)
+			continue;
+		g_autofree char *address = clean(recipient->original);
+		g_autofree char *reply =
+			clean(recipient->reply ? recipient->reply : message->reason);
+		g_string_append_printf(out, "\r\n<%s>\r\n", address);
+		if (action == BOUNCE_FAILED && recipient->reply_code)
+			g_string_append_printf(
+				out, "  %d %s\r\n", recipient->reply_code, reply);
+		else if (action == BOUNCE_FAILED)
+			g_string_append_printf(out, "  %s\r\n", reply);
+	}
+}
+
+static bool has_action(const struct bounce *bounce, enum bounce_action action)
+{
+	for (guint i = 0; i < bounce->message->recipients->len; i++) {
+		if (bounce->actions[i] == action)
+			return true;
+	}
+	return false;
+}
+
+static void append_text(GString *out, const struct bounce *bounce)
+{
+	g_autofree char *arrived = print_date(bounce->message->received_ms / 1000);
+	g_string_append_printf(out,
+		"Content-Type: text/plain; charset=utf-8\r\n"
+		"Content-Transfer-Encoding: 8bit\r\n"
+		"\r\n"
+		"This is the mail gateway %s, about your message of\r\n"
+		"%s (its number here: %s).\r\n",
+		bounce->hostname, arrived, bounce->message->id);
+	if (has_action(bounce, BOUNCE_FAILED)) {
+		g_string_append(out, "\r\nIt could not be delivered to:\r\n");
+		append_told(out, bounce, BOUNCE_FAILED);
+		g_string_append(
+			out, "\r\nNothing more will be tried for these addresses.\r\n");
+	}
+	if (has_action(bounce, BOUNCE_RELAYED)) {
+		g_string_append(out,
+			"\r\nIt was handed to the next mail server, which gives no\r\n"
+			"notice of its own, for:\r\n");
+		append_told(out, bounce, BOUNCE_RELAYED);
+	}
+}
+
+/* A field of message/delivery-status, which is in ASCII (RFC 3464, 2.1). */
+static void append_field(GString *out, const char *name, const char *value)
+{
+	g_autofree char *ascii = g_strdup(value);
+	for (char *c = ascii; *c; c++)
+		*c = (unsigned char)*c < 0x80 ? *c : '?';
+	text_append_field(out, name, ascii, "\r\n");
+}
+
+static void append_recipient(GString *out, const struct bounce *bounce,
+	const struct queue_recipient *recipient, enum bounce_action action)
+{
+	g_autofree char *status = status_of(recipient, action);
+	g_autofree char *address = clean(recipient->original);
+	g_autofree char *final = g_strconcat("rfc822;", address, NULL);
+	g_string_append(out, "\r\n");
+	if (recipient->orcpt) {
+		g_autofree char *original = decode_xtext(recipient->orcpt);
+		append_field(out, "Original-Recipient", original);
+	}
+	append_field(out, "Final-Recipient", final);
+	append_field(out, "Action", action == BOUNCE_FAILED ? "failed" : "relayed");
+	append_field(out, "Status", status);
+	if (bounce->relay && recipient->reply_code) {
+		g_autofree char *relay = g_strconcat("dns;", bounce->relay, NULL);
+		append_field(out, "Remote-MTA", relay);
+	}
+	if (recipient->reply_code) {
+		g_autofree char *reply = clean(recipient->reply);
+		g_autofree char *code =
+			g_strdup_printf("smtp;%d %s", recipient->reply_code, reply);
+		append_field(out, "Diagnostic-Code", code);
+	}
+}
+
+static void append_status(GString *out, const struct bounce *bounce)
+{
+	const struct queue_message *message = bounce->message;
+	g_autofree char *arrived = print_date(message->received_ms / 1000);
+	g_autofree char *mta = g_strconcat("dns;", bounce->hostname, NULL);
+	g_string_append(out, "Content-Type: message/delivery-status\r\n\r\n");
+	if (message->envid) {
+		g_autofree char *envid = decode_xtext(message->envid);
+		append_field(out, "Original-Envelope-Id", envid);
+	}
+	append_field(out, "Reporting-MTA", mta);
+	append_field(out, "Arrival-Date", arrived);
+	for (guint i = 0; i < message->recipients->len; i++) {
+		if (bounce->actions[i] != BOUNCE_NOTHING)
+			append_recipient(out, bounce,
+				g_ptr_array_index(message->recipients, i),
+				bounce->actions[i]);
+	}
+}
+
+/* Up to its empty line, or to the last line that is whole. */
+static size_t header_section_bytes(const struct bounce *bounce)
+{
+	const char *original = bounce->original;
+	size_t n = bounce->original_bytes;
+	const char *end = n ? memmem(original, n, "\r\n\r\n", 4) : NULL;
+	if (end)
+		return (size_t)(end - original) + 2;
+	while (n && original[n - 1] != '\n')
+		n--;
+	return n;
+}
+
+static bool is_8bit(const char *octets, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((unsigned char)octets[i] >= 0x80)
+			return true;
+	}
+	return false;
+}
+
+static void append_original(GString *out, const struct bounce *bounce)
+{
+	size_t n =
+		bounce->is_whole ? bounce->original_bytes : header_section_bytes(bounce);
+	g_string_append_printf(out, "Content-Type: %s\r\n",
+		bounce->is_whole ? "message/rfc822" : "text/rfc822-headers");
+	if (is_8bit(bounce->original, n))
+		g_string_append(out, "Content-Transfer-Encoding: 8bit\r\n");
+	g_string_append(out, "\r\n");
+	g_string_append_len(out, bounce->original, (gssize)n);
+}
+
+GString *bounce_print(const struct bounce *bounce)
+{
+	GString *out = g_string_sized_new(4096 + bounce->original_bytes);
+	/* The original may hold any line but this one: nobody knew the ID before. */
+	g_autofree char *boundary = g_strconcat("report-", bounce->id, NULL);
+	append_header(out, bounce, boundary);
+	g_string_append_printf(out, "--%s\r\n", boundary);
+	append_text(out, bounce);
+	g_string_append_printf(out, "\r\n--%s\r\n", boundary);
+	append_status(out, bounce);
+	g_string_append_printf(out, "\r\n--%s\r\n", boundary);
+	append_original(out, bounce);
+	g_string_append_printf(out, "\r\n--%s--\r\n", boundary);
+	return out;
+}

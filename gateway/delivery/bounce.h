@@ -1,0 +1,58 @@
+/*
+ * bounce - delivery status notifications: who is to hear what of a message's recipients,
+ * and the report itself. Pure.
+ *
+ * RFC 3461 (NOTIFY, RET, ENVID, ORCPT), RFC 3462 (multipart/report), RFC 3464
+ * (message/delivery-status), RFC 3834 (Auto-Submitted).
+ */
+#ifndef GATEWAY_DELIVERY_BOUNCE_H
+#define GATEWAY_DELIVERY_BOUNCE_H
+
+#include "gateway/queue/queue.h"
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Octets of the original that a report carries: its header section, or with RET=FULL all
+ * of it where it is not larger. */
+#define BOUNCE_HEADER_BYTES_MAX   16384
+#define BOUNCE_ORIGINAL_BYTES_MAX (1024 * 1024)
+
+enum bounce_action {
+	BOUNCE_NOTHING,
+	BOUNCE_FAILED,
+	BOUNCE_RELAYED, /* to a relay that reports no success (RFC 3461, 5.2.2) */
+};
+
+/* Whether anyone may be told anything of message: its sender was authenticated or of a
+ * trusted network (a stranger's reverse-path may be anybody's), and is not the null
+ * reverse-path, which is how bounces of bounces are avoided. */
+bool bounce_is_possible(const struct queue_message *message);
+
+/*
+ * What the sender is to hear of recipient after an attempt that found it in state before.
+ * over: the message's time is over, so that what is still open has failed.
+ * relay_reports: the relay took NOTIFY and reports success itself.
+ */
+enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
+	enum queue_state before, bool over, bool relay_reports);
+
+struct bounce {
+	const struct queue_message *message;
+	const enum bounce_action *actions; /* one for each of its recipients */
+	const char *id;                    /* of the report, for its Message-ID */
+	const char *hostname;              /* Reporting-MTA */
+	const char *from;                  /* address in From */
+	const char *relay;                 /* Remote-MTA; NULL: not known */
+	/* The original's first octets: all of it (is_whole) or its header section,
+	 * possibly cut. */
+	const char *original;
+	size_t original_bytes;
+	bool is_whole;
+	int64_t now_s;
+};
+
+/* The report as a message, lines ended by CR LF. What others said stands in it cleaned. */
+GString *bounce_print(const struct bounce *bounce);
+
+#endif

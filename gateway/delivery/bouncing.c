@@ -1,0 +1,189 @@
+/* A report's way into the queue. Its words are bounce.c's. */
+#include "gateway/delivery/bouncing.h"
+
+#include "gateway/log.h"
+#include <string.h>
+#include <unistd.h>
+
+enum queue_state *bouncing_states(const struct queue_message *message)
+{
+	enum queue_state *states = g_new(enum queue_state, message->recipients->len + 1);
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *recipient =
+			g_ptr_array_index(message->recipients, i);
+		states[i] = recipient->state;
+	}
+	return states;
+}
+
+/* False: there is nothing to tell. */
+static bool choose_actions(const struct queue_message *message,
+	const enum queue_state *before, bool relay_reports, enum bounce_action *actions)
+{
+	bool any = false;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		actions[i] = bounce_action_for(g_ptr_array_index(message->recipients, i),
+			before[i], message->state == QUEUE_DEAD, relay_reports);
+		any |= actions[i] != BOUNCE_NOTHING;
+	}
+	return any;
+}
+
+/* As many of the original's first octets as a report may carry. */
+static GByteArray *read_original(
+	const struct queue_message *message, int fd, bool *is_whole)
+{
+	*is_whole = message->ret == QUEUE_RET_FULL &&
+		    message->size <= BOUNCE_ORIGINAL_BYTES_MAX;
+	uint64_t wanted =
+		*is_whole ? message->size : MIN(message->size, BOUNCE_HEADER_BYTES_MAX);
+	GByteArray *original = g_byte_array_new();
+	g_byte_array_set_size(original, (guint)wanted);
+	size_t have = 0;
+	while (fd >= 0 && have < wanted) {
+		ssize_t n = pread(fd, original->data + have, wanted - have, (off_t)have);
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+	}
+	g_byte_array_set_size(original, (guint)have);
+	*is_whole &= have == message->size;
+	return original;
+}
+
+static GString *print(const struct conf *conf, const struct queue_message *message,
+	const enum bounce_action *actions, int fd, const char *id)
+{
+	bool is_whole;
+	g_autoptr(GByteArray) original = read_original(message, fd, &is_whole);
+	g_autofree char *daemon = g_strconcat("MAILER-DAEMON@", conf->hostname, NULL);
+	const struct bounce bounce = {
+		.message = message,
+		.actions = actions,
+		.id = id,
+		.hostname = conf->hostname,
+		.from = conf->sender.from ? conf->sender.from : daemon,
+		.relay = conf->relay.host,
+		.original = (const char *)original->data,
+		.original_bytes = original->len,
+		.is_whole = is_whole,
+		.now_s = g_get_real_time() / G_USEC_PER_SEC,
+	};
+	return bounce_print(&bounce);
+}
+
+/* One submission waited for. */
+struct submission {
+	GMutex lock;
+	GCond done;
+	bool is_done;
+	GError *error;
+};
+
+static void on_submitted(void *context, const char *id, const GError *error)
+{
+	(void)id;
+	struct submission *submission = context;
+	g_mutex_lock(&submission->lock);
+	submission->is_done = true;
+	submission->error = error ? g_error_copy(error) : NULL;
+	g_cond_signal(&submission->done);
+	g_mutex_unlock(&submission->lock);
+}
+
+/* Takes report and spool. */
+static bool submit(struct queue *queue, struct queue_message *report, struct spool *spool,
+	GError **error)
+{
+	struct submission submission = { 0 };
+	g_mutex_init(&submission.lock);
+	g_cond_init(&submission.done);
+	queue_submit(queue, report, spool, on_submitted, &submission);
+	g_mutex_lock(&submission.lock);
+	while (!submission.is_done)
+		g_cond_wait(&submission.done, &submission.lock);
+	g_mutex_unlock(&submission.lock);
+	g_cond_clear(&submission.done);
+	g_mutex_clear(&submission.lock);
+	if (!submission.error)
+		return true;
+	g_propagate_error(error, submission.error);
+	return false;
+}
+
+/* Fills spool with text. */
+static bool write_spool(struct spool *spool, const GString *text, GError **error)
+{
+	for (size_t done = 0; done < text->len;) {
+		done += spool_append(spool, text->str + done, text->len - done);
+		if (done < text->len && !spool_flush(spool, error))
+			return false;
+	}
+	return true;
+}
+
+static bool is_8bit(const GString *text)
+{
+	for (size_t i = 0; i < text->len; i++) {
+		if ((unsigned char)text->str[i] >= 0x80)
+			return true;
+	}
+	return false;
+}
+
+static bool queue_report(struct queue *queue, const struct conf *conf,
+	const struct queue_message *message, const enum bounce_action *actions, int fd,
+	char id[MESSAGE_ID_BYTES], GError **error)
+{
+	struct queue_message *report = queue_message_new();
+	g_strlcpy(id, report->id, MESSAGE_ID_BYTES);
+	g_autoptr(GString) text = print(conf, message, actions, fd, report->id);
+	struct spool *spool = spool_new(queue_spool_directory(queue), report->id);
+	report->reverse_path = g_strdup(""); /* RFC 5321, 4.5.5: never answered */
+	report->listener = g_strdup("bounce");
+	report->client = g_strdup(message->client);
+	report->body_8bit = is_8bit(text);
+	report->smtputf8 = message->smtputf8;
+	queue_message_add_recipient(report, message->reverse_path, message->reverse_path);
+	if (write_spool(spool, text, error))
+		return submit(queue, report, spool, error);
+	spool_free(&spool);
+	queue_message_free(report);
+	return false;
+}
+
+/* Who was told is settled. */
+static void settle(struct queue_message *message, const enum bounce_action *actions)
+{
+	bool others_failed = false, all_settled = true;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		struct queue_recipient *recipient =
+			g_ptr_array_index(message->recipients, i);
+		if (actions[i] == BOUNCE_FAILED)
+			recipient->state = QUEUE_BOUNCED;
+		others_failed |= recipient->state == QUEUE_DEAD;
+		all_settled &= recipient->state == QUEUE_BOUNCED ||
+			       recipient->state == QUEUE_SENT;
+	}
+	if (message->state == QUEUE_DEAD && all_settled && !others_failed)
+		message->state = QUEUE_BOUNCED;
+}
+
+bool bouncing_report(struct queue *queue, const struct conf *conf,
+	struct queue_message *message, int fd, const enum queue_state *before,
+	bool relay_reports, GError **error)
+{
+	g_autofree enum bounce_action *actions =
+		g_new0(enum bounce_action, message->recipients->len + 1);
+	if (!conf->queue.bounces || !bounce_is_possible(message) ||
+		!choose_actions(message, before, relay_reports, actions))
+		return true;
+	char id[MESSAGE_ID_BYTES];
+	if (!queue_report(queue, conf, message, actions, fd, id, error))
+		return false;
+	settle(message, actions);
+	log_info("bounce.queued", LOG_TEXT("id", message->id), LOG_TEXT("bounce_id", id),
+		LOG_TEXT("recipient", message->reverse_path),
+		LOG_TEXT("reason", message->reason));
+	return true;
+}

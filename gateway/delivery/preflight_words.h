@@ -1,0 +1,20 @@
+/*
+ * preflight_words - header fields beyond ASCII said in encoded-words (RFC 2047), for a
+ * relay that does not take them as they are. Pure; mime_init() has been called.
+ */
+#ifndef GATEWAY_DELIVERY_PREFLIGHT_WORDS_H
+#define GATEWAY_DELIVERY_PREFLIGHT_WORDS_H
+
+#include "gateway/delivery/preflight_fields.h"
+#include <glib.h>
+
+/* Whether the field has octets above 127, and is one of those known to be text (Subject)
+ * or addresses (To). */
+bool words_are_wanted(const char *text, const struct fields_span *span);
+
+/* Such a field's value and more of the kind (may be NULL) in ASCII, unfolded: charsets
+ * are UTF-8 or else Latin-1, domains become A-labels; g_free(). NULL: it cannot be said in
+ * ASCII (a local part beyond it), or cannot be read. */
+char *words_encode(const char *text, const struct fields_span *span, const GString *more);
+
+#endif
