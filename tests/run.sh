@@ -90,6 +90,8 @@ must build build-fuzz clang -Db_sanitize=address,undefined -Dfuzz=true
 mkdir -p "$log"
 must ninja -C build-test
 must ninja -C build
+sh tests/servers/busybox.sh build build-test/busybox || echo "busybox's sendmail is not there"
+sh tests/servers/exim.sh unpack build-test/exim || echo "exim is not there"
 fuzzers=$(meson introspect build-fuzz --targets | /usr/bin/python3 -c '
 import json, sys
 print(*(t["filename"][0] for t in json.load(sys.stdin) if t["name"].startswith("fuzz_")))')

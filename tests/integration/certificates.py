@@ -20,7 +20,7 @@ class Authority:
         self._new_key(self.key)
         _openssl("req", "-x509", "-new", "-key", self.key, "-days", "30", "-subj", f"/CN={name}",
                  "-addext", "basicConstraints=critical,CA:TRUE",
-                 "-addext", "keyUsage=critical,keyCertSign", "-out", self.certificate)
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", self.certificate)
 
     @staticmethod
     def _new_key(path):

@@ -25,12 +25,14 @@ import sys
 import tempfile
 
 STALE = (b"content-length", b"content-md5", b"lines")
+IDENTITY = (b"7bit", b"8bit", b"binary")
 
 
 class Part:
     """One entity: its octets, and where they stand."""
 
-    def __init__(self, header, body, children=None):
+    def __init__(self, header, body, children=None, default="text/plain"):
+        self.default = default
         self.header = header
         self.body = body
         self.children = children or []
@@ -55,7 +57,7 @@ class Part:
     def _type(self):
         value = self.field(b"content-type")
         if value is None:
-            return "text/plain", {}
+            return self.default, {}
         message = email.message_from_bytes(b"Content-Type: " + value + b"\n\n")
         return message.get_content_type(), message
 
@@ -94,6 +96,9 @@ class Part:
     def leaves(self):
         if not self.children:
             return [self]
+        if self.type.startswith("message/"):
+            return [Part(self.header, b"", default=self.default),
+                    *self.children[0].leaves()]
         return [leaf for child in self.children for leaf in child.leaves()]
 
 
@@ -120,12 +125,17 @@ def split_lines(data):
     return re.findall(rb"[^\n]*\n|[^\n]+", data)
 
 
-def parse(data, outer=()):
-    """The entity in data. Children are cut at lines that are exactly a delimiter."""
+def parse(data, inside=False, default="text/plain"):
+    """The entity in data. Children are cut at lines that are exactly a delimiter. inside:
+    forwarded messages are looked into as well."""
     header, body = split_header(data)
     boundary = boundary_of(header)
     if boundary is None:
-        return Part(header, body)
+        part = Part(header, body, default=default)
+        if (inside and part.type == "message/rfc822" and part.encoding() in IDENTITY
+                and is_clear(body)):
+            part.children = [parse(body, inside)]
+        return part
     children, current, closed = [], None, False
     for line in split_lines(body):
         bare = line.rstrip(b"\r\n").rstrip(b" \t")
@@ -140,7 +150,20 @@ def parse(data, outer=()):
             current.append(line)
     if current is not None:
         children.append(b"".join(current))
-    return Part(header, body, [parse(child) for child in children])
+    whole = Part(header, body)
+    kind = "message/rfc822" if whole.type == "multipart/digest" else "text/plain"
+    whole.children = [parse(child, inside, kind) for child in children]
+    return whole
+
+
+def is_clear(message):
+    """Its header is of fields alone, with one type at most, and a boundary where it needs one."""
+    header, _ = split_header(message)
+    fields = Part(header, b"").fields()
+    names = [field.split(b":")[0].lower() for field in fields]
+    multipart = Part(header, b"").type.startswith("multipart/")
+    return (all(b":" in field for field in fields) and names.count(b"content-type") < 2
+            and (not multipart or boundary_of(header) is not None))
 
 
 def drop_line_break(data):
@@ -206,7 +229,19 @@ def same_text(old, new, replaced):
         return is_inserted(old.decoded(), new.decoded())
 
 
-def check_leaves(old, new, links, dropped, replaced, problems):
+def check_carriers(carriers, links, inside, problems):
+    """Every carrier has all links; with messages that have their own, each link is somewhere."""
+    if not inside:
+        for leaf in carriers:
+            if not shows_links(leaf, links):
+                problems.append(f"{leaf.type}: links are missing")
+        return
+    for link in links:
+        if not any(shows_links(leaf, [link]) for leaf in carriers):
+            problems.append(f"part {link['part']}: its link is nowhere")
+
+
+def check_leaves(old, new, links, dropped, replaced, problems, inside=False):
     """What stays is byte-identical; the rest are bodies with the links put in, or new ones."""
     gone = {link["part"] for link in links} | set(dropped)
     stay = [leaf for i, leaf in enumerate(old, 1) if i not in gone]
@@ -227,9 +262,7 @@ def check_leaves(old, new, links, dropped, replaced, problems):
         problems.append(f"kept part {at + 1} is not byte-identical or not there")
     if not carriers:
         problems.append("no part carries the links")
-    for leaf in carriers:
-        if not shows_links(leaf, links):
-            problems.append(f"{leaf.type}: links are missing")
+    check_carriers(carriers, links, inside, problems)
 
 
 def check_defects(original, rewritten, problems):
@@ -243,13 +276,14 @@ def check_defects(original, rewritten, problems):
             problems.append(f"the result has a defect: {defect}")
 
 
-def check(original, rewritten, links, dropped=(), replaced=False):
+def check(original, rewritten, links, dropped=(), replaced=False, inside=False):
     """links: dicts of part, url, size, sha256, data. dropped: numbers of parts taken out
-    without a link. replaced: ids in HTML were replaced by links."""
+    without a link. replaced: ids in HTML were replaced by links. inside: forwarded messages
+    are rewritten within."""
     problems = []
     if not links:
         return [] if original == rewritten else ["nothing is linked, yet it is not the same"]
-    old, new = parse(original), parse(rewritten)
+    old, new = parse(original, inside), parse(rewritten, inside)
     old_leaves, new_leaves = old.leaves(), new.leaves()
     check_objects(old_leaves, links, problems)
     check_fields(old, new, problems, "top")
@@ -258,7 +292,7 @@ def check(original, rewritten, links, dropped=(), replaced=False):
         problems.append("a line is too long")
     check_defects(original, rewritten, problems)
     if old.children:
-        check_leaves(old_leaves, new_leaves, links, dropped, replaced, problems)
+        check_leaves(old_leaves, new_leaves, links, dropped, replaced, problems, inside)
     elif not all(shows_links(leaf, links) for leaf in new_leaves):
         problems.append("links are missing")
     return problems
@@ -289,13 +323,24 @@ def decisions(manifest):
     return lines
 
 
+def own_options(path):
+    """The settings that a mail is there for: NAME.options, one a line."""
+    path = path[: -len(".eml")] + ".options"
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
 def check_mail(tool, options, path):
     with open(path, "rb") as file:
         original = file.read()
+    own = own_options(path)
+    options = [*options, *own]
     rewritten, manifest = run(tool, options, path)
     problems = []
     expect_path = path[: -len(".eml")] + ".expect"
-    if not options and os.path.exists(expect_path):
+    if options == own and os.path.exists(expect_path):
         with open(expect_path, encoding="utf-8") as file:
             expected = file.read().splitlines()
         if decisions(manifest) != expected:
@@ -304,7 +349,8 @@ def check_mail(tool, options, path):
         part["part"] for part in manifest["parts"] if part["reason"].endswith("taken out")
     ]
     replaced = "--inline-link" in options or any("--inline-max" in o for o in options)
-    problems += check(original, rewritten, manifest["links"], dropped, replaced)
+    inside = "--forwarded-inside" in options
+    problems += check(original, rewritten, manifest["links"], dropped, replaced, inside)
     with tempfile.NamedTemporaryFile() as file:
         file.write(rewritten)
         file.flush()

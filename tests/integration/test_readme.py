@@ -39,16 +39,23 @@ def test_the_settings_shown_are_good(number, certificate, users_file, tmp_path):
 
 
 def options_of_the_sample():
-    section, options = "", []
+    """Their paths, elements of lists as LIST[].KEY; sections themselves are left out."""
+    parents, options = [], []
     for line in gateways.run("sample-config").stdout.decode().splitlines():
-        key = re.match(r"#( *)(?:- )?([a-z_0-9]+):(.*)", line)
+        key = re.match(r"#( *)(- )?([a-z_0-9]+):(.*)", line)
         if not key:
             continue
-        indent, name, value = key.groups()
-        if not indent and not value.strip():
-            section = "listeners[]." if name == "listeners" else name + "."
-        else:
-            options.append((section if indent else "") + name)
+        blanks, hyphen, name, value = key.groups()
+        indent = len(blanks) + (2 if hyphen else 0)
+        while parents and parents[-1][0] >= indent:
+            parents.pop()
+        if hyphen:
+            parents[-1][1] += "[]"
+        path = ".".join([parent for _, parent in parents] + [name])
+        if value.strip() or parents:
+            options.append(path)
+        if not value.strip():
+            parents.append([indent, name])
     return options
 
 
@@ -57,3 +64,39 @@ def test_the_table_has_every_option_and_no_other():
     shown = re.findall(r"^\| `([^`]+)` \|", table, re.M)
     assert len(shown) > 50
     assert sorted(shown) == sorted(options_of_the_sample())
+
+
+def table(heading):
+    """The rows of the first table behind a heading, as lists of cells."""
+    text = README[README.index(f"### {heading}\n"):]
+    rows = re.search(r"(?:^\|.*\n)+", text, re.M).group().splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_the_table_of_extensions_has_those_that_can_be_hidden():
+    sample = gateways.run("sample-config").stdout.decode().replace("\n#    # ", " ")
+    hidden = re.search(r"break on them\. Any of ([^.]*)\.", sample).group(1)
+    shown = {row[0].split()[0] for row in table("SMTP")}
+    assert shown == set(re.split(r", | or ", hidden))
+
+
+def test_every_ceiling_of_a_listener_is_in_the_table():
+    shown = " ".join(row[0] for row in table("Ceilings"))
+    for name in options_of_the_sample():
+        if re.match(r"listeners\[\]\.(max_|.*_per_minute|.*_timeout)", name):
+            assert f"`{name.split('.')[1]}`" in shown, name
+
+
+def test_every_code_that_refuses_is_explained():
+    with open(os.path.join(ROOT, "gateway", "smtp", "reply.c")) as file:
+        given = set(re.findall(r"\{ ([45]\d\d), \"", file.read()))
+    shown = set(re.findall(r"\b[45]\d\d\b", " ".join(row[0] for row in table(
+        "Replies a client may see"))))
+    assert len(given) > 15 and given == shown
+
+
+def test_every_quirk_is_named():
+    with open(os.path.join(ROOT, "gateway", "smtp", "quirk.c")) as file:
+        names = re.findall(r'= "(\w+)"', file.read())
+    part = README[README.index("### Old devices"):README.index("### Replies")]
+    assert len(names) > 5 and all(f"`{name}`" in part for name in names), names

@@ -209,7 +209,7 @@ def test_an_injected_reply_before_the_handshake_is_not_believed(start, authority
 
 
 def test_a_message_too_large_for_the_relay_is_dead_with_the_reason(start, sink):
-    one = start(sink.settings(max_message_size="20KiB"))
+    one = start(sink.settings(max_message_size="20KiB"), attachments={"oversized": "keep"})
     identity = send(one.address, mails.plain(text="0123456789\r\n" * 4000))
     assert one.wait_for("message.dead", id=identity)["reason"]
     assert not sink.messages

@@ -48,6 +48,12 @@ BAD = {
     "a mapping where a text belongs": ("hostname: { a: b }\n", "hostname"),
     "a text where a list belongs": ("listeners: mx\n", "listeners"),
     "a file that is not there": ("tls:\n  certificate: /nonexistent/cert.pem\n", "tls.certificate"),
+    "a list of mappings that is text": ("tls:\n  additional: /etc/cert.pem\n", "tls.additional"),
+    "an element of a list without its key": ("auth:\n  accounts: [ { profile: legacy } ]\n",
+                                             "auth.accounts[0].user"),
+    "an extension that there is not": ("listeners:\n  - name: a\n    address: 127.0.0.1:2525\n"
+                                       "    hide_extensions: [ XCLIENT ]\n", "hide_extensions[0]"),
+    "a name server by name": ("dns: { servers: [ ns.example.com ] }\n", "dns.servers[0]"),
     "a network with host bits": ("listeners:\n  - name: a\n    address: 127.0.0.1:2525\n"
                                  "    networks: [ 10.1.2.3/8 ]\n", "networks"),
 }
@@ -87,6 +93,81 @@ def test_broken_yaml_is_an_error_with_a_place(text, tmp_path):
     done = check(path, text)
     assert done.returncode == EX_CONFIG
     assert done.stderr.startswith(str(path).encode() + b":"), done.stderr
+
+
+def world(**settings):
+    """A listener that anybody can reach."""
+    return {"name": "mx", "address": "0.0.0.0:2525", "tls": "starttls",
+            "recipients": {"@in.test": "x@out.test"}, **settings}
+
+
+# What check says of a listener, by what makes it wrong. A word in capitals is a path here.
+UNSAFE = {
+    "legacy for the world": (world(profile="legacy"), "profile: legacy is not for"),
+    "TLS 1.0 for the world": (world(tls_profile="old"), "tls_profile: old is not for"),
+    "anybody is a proxy": (world(proxies=["10.0.0.1", "0.0.0.0/0"]), "proxies[1]: is open to"),
+    "a proxy's clients relay": (
+        world(address="127.0.0.1:2525", proxies=["127.0.0.1"], recipients=["*"]),
+        "recipients: take mail from anyone to anywhere"),
+    "all networks behind a proxy": (
+        world(address="127.0.0.1:2525", proxies=["127.0.0.1"], networks=["0.0.0.0/0"],
+              recipients=["*"]), "recipients: take mail from anyone to anywhere"),
+    "legacy behind a proxy": (
+        world(address="127.0.0.1:2525", proxies=["127.0.0.1"], profile="legacy"),
+        "profile: legacy is not for"),
+    "certificates of nobody": (world(client_certificates="optional"),
+                               "client_certificates: needs client_ca"),
+    "an authority that is not there": (
+        world(client_certificates="optional", client_ca="/nonexistent/ca.pem"),
+        "client_ca: /nonexistent/ca.pem cannot be read"),
+    "certificates without TLS": (
+        world(tls="none", client_certificates="optional", client_ca="CERTIFICATE"),
+        "client_certificates: needs TLS"),
+    "certificates that need not be shown": (
+        world(client_certificates="required", client_ca="CERTIFICATE"),
+        "client_certificates: required needs tls: required"),
+    "no STARTTLS where TLS is a must": (
+        world(tls="required", hide_extensions=["STARTTLS"]), "hide_extensions: hide STARTTLS"),
+}
+
+
+@pytest.mark.parametrize("listener,problem", UNSAFE.values(), ids=UNSAFE.keys())
+def test_a_door_that_would_be_unsafe_is_refused(listener, problem, good, certificate, tmp_path):
+    listener = {key: certificate[0] if value == "CERTIFICATE" else value
+                for key, value in listener.items()}
+    good["auth"]["accounts"] = [{"user": "*"}]
+    good["tls"] = dict(zip(("certificate", "key"), certificate))
+    good["listeners"] = [listener]
+    path = tmp_path / "bad.yaml"
+    done = check(path, good)
+    assert done.returncode == EX_CONFIG
+    place = re.escape(str(path)) + r":\d+:\d+: listeners\[0\]\." + re.escape(problem)
+    lines = [line for line in done.stderr.decode().splitlines() if "(warning)" not in line]
+    assert len(lines) == 1 and re.match(place, lines[0]), lines
+
+
+def test_each_additional_certificate_is_looked_at(good, authority, certificate, tmp_path):
+    other, other_key = authority.issue("other.test", label="additional")
+    good["tls"] = dict(zip(("certificate", "key"), certificate), additional=[
+        {"certificate": other, "key": other_key},
+        {"certificate": other, "key": certificate[1]}])
+    done = check(tmp_path / "bad.yaml", good)
+    assert done.returncode == EX_CONFIG
+    assert b": tls.additional[1].key: " in done.stderr and b"is not the key of" in done.stderr
+    assert b"tls.additional[0]" not in done.stderr
+    good["tls"]["additional"].pop()
+    done = check(tmp_path / "good.yaml", good)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_accounts_that_nobody_can_have_are_a_warning(good, users_file, tmp_path):
+    good["auth"] = {"users": users_file, "accounts": [
+        {"user": "camera-*"}, {"user": "camera-1", "profile": "legacy"}, {"user": "*"}]}
+    done = check(tmp_path / "good.yaml", good)
+    assert done.returncode == 0
+    assert re.search(rb":\d+:\d+: auth\.accounts\[1\]\.user: is never reached: \"camera-\*\" "
+                     rb"stands before it.*\(warning\)", done.stderr), done.stderr
+    assert done.stderr.count(b"never reached") == 1
 
 
 def test_a_missing_settings_file_is_said_plainly(tmp_path):
@@ -304,7 +385,8 @@ def test_each_example_starts_and_passes_a_mail(
 
 
 def test_every_example_is_in_the_list_above():
-    assert sorted(os.listdir(EXAMPLES)) == ["iot.yaml", "mx.yaml", "smarthost.yaml"]
+    names = sorted(name for name in os.listdir(EXAMPLES) if name.endswith(".yaml"))
+    assert names == ["iot.yaml", "mx.yaml", "smarthost.yaml"]
 
 
 def test_a_person_at_a_terminal_gets_prose(good, tmp_path):

@@ -57,6 +57,15 @@ def test_a_file_made_for_the_gateways_group_stays_readable_for_it(path):
     assert names(path) == ["printer", "camera"]
 
 
+def test_a_user_with_a_certificate_needs_no_password(path):
+    assert run("user", "add", "--no-password", path, "camera").returncode == 0
+    assert open(path).read() == "camera:*\n"
+    assert user("list", path).stdout.decode() == "camera  no password\n"
+    assert user("verify", path, "camera", password="*").returncode == 77
+    assert user("verify", path, "nobody", password="*").returncode == 67
+    assert run("user", "remove", "--no-password", path, "camera").returncode == 64
+
+
 def test_a_new_password_replaces_the_old_one(path):
     user("add", path, "printer", password="old")
     assert user("add", path, "printer", password="new").returncode == 0

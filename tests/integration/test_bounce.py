@@ -1,0 +1,171 @@
+"""Reports to senders: who gets one, what it says, and that none is ever answered."""
+import email
+import email.policy
+import re
+
+import pytest
+
+import mails
+from dialog import Dialog
+from gateway import Listener, lan
+
+
+@pytest.fixture
+def start(gateway, make_settings, store, sink, tmp_path):
+    """A gateway whose relay refuses gone@example.com for ever."""
+    sink.script["RCPT"] = lambda argument: (
+        "550 5.1.1 no such mailbox" if "gone@" in argument else None)
+
+    def begin(door, **more):
+        queue = {"directory": str(tmp_path / "queue"), "retry_first": "1s", "retry_max": "1s",
+                 **more.pop("queue", {})}
+        one = gateway(make_settings(sink.settings(), store.settings(), [door], queue=queue, **more))
+        one.address = door.address
+        return one
+    return begin
+
+
+def post(address, rcpt, mail_parameters="", sender="camera@client.test", data=None):
+    """Sends one message; rcpt: (address, parameters) pairs. Its ID."""
+    with Dialog(address) as client:
+        client.ehlo()
+        assert client.command(f"MAIL FROM:<{sender}>{mail_parameters}").code == 250
+        for recipient, parameters in rcpt:
+            assert client.command(f"RCPT TO:<{recipient}>{parameters}").code == 250
+        assert client.command("DATA").code == 354
+        client.send(data or mails.plain())
+        reply = client.command("\r\n.")
+        assert reply.code == 250
+        return reply.lines[-1].rpartition(" ")[2]
+
+
+def reports(sink):
+    return [email.message_from_bytes(m.data, policy=email.policy.default)
+            for m in sink.messages if b"multipart/report" in m.data]
+
+
+def status_of(report):
+    """The blocks of message/delivery-status: the message's, then one for each recipient."""
+    text = "\n".join(part.as_string() for part in report.walk()
+                     if part.get_content_type() == "message/delivery-status")
+    return text
+
+
+def test_a_trusted_client_hears_of_a_refused_recipient(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", " ORCPT=rfc822;Gone+2Bx@example.com"),
+                                  ("bob@example.com", "")], " RET=HDRS ENVID=cam+2D42")
+    event = one.wait_for("bounce.queued", id=identity)
+    assert event["recipient"] == "camera@client.test"
+    one.wait_for("message.sent", id=event["bounce_id"])
+    one.wait_for("message.bounced", id=identity)
+    (report,) = reports(sink)
+    sent = next(m for m in sink.messages if b"multipart/report" in m.data)
+    assert sent.recipients == ["camera@client.test"]
+    assert report["Auto-Submitted"] == "auto-replied"
+    assert report.get_content_type() == "multipart/report"
+    assert report.get_param("report-type") == "delivery-status"
+    status = status_of(report)
+    assert re.search(r"^Original-Envelope-Id: cam-42$", status, re.M)
+    assert re.search(r"^Original-Recipient: rfc822; ?Gone\+x@example\.com$", status, re.M)
+    assert re.search(r"^Final-Recipient: rfc822; ?gone@example\.com$", status, re.M)
+    assert re.search(r"^Action: failed$", status, re.M)
+    assert re.search(r"^Status: 5\.1\.1$", status, re.M)
+    assert "no such mailbox" in status and "bob@" not in status
+    kinds = [part.get_content_type() for part in report.iter_parts()]
+    assert kinds == ["text/plain", "message/delivery-status", "text/rfc822-headers"]
+    assert "Subject: Report" in report.as_string()
+    assert "nothing attached" not in report.as_string()
+
+
+def test_ret_full_returns_the_whole_message(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", "")], " RET=FULL")
+    one.wait_for("message.bounced", id=identity)
+    sink.wait_messages(1)
+    (report,) = reports(sink)
+    assert "nothing attached" in report.as_string()
+    assert [p.get_content_type() for p in report.iter_parts()][-1] == "message/rfc822"
+
+
+def test_notify_never_leaves_the_message_to_the_operator(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", " NOTIFY=NEVER")])
+    one.wait_for("message.dead", id=identity)
+    one.wait_dead(identity)
+    assert not one.find("bounce.queued") and not reports(sink)
+
+
+def test_notify_success_is_answered_where_the_relay_reports_nothing(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("bob@example.com", " NOTIFY=SUCCESS")])
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = reports(sink)
+    assert re.search(r"^Action: relayed$", status_of(report), re.M)
+    one.wait_for("message.sent", id=identity)
+
+
+def test_a_stranger_hears_nothing(start, sink):
+    one = start(Listener("mx", tls="none", auth="none",
+                         recipients={"gone@in.test": "gone@example.com"}))
+    identity = post(one.address, [("gone@in.test", "")], sender="victim@example.net")
+    one.wait_for("message.dead", id=identity)
+    one.wait_dead(identity)
+    assert not one.find("bounce.queued") and not reports(sink)
+
+
+def test_the_null_reverse_path_hears_nothing(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", "")], sender="")
+    one.wait_for("message.dead", id=identity)
+    assert not one.find("bounce.queued") and not reports(sink)
+
+
+def test_a_report_that_is_refused_is_not_reported(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", "")], sender="gone@example.com")
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.dead", id=event["bounce_id"])
+    one.wait_dead(event["bounce_id"])
+    assert len(one.find("bounce.queued")) == 1
+
+
+def test_mail_that_waited_too_long_is_reported(start, sink):
+    sink.script["RCPT"] = lambda argument: (
+        "450 4.2.0 not now" if "slow@" in argument else None)
+    one = start(lan(), queue={"lifetime": "2s"})
+    identity = post(one.address, [("slow@example.com", "")])
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = reports(sink)
+    assert re.search(r"^Status: 5\.4\.7$", status_of(report), re.M)
+    assert "not now" in status_of(report)
+
+
+def test_a_bounced_message_is_kept_and_goes_out_after_retry(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", "")])
+    one.wait_for("message.bounced", id=identity)
+    sink.script.clear()
+    done = one.command("queue", "retry", identity)
+    assert done.returncode == 0, done.stderr.decode()
+    one.wait_for("message.sent", id=identity)
+
+
+def test_a_report_goes_out_under_the_verified_sender(start, sink):
+    one = start(lan(), sender={"from": "gateway@example.com", "verified": ["example.com"]})
+    identity = post(one.address, [("gone@example.com", "")])
+    one.wait_for("message.bounced", id=identity)
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    sent = next(m for m in sink.messages if b"multipart/report" in m.data)
+    assert sent.sender == "gateway@example.com"
+    assert reports(sink)[0]["From"].addresses[0].addr_spec == "gateway@example.com"
+
+
+def test_with_bounces_off_the_message_is_dead(start, sink):
+    one = start(lan(), queue={"bounces": False})
+    identity = post(one.address, [("gone@example.com", "")])
+    one.wait_for("message.dead", id=identity)
+    assert not one.find("bounce.queued")
