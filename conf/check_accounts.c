@@ -77,10 +77,28 @@ static bool can_authenticate(const struct conf *conf)
 	return can;
 }
 
+/* Empty is how it begins, and what is left of it without its last user. */
+static void check_users_file(const struct conf_check *check)
+{
+	const char *file = check->conf->users_file;
+	if (!check->look_at_files || file == NULL)
+		return;
+	if (conf_file_is_empty(file))
+		conf_source_warning(check->source, "auth.users",
+			"%s is empty: nobody can authenticate with a password until "
+			"stowage user add",
+			file);
+	else
+		conf_check_file(check, "auth.users", file, conf_file_check);
+	if (conf_file_is_world_readable(file))
+		conf_source_warning(check->source, "auth.users",
+			"%s can be read by every user of this machine: chmod o-r", file);
+}
+
 void conf_check_accounts(const struct conf_check *check)
 {
 	const struct conf *conf = check->conf;
-	conf_check_file(check, "auth.users", conf->users_file, conf_file_check);
+	check_users_file(check);
 	if (conf->n_accounts == 0 ||
 		conf_check_any_bad(check, "listeners", "auth.users", NULL))
 		return;

@@ -62,12 +62,23 @@ static void check_auth(const struct conf_subject *s)
 			"10.1.0.0/16 ], or take it out");
 }
 
-static void check_client_ca(const struct conf_subject *s)
+static void check_authorities(const struct conf_subject *s)
 {
 	g_autofree char *path = g_strdup_printf("listeners[%zu].client_ca", s->index);
+	const char *file = s->listener->client_ca;
+	conf_check_file(s->check, path, file, conf_file_check_certificates);
+	g_autofree char *expired =
+		s->check->look_at_files ? conf_file_expired_authority(file) : NULL;
+	if (expired != NULL)
+		conf_subject_warning(s, "client_ca",
+			"%s has expired: the clients that it is about are refused",
+			expired);
+}
+
+static void check_client_ca(const struct conf_subject *s)
+{
 	if (s->listener->client_ca != NULL)
-		conf_check_file(s->check, path, s->listener->client_ca,
-			conf_file_check_certificates);
+		check_authorities(s);
 	else if (!conf_subject_is_bad(s, "client_ca"))
 		conf_subject_problem(s, "client_certificates",
 			"needs client_ca beside it, the file of the authorities that may "

@@ -136,6 +136,49 @@ bool conf_file_certificate_has_expired(const char *path)
 	       X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
 }
 
+static bool is_over(const ASN1_TIME *end)
+{
+	return end != NULL && X509_cmp_current_time(end) < 0;
+}
+
+/* What of one entry is over: "WHAT of NAME"; NULL: nothing. */
+static char *overdue(const X509_INFO *info)
+{
+	const X509_NAME *name = NULL;
+	const char *what = "certificate";
+	if (info->x509 != NULL && is_over(X509_get0_notAfter(info->x509)))
+		name = X509_get_subject_name(info->x509);
+	else if (info->crl != NULL && is_over(X509_CRL_get0_nextUpdate(info->crl))) {
+		name = X509_CRL_get_issuer(info->crl);
+		what = "revocation list";
+	}
+	if (name == NULL)
+		return NULL;
+	char *text = X509_NAME_oneline(name, NULL, 0);
+	char *told = g_strdup_printf("the %s of %s", what, text);
+	OPENSSL_free(text);
+	return told;
+}
+
+char *conf_file_expired_authority(const char *path)
+{
+	char *told = NULL;
+	g_autoptr(BIO) bio = open_bio(path, NULL);
+	STACK_OF(X509_INFO) *infos =
+		bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+	for (int i = 0; told == NULL && i < sk_X509_INFO_num(infos); i++)
+		told = overdue(sk_X509_INFO_value(infos, i));
+	sk_X509_INFO_pop_free(infos, X509_INFO_free);
+	ERR_clear_error();
+	return told;
+}
+
+bool conf_file_is_empty(const char *path)
+{
+	struct stat status;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0;
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);

@@ -27,6 +27,11 @@ char *conf_file_certificate_identity(const char *path);
 
 bool conf_file_certificate_has_expired(const char *path);
 bool conf_file_is_world_readable(const char *path);
+bool conf_file_is_empty(const char *path);
+
+/* The first certificate or revocation list in it whose time is over, "the revocation list
+ * of NAME"; g_free(). NULL: none. */
+char *conf_file_expired_authority(const char *path);
 
 /* Up to max_bytes of what fd has; the number read, -1 with errno. */
 ssize_t conf_file_read(int fd, char *buffer, size_t max_bytes);

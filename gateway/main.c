@@ -122,9 +122,11 @@ static int run_check(int argc, char **argv)
 	struct conf *conf = problems_load_conf(path ? path : CONF_PATH, NULL);
 	if (!conf)
 		return EX_CONFIG;
-	printf("%s: good\n", path ? path : CONF_PATH);
+	bool good = problems_read_files(conf);
+	if (good)
+		printf("%s: good\n", path ? path : CONF_PATH);
 	conf_unref(conf);
-	return EX_OK;
+	return good ? EX_OK : EX_CONFIG;
 }
 
 static int run_sample(int argc, char **argv)

@@ -21,8 +21,8 @@ struct linker {
 	GArray *attachments;
 	const struct mime_link *links;
 	size_t n_links;
-	const char
-		*explanation; /* stands before the links in a new text; NULL: nothing */
+	/* Stands before the links, or the text where there are none; NULL: nothing. */
+	const char *explanation;
 	struct splice *splice;
 	const char *newline;
 	bool *removed; /* by entity */

@@ -122,6 +122,7 @@ struct draft {
 	struct splice *splice;
 	const char *text;
 	size_t begin, end;   /* the block: from its first line to before the empty line */
+	size_t own_end;      /* of the gateway's own trace field, or 0 */
 	bool needs_empty;    /* a body begins at end without an empty line before it */
 	size_t insert_at;    /* new fields go here: below the trace fields */
 	const char *newline; /* as the first line ends */
@@ -133,6 +134,16 @@ struct draft {
 	bool encode;      /* a field beyond ASCII becomes encoded-words */
 	struct sender_rewrite rewrite;
 };
+
+/* The client's first line does not go on with the gateway's own field. */
+static enum fields_kind line_at(
+	const struct draft *draft, size_t bytes, size_t at, struct fields_span *span)
+{
+	enum fields_kind kind = fields_at(draft->text, bytes, at, span);
+	if (at < draft->own_end)
+		span->end = MIN(span->end, draft->own_end);
+	return kind;
+}
 
 static const struct rule *find_rule(const char *text, const struct fields_span *span)
 {
@@ -177,7 +188,8 @@ static bool is_postmark(const char *text, size_t bytes, const struct fields_span
 static void find_block(struct draft *draft, size_t bytes)
 {
 	struct fields_span span;
-	enum fields_kind kind = fields_at(draft->text, bytes, 0, &span);
+	draft->own_end = fields_own_trace_end(draft->text, bytes, draft->preflight->id);
+	enum fields_kind kind = line_at(draft, bytes, 0, &span);
 	const char *feed = memchr(draft->text, '\n', bytes);
 	draft->newline =
 		feed && (feed == draft->text || feed[-1] != '\r') ? "\n" : "\r\n";
@@ -185,7 +197,7 @@ static void find_block(struct draft *draft, size_t bytes)
 		draft->begin = span.end;
 	draft->end = draft->begin;
 	for (;;) {
-		kind = fields_at(draft->text, bytes, draft->end, &span);
+		kind = line_at(draft, bytes, draft->end, &span);
 		if (kind == FIELDS_EMPTY || kind == FIELDS_EOF)
 			break;
 		/* After a rewrite mime/ has read on in any case. */
@@ -228,7 +240,7 @@ static void survey(struct draft *draft)
 	bool in_trace = true;
 	draft->insert_at = draft->begin;
 	for (size_t at = draft->begin; at < draft->end; at = span.end) {
-		if (fields_at(draft->text, draft->end, at, &span) != FIELDS_FIELD)
+		if (line_at(draft, draft->end, at, &span) != FIELDS_FIELD)
 			continue;
 		bool is_trace = fields_is(draft->text, &span, "Received") ||
 				fields_is(draft->text, &span, "Return-Path");
@@ -399,8 +411,7 @@ static bool edit_block(struct draft *draft)
 	if (draft->begin && !splice_replace(draft->splice, 0, draft->begin, "", 0))
 		return false;
 	for (size_t at = draft->begin; at < draft->end; at = span.end) {
-		bool is_field =
-			fields_at(draft->text, draft->end, at, &span) == FIELDS_FIELD;
+		bool is_field = line_at(draft, draft->end, at, &span) == FIELDS_FIELD;
 		if (!(is_field ? edit_field(draft, &span) : name_junk(draft, &span)))
 			return false;
 	}

@@ -49,6 +49,20 @@ enum fields_kind fields_at(
 	return FIELDS_FIELD;
 }
 
+size_t fields_own_trace_end(const char *text, size_t bytes, const char *id)
+{
+	struct fields_span span;
+	if (fields_at(text, bytes, 0, &span) != FIELDS_FIELD ||
+		!fields_is(text, &span, "Received"))
+		return 0;
+	g_autofree char *id_clause = g_strdup_printf(" id %s", id);
+	const char *end = text + span.end;
+	const char *at = memmem(text, span.end, id_clause, strlen(id_clause));
+	/* the date stands in a line of its own, and nothing behind it */
+	const char *date = at ? memmem(at, (size_t)(end - at), ";\r\n\t", 4) : NULL;
+	return date ? line_end(text, span.end, (size_t)(date + 4 - text)) : 0;
+}
+
 bool fields_is(const char *text, const struct fields_span *span, const char *name)
 {
 	size_t length = strlen(name);

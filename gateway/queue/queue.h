@@ -98,15 +98,15 @@ struct queue_message {
 	char *envid;    /* ENVID, xtext as given; may be NULL */
 	bool uncertain; /* was uncertain at least once: possibly sent twice */
 	char *listener;
-	char *client;           /* numeric address */
-	char *helo;             /* may be NULL */
-	char *user;             /* authenticated as; may be NULL */
-	char *reverse_path;     /* "" is the null reverse-path */
-	char *reason;           /* of the last change, for people; may be NULL */
-	char *relay_id;         /* the relay's id of it, from its 250; may be NULL */
-	GPtrArray *recipients;  /* of struct queue_recipient */
+	char *client;            /* numeric address */
+	char *helo;              /* may be NULL */
+	char *user;              /* authenticated as; may be NULL */
+	char *reverse_path;      /* "" is the null reverse-path */
+	char *reason;            /* of the last change, for people; may be NULL */
+	char *relay_id;          /* the relay's id of it, from its 250; may be NULL */
+	GPtrArray *recipients;   /* of struct queue_recipient */
 	bool recipients_changed; /* since it was taken: addresses too are to be recorded */
-	GPtrArray *attachments; /* of struct queue_attachment; empty until uploaded */
+	GPtrArray *attachments;  /* of struct queue_attachment; empty until uploaded */
 };
 
 /* A message with random id and seed, received now, and empty arrays

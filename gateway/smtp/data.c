@@ -125,9 +125,10 @@ size_t smtp_data_decode(struct smtp_data *data, const char *bytes, size_t n_byte
 
 void smtp_data_finish(struct smtp_data *data)
 {
+	bool is_cut = data->state != DATA_LINE_START;
 	if (data->state == DATA_CR)
 		data->bare_cr++;
-	if (data->state != DATA_LINE_START)
-		data->sink(data->context, "\r\n", 2);
 	data->state = DATA_ENDED;
+	if (is_cut)
+		data->sink(data->context, "\r\n", 2);
 }

@@ -77,6 +77,11 @@ static size_t xtext_bytes(struct slice text, bool utf8)
 	return decoded;
 }
 
+bool smtp_is_xtext(struct slice value)
+{
+	return xtext_bytes(value, false) > 0;
+}
+
 bool smtp_dsn_envid(struct slice value)
 {
 	size_t bytes = xtext_bytes(value, false);

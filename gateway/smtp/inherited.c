@@ -16,6 +16,7 @@ struct heir {
 	int fd; /* -1: claimed */
 	char *name;
 	struct sockaddr_storage address;
+	bool too_open; /* for the listener of its name */
 };
 
 struct inherited {
@@ -112,6 +113,19 @@ static bool is_address_of_any(
 	return false;
 }
 
+static bool is_loopback(const struct sockaddr_storage *address)
+{
+	return conf_address_is_loopback((const struct sockaddr *)address);
+}
+
+/* What a listener of loopback allows was judged by its address. */
+static bool suits(struct heir *heir, const struct conf_listener *listener)
+{
+	heir->too_open =
+		is_loopback(&listener->socket_address) && !is_loopback(&heir->address);
+	return !heir->too_open;
+}
+
 static struct heir *find(
 	struct inherited *inherited, const struct conf *conf, size_t index)
 {
@@ -125,7 +139,7 @@ static struct heir *find(
 	for (size_t i = 0; i < inherited->n; i++) {
 		struct heir *heir = &inherited->sockets[i];
 		if (heir->fd >= 0 && g_str_equal(heir->name, listener->name) &&
-			!is_address_of_any(conf, &heir->address))
+			!is_address_of_any(conf, &heir->address) && suits(heir, listener))
 			return heir;
 	}
 	return NULL;
@@ -155,7 +169,10 @@ void inherited_free(struct inherited **inherited)
 		g_autofree char *address = print_address(&heir->address);
 		if (heir->fd >= 0) {
 			report_unused(heir->name, address,
-				"no listener has its address or its name");
+				heir->too_open ? "the listener of its name is on "
+						 "loopback, and this socket is not"
+					       : "no listener has its address or its "
+						 "name");
 			close(heir->fd);
 		}
 		g_free(heir->name);

@@ -96,7 +96,7 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_DSN_SYNTAX] = { 501, "5.5.4",
 		"RET, ENVID, NOTIFY or ORCPT is not as RFC 3461 has it" },
 	[REPLY_BDAT_SYNTAX] = { 501, "5.5.4", "Syntax: BDAT octets [LAST]" },
-	[REPLY_BDAT_OVERFLOW] = { 501, "5.5.4", "{} closes: BDAT size is out of range" },
+	[REPLY_BDAT_OVERFLOW] = { 501, "5.5.4", "{} closes: where this BDAT ends cannot be told" },
 	[REPLY_UTF8_NEEDED] = { 553, "5.6.7",
 		"An address beyond ASCII needs SMTPUTF8 at MAIL" },
 

@@ -312,11 +312,14 @@ static struct slice chomp(const struct smtp_session *s, struct slice line)
 	return slice_trim(line);
 }
 
-/* Where a BDAT that is not read ends nobody knows. */
-static enum smtp_reply_id refusal_of_length(struct slice line)
+/* For a line that is not read. Where the octets of a BDAT end nobody knows then, and none
+ * of them may run as a command. */
+static enum smtp_reply_id refusal_of_line(const struct smtp_session *s, struct slice line)
 {
-	if (slice_begins(line, "BDAT "))
+	if (slice_begins(slice_trim(line), "BDAT "))
 		return REPLY_BDAT_OVERFLOW;
+	if (s->line_is_broken)
+		return REPLY_BARE_LINE_FEED;
 	return slice_begins(line, "AUTH ") ? REPLY_AUTH_TOO_LONG : REPLY_LINE_TOO_LONG;
 }
 
@@ -328,11 +331,11 @@ static void run_line(struct smtp_session *s, struct slice line, size_t line_byte
 	s->verb = NULL;
 	if (s->line_is_broken) {
 		smtp_auth_clear(&s->auth);
-		session_answer(s, REPLY_BARE_LINE_FEED);
+		session_answer(s, refusal_of_line(s, line));
 	} else if (s->auth.mechanism != AUTH_IDLE) {
 		session_run_auth_line(s, slice_trim(chomp(s, line)), too_long);
 	} else if (too_long) {
-		session_answer(s, refusal_of_length(line));
+		session_answer(s, refusal_of_line(s, line));
 	} else {
 		run_command(s, chomp(s, line));
 	}

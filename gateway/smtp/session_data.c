@@ -33,7 +33,8 @@ static void take_decoded(void *context, const char *bytes, size_t n_bytes)
 {
 	struct smtp_session *s = context;
 	struct body *body = s->body;
-	body->bytes += n_bytes;
+	if (body->decoder.state != DATA_ENDED) /* a line end added is not the client's */
+		body->bytes += n_bytes;
 	if (body->bytes > s->terms.max_message_size)
 		session_refuse_body(s, REPLY_TOO_BIG);
 	if (body->refusal != REPLY_NONE)

@@ -39,3 +39,16 @@ class Authority:
                  "-CAcreateserial", "-days", str(days), "-extfile", extension,
                  "-out", certificate)
         return certificate, key
+
+    def revocation_list(self, until=None):
+        """PEM of a list that revokes nothing; until (YYYYMMDDHHMMSSZ) is 30 days away."""
+        stem = os.path.join(self.directory, "crl")
+        with open(stem + ".cnf", "w") as out:
+            out.write(f"[ca]\ndefault_ca=d\n[d]\ndatabase={stem}.index\ndefault_md=sha256\n")
+        open(stem + ".index", "w").close()
+        validity = (["-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", until] if until
+                    else ["-crldays", "30"])
+        _openssl("ca", "-config", stem + ".cnf", "-gencrl", "-keyfile", self.key,
+                 "-cert", self.certificate, *validity, "-out", stem + ".pem")
+        with open(stem + ".pem") as made:
+            return made.read()

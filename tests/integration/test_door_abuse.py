@@ -596,7 +596,8 @@ import os, socket, sys
 sockets = []
 for given in os.environ["TEST_SOCKETS"].split():
     one = socket.socket(type=socket.SOCK_DGRAM if given == "udp" else socket.SOCK_STREAM)
-    one.bind(("127.0.0.1", 0 if given == "udp" else int(given)))
+    host, _, port = given.rpartition(":")
+    one.bind((host or "127.0.0.1", 0 if given == "udp" else int(port)))
     if given != "udp":
         one.listen(16)
     sockets.append(one.detach())
@@ -608,19 +609,26 @@ os.execv(os.environ["TEST_BINARY"], [os.environ["TEST_BINARY"], *sys.argv[1:]])
 """
 
 
-def test_sockets_of_the_service_manager_are_served(tmp_path, gateway, make_settings, sink, store):
+@pytest.fixture
+def launch(tmp_path, gateway):
+    """launch(settings, sockets, names): a gateway that is given listening sockets."""
+    def start(settings, sockets, names):
+        build = tmp_path / "launcher"
+        (build / "gateway").mkdir(parents=True)
+        launcher = build / "gateway" / "stowage"
+        launcher.write_text(LAUNCHER)
+        launcher.chmod(0o755)
+        return gateway(settings, build=str(build), env=environment(
+            TEST_BINARY=binary(build_directory()), TEST_SOCKETS=sockets, LISTEN_FDNAMES=names))
+    return start
+
+
+def test_sockets_of_the_service_manager_are_served(launch, make_settings, sink, store):
     by_address, by_name, own = lan("first"), lan("second"), lan("third")
     elsewhere, unwanted = free_port(), free_port()
-    build = tmp_path / "launcher"
-    (build / "gateway").mkdir(parents=True)
-    launcher = build / "gateway" / "stowage"
-    launcher.write_text(LAUNCHER)
-    launcher.chmod(0o755)
     settings = make_settings(sink.settings(), store.settings(), [by_address, by_name, own])
-    one = gateway(settings, build=str(build), env=environment(
-        TEST_BINARY=binary(build_directory()),
-        TEST_SOCKETS=f"{unwanted} {by_address.port} udp {elsewhere}",
-        LISTEN_FDNAMES="unwanted:whatever:second:second"))
+    one = launch(settings, f"{unwanted} {by_address.port} udp {elsewhere}",
+                 "unwanted:whatever:second:second")
     inherited = one.find("listener.inherited")
     assert [(event["listener"], event["address"]) for event in inherited] == [
         ("first", f"127.0.0.1:{by_address.port}"), ("second", f"127.0.0.1:{elsewhere}")]
@@ -636,3 +644,15 @@ def test_sockets_of_the_service_manager_are_served(tmp_path, gateway, make_setti
     one.wait_for("settings.reloaded", since=mark)
     for port in (by_address.port, elsewhere, own.port):
         send(("127.0.0.1", port), mails.plain())
+
+
+def test_a_socket_for_the_world_is_not_given_to_a_listener_of_loopback(
+        launch, make_settings, sink, store):
+    # Nothing but its address keeps strangers from it.
+    local = Listener("local", tls="none", auth="none", recipients=["*"])
+    one = launch(make_settings(sink.settings(), store.settings(), [local]),
+                 f"0.0.0.0:{free_port()}", "local")
+    unused = one.wait_for("socket.unused", name="local")
+    assert "loopback" in unused["reason"]
+    assert not one.find("listener.inherited")
+    send(local.address, mails.plain())

@@ -170,6 +170,59 @@ def test_accounts_that_nobody_can_have_are_a_warning(good, users_file, tmp_path)
     assert done.stderr.count(b"never reached") == 1
 
 
+@pytest.mark.parametrize("text,problem", [
+    ("camera:plain\n", "users:1: the hash is of no method"),
+    ("camera:*\ncamera:*\n", "is there already: remove one of the lines")])
+def test_check_reads_what_serve_would(text, problem, good, tmp_path):
+    users = tmp_path / "users"
+    users.write_text(text)
+    users.chmod(0o600)
+    good["auth"] = {"users": str(users)}
+    for command in ("check", "serve"):
+        path = tmp_path / "bad.yaml"
+        path.write_text(yaml.safe_dump(good))
+        done = run(command, "-c", path)
+        assert done.returncode != 0 and problem in done.stderr.decode(), (command, done.stderr)
+
+
+def test_check_reads_the_whole_chain(good, certificate, tmp_path):
+    broken = tmp_path / "chain.pem"
+    with open(certificate[0]) as whole:
+        broken.write_text(whole.read() + "-----BEGIN CERTIFICATE-----\nAAAA\n")
+    good["tls"] = {"certificate": str(broken), "key": certificate[1]}
+    good["listeners"][0]["tls"] = "starttls"
+    done = check(tmp_path / "bad.yaml", good)
+    assert done.returncode == EX_CONFIG and b"tls.certificate" in done.stderr, done.stderr
+
+
+def test_a_users_file_without_users_is_a_warning(good, tmp_path):
+    users = tmp_path / "users"
+    users.touch(0o644)
+    good["auth"] = {"users": str(users)}
+    done = check(tmp_path / "good.yaml", good)
+    assert done.returncode == 0
+    assert re.search(rb"auth\.users: .*/users is empty.*\(warning\)", done.stderr), done.stderr
+    assert re.search(rb"auth\.users: .* read by every user.*\(warning\)", done.stderr)
+
+
+def test_authorities_whose_time_is_over_are_a_warning(good, authority, certificate, tmp_path):
+    with open(authority.certificate) as whole:
+        pem = whole.read()
+    file = tmp_path / "devices.pem"
+    good["tls"] = dict(zip(("certificate", "key"), certificate))
+    good["auth"]["accounts"] = [{"user": "*"}]
+    good["listeners"][0].update(tls="required", client_certificates="optional",
+                                client_ca=str(file))
+    file.write_text(pem + authority.revocation_list(until="20260201000000Z"))
+    done = check(tmp_path / "good.yaml", good)
+    assert done.returncode == 0
+    assert re.search(rb"client_ca: the revocation list of .*Test CA.* has expired.*\(warning\)",
+                     done.stderr), done.stderr
+    file.write_text(pem + authority.revocation_list())
+    done = check(tmp_path / "good.yaml", good)
+    assert done.returncode == 0 and b"client_ca" not in done.stderr
+
+
 def test_a_missing_settings_file_is_said_plainly(tmp_path):
     for command in (["check"], ["serve"], ["queue", "list"]):
         done = run(*command, "-c", tmp_path / "none.yaml")

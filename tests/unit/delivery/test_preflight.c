@@ -57,6 +57,11 @@ static char *edited(const struct preflight *preflight, const char *in, size_t in
 	return out;
 }
 
+#define OWN_TRACE                                                                        \
+	"Received: from a ([192.0.2.1])\r\n\tby mail.example.com (Stowage) with ESMTP "  \
+	"id "                                                                            \
+	"01kah0\r\n\tfor <b@c>;\r\n\tSat, 21 Nov 2026 03:55:37 +0000\r\n"
+
 static const struct edit_case {
 	const char *name, *in, *want;
 } edits[] = {
@@ -133,6 +138,17 @@ static const struct edit_case {
 		FROM "Date: x\r\n" OWN_ID "\r\nHello\r\nTemp: 5\r\n" },
 	{ "junk inside the header is kept out of the way", FROM "Reply to: x\r\n" REST,
 		FROM "X-Unparsed-Line:\r\n Reply to: x\r\n" REST },
+	{ "a folded first line is not the trace field's",
+		OWN_TRACE "\tby evil.test\r\n" FROM REST,
+		OWN_TRACE "X-Unparsed-Line:\r\n by evil.test\r\n" FROM REST },
+	{ "nor is a blank one", OWN_TRACE " \r\n" FROM REST, OWN_TRACE FROM REST },
+	{ "nor is an indented text", OWN_TRACE "  Room 3\r\n  25 C\r\n",
+		DATE ID "From: \"alice via example.com\" "
+			"<gateway@example.com>\r\nReply-To: alice@other.org\r\n" OWN_TRACE
+			"\r\n  Room 3\r\n  25 C\r\n" },
+	{ "a trace field of others is folded as it is",
+		"Received: from a by b id 2;\r\n\tdate\r\n\tmore\r\n" FROM REST,
+		"Received: from a by b id 2;\r\n\tdate\r\n\tmore\r\n" FROM REST },
 	{ "a postmark goes",
 		"From alice@example.com Thu Jan  1 00:00:00 1970\r\n" FROM REST,
 		FROM REST },

@@ -182,9 +182,9 @@ static void test_block(void **state)
 	GString *text = block_text(&settings, &attachment, &link, 1, "\r\n");
 
 	assert_non_null(strstr(html->str, "href=\"https://x.example/?a=1&amp;b=2\""));
-	assert_non_null(strstr(
-		html->str, "<bdi dir=\"ltr\">--b "
-			   "&#x3c;&#x22;&amp;&#x27;&#x3e;&#x5d0;&#x20ac;.pdf</bdi>"));
+	assert_non_null(strstr(html->str,
+		"<bdi dir=\"ltr\">--b "
+		"&#x3c;&#x22;&amp;&#x27;&#x3e;&#x5d0;&#x20ac;.pdf</bdi>"));
 	for (const char *p = html->str; *p != '\0'; p++)
 		assert_true((unsigned char)*p < 0x80);
 	assert_non_null(strstr(text->str, "\r\n<https://x.example/?a=1&b=2>\r\n"));
