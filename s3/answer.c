@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A difference that Amazon still takes is 15 minutes. */
+/* Worth saying; and what Amazon still takes. */
 #define CLOCK_OFF_MAX_S 300
+#define CLOCK_TAKEN_S   900
 
 enum { RETRY = S3_ERROR_RETRY, MEND = S3_ERROR_MEND };
 
@@ -23,6 +24,9 @@ static const char check_account[] =
 	"the account is closed, unpaid or not signed up for S3";
 static const char check_size[] = "the object is too large for this store";
 static const char check_quota[] = "the store's quota is used up";
+static const char check_options[] =
+	"this store does not know something that the settings ask for: check "
+	"s3.encryption, storage_class, tags, checksum and object_lock";
 static const char check_kms[] =
 	"check the bucket's KMS key: disabled, deleted or not for this "
 	"identity";
@@ -39,6 +43,8 @@ static const struct meaning {
 	{ "AllAccessDisabled", MEND, check_account },
 	{ "AuthorizationHeaderMalformed", MEND, check_region },
 	{ "BadDigest", RETRY, "the content was damaged on the way" },
+	{ "BandwidthLimitExceeded", RETRY, NULL },
+	{ "ConditionalRequestConflict", RETRY, NULL },
 	{ "EntityTooLarge", MEND, check_size },
 	{ "ExpiredToken", MEND, check_token },
 	{ "IllegalLocationConstraintException", MEND, check_region },
@@ -46,24 +52,38 @@ static const struct meaning {
 	{ "InternalError", RETRY, NULL },
 	{ "InvalidAccessKeyId", MEND, check_key },
 	{ "InvalidBucketName", MEND, check_bucket },
+	{ "InvalidDigest", RETRY, "the content was damaged on the way" },
 	{ "InvalidObjectState", MEND, check_policy },
+	{ "InvalidPart", RETRY, "a part of the upload was lost" },
 	{ "InvalidRegion", MEND, check_region },
+	{ "InvalidStorageClass", MEND, "check s3.storage_class" },
+	{ "InvalidTag", MEND, "check s3.tags" },
 	{ "InvalidToken", MEND, check_token },
 	{ "KMS.DisabledException", MEND, check_kms },
 	{ "KMS.InvalidStateException", MEND, check_kms },
+	{ "KMS.KMSInvalidStateException", MEND, check_kms },
 	{ "KMS.NotFoundException", MEND, check_kms },
 	{ "NoSuchBucket", MEND, check_bucket },
+	{ "NoSuchUpload", RETRY, "the store has dropped the upload's parts" },
+	{ "NotImplemented", MEND, check_options },
 	{ "NotSignedUp", MEND, check_account },
 	{ "OperationAborted", RETRY, NULL },
 	{ "PermanentRedirect", MEND, check_region },
+	{ "PreconditionFailed", MEND, "another object has this key" },
 	{ "QuotaExceeded", MEND, check_quota },
+	{ "RequestExpired", MEND, check_clock },
+	{ "RequestLimitExceeded", RETRY, NULL },
 	{ "RequestTimeTooSkewed", MEND, check_clock },
 	{ "RequestTimeout", RETRY, NULL },
 	{ "ServiceUnavailable", RETRY, NULL },
 	{ "SignatureDoesNotMatch", MEND, check_secret },
 	{ "SlowDown", RETRY, NULL },
 	{ "TemporaryRedirect", MEND, check_region },
+	{ "Throttling", RETRY, NULL },
+	{ "ThrottlingException", RETRY, NULL },
 	{ "TokenRefreshRequired", MEND, check_token },
+	{ "TooManyRequests", RETRY, NULL },
+	{ "XAmzContentChecksumMismatch", RETRY, "the content was damaged on the way" },
 	{ "XAmzContentSHA256Mismatch", RETRY, "the content was damaged on the way" },
 	{ "XMinioStorageFull", MEND, check_quota },
 };
@@ -84,6 +104,7 @@ static const struct status_meaning {
 	{ 413, 413, MEND, check_size },
 	{ 425, 425, RETRY, NULL },
 	{ 429, 429, RETRY, NULL },
+	{ 501, 501, MEND, check_options },
 	{ 507, 507, MEND, check_quota },
 	{ 500, 599, RETRY, NULL },
 	{ 0, INT32_MAX, MEND, "check the endpoint: this is no answer of an S3 server" },
@@ -107,6 +128,9 @@ static int judge(const struct s3_answer *answer, const char **advice)
 		*advice = meaning->advice;
 		return meaning->kind;
 	}
+	*advice = NULL;
+	if (answer->status < 300 && *answer->code)
+		return RETRY; /* a 200 that became an error while it was waited for */
 	size_t i = 0;
 	while (answer->status < status_meanings[i].from ||
 		answer->status > status_meanings[i].to)
@@ -119,6 +143,29 @@ bool s3_answer_is_transient(const struct s3_answer *answer)
 {
 	const char *advice;
 	return judge(answer, &advice) == RETRY;
+}
+
+bool s3_answer_is_about_clock(const struct s3_answer *answer)
+{
+	if (strcmp(answer->code, "RequestTimeTooSkewed") == 0 ||
+		strcmp(answer->code, "RequestExpired") == 0)
+		return true;
+	return answer->status == 403 && ABS(answer->clock_off_s) > CLOCK_TAKEN_S;
+}
+
+bool s3_answer_is_about_region(const struct s3_answer *answer)
+{
+	return *answer->region && (answer->status == 301 || answer->status == 307 ||
+					  answer->status == 308 || answer->status == 400);
+}
+
+bool s3_answer_etag_is_md5(const struct s3_answer *answer)
+{
+	size_t digits = 0;
+	while (g_ascii_isxdigit(answer->etag[digits]))
+		digits++;
+	return digits == 32 && answer->etag[digits] == '\0' &&
+	       !g_str_has_prefix(answer->encryption, "aws:kms");
 }
 
 void s3_answer_set(char *field, size_t field_bytes, const char *text, size_t text_bytes)
@@ -138,7 +185,17 @@ void s3_answer_set(char *field, size_t field_bytes, const char *text, size_t tex
 	field[used] = '\0';
 }
 
-/* The elements right under <Error>. */
+static void on_start(GMarkupParseContext *context, const char *name,
+	const char **attribute_names, const char **attribute_values, gpointer data,
+	GError **error)
+{
+	struct s3_answer *answer = data;
+	(void)context, (void)attribute_names, (void)attribute_values, (void)error;
+	if (!*answer->root)
+		s3_answer_set(answer->root, sizeof(answer->root), name, strlen(name));
+}
+
+/* The elements right under the root. */
 static void on_text(GMarkupParseContext *context, const char *text, gsize text_bytes,
 	gpointer data, GError **error)
 {
@@ -157,11 +214,17 @@ static void on_text(GMarkupParseContext *context, const char *text, gsize text_b
 			answer->request_id, sizeof(answer->request_id), text, text_bytes);
 	else if (strcmp(name, "Region") == 0)
 		s3_answer_set(answer->region, sizeof(answer->region), text, text_bytes);
+	else if (strcmp(name, "UploadId") == 0)
+		s3_answer_set(
+			answer->upload_id, sizeof(answer->upload_id), text, text_bytes);
 }
 
 void s3_answer_read_body(struct s3_answer *answer, const char *body, size_t body_bytes)
 {
-	static const GMarkupParser parser = { .text = on_text };
+	static const GMarkupParser parser = {
+		.start_element = on_start,
+		.text = on_text,
+	};
 	GMarkupParseContext *context = g_markup_parse_context_new(
 		&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, answer, NULL);
 	g_markup_parse_context_parse(

@@ -18,10 +18,18 @@ struct s3_answer {
 	char request_id[96];
 	char region[64];     /* where the bucket is, if the answer said so */
 	int64_t clock_off_s; /* our clock minus the server's */
+	char root[48];       /* the body's outermost element */
+	char upload_id[1024];
+	/* headers */
+	char etag[160];         /* without its quotes */
+	char checksum[64];      /* x-amz-checksum-sha256 */
+	char encryption[32];    /* x-amz-server-side-encryption */
+	char stored_sha256[72]; /* x-amz-meta-sha256 */
+	int64_t size;           /* Content-Length; -1: not given */
 };
 
-/* Reads Code, Message, RequestId and Region out of the body of an error; what is broken
- * or missing stays empty. */
+/* Reads root, Code, Message, RequestId, Region and UploadId out of a body; what is broken or
+ * missing stays empty. */
 void s3_answer_read_body(struct s3_answer *answer, const char *body, size_t body_bytes);
 
 /* Copies text into field, cleaned as said above. */
@@ -29,6 +37,16 @@ void s3_answer_set(char *field, size_t field_bytes, const char *text, size_t tex
 
 /* Whether another attempt right away may do better (5xx, SlowDown, damage on the way). */
 bool s3_answer_is_transient(const struct s3_answer *answer);
+
+/* Whether it refuses for this machine's clock. */
+bool s3_answer_is_about_clock(const struct s3_answer *answer);
+
+/* Whether it sends us to the region that it names. */
+bool s3_answer_is_about_region(const struct s3_answer *answer);
+
+/* Whether etag is the MD5 of the content: what it is by custom, except where it is
+ * encrypted with KMS or was stored in parts. */
+bool s3_answer_etag_is_md5(const struct s3_answer *answer);
 
 /* The error for it: status, code, message, request ID, and which of key, bucket, region,
  * clock or policy to look at. */

@@ -1,7 +1,6 @@
 /* The upload loop: hands transfers to channels, drives libcurl by libuv, tries again with
  * jitter, wakes the callers. What a request is and what its answer means: transfer.c. */
 #include "s3/client.h"
-#include "s3/name.h"
 #include "s3/transfer.h"
 #include <signal.h>
 #include <string.h>
@@ -13,14 +12,16 @@
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_MAX_MS   5000
 
-/* Held by the caller and by the loop: whoever is last to let go frees it, so that the
- * caller can be woken without the lock held and need not wait for it a second time. */
+/* Held by the caller and, for each transfer, by the loop: whoever is last to let go frees
+ * it, so that the caller can be woken without the lock held. */
 struct s3_batch {
+	struct s3_client *client;
 	gatomicrefcount references;
 	GMutex lock;
 	GCond ended;
-	size_t left; /* transfers not yet ended */
-	GError *error;
+	size_t left;  /* submitted and not taken; the caller's */
+	GQueue ready; /* to be taken */
+	bool failed;
 };
 
 struct s3_client {
@@ -56,51 +57,43 @@ struct watch {
 
 /* ---- ends and beginnings of transfers ---- */
 
-static struct s3_batch *new_batch(size_t n)
-{
-	struct s3_batch *batch = g_new0(struct s3_batch, 1);
-	g_atomic_ref_count_init(&batch->references);
-	g_atomic_ref_count_inc(&batch->references);
-	g_mutex_init(&batch->lock);
-	g_cond_init(&batch->ended);
-	batch->left = n;
-	return batch;
-}
-
 static void release_batch(struct s3_batch *batch)
 {
 	if (!g_atomic_ref_count_dec(&batch->references))
 		return;
 	g_cond_clear(&batch->ended);
 	g_mutex_clear(&batch->lock);
-	g_clear_error(&batch->error);
 	g_free(batch);
 }
 
 static bool batch_failed(struct s3_batch *batch)
 {
 	g_mutex_lock(&batch->lock);
-	bool failed = batch->error != NULL;
+	bool failed = batch->failed;
 	g_mutex_unlock(&batch->lock);
 	return failed;
 }
 
-/* Takes error, which is NULL when the object is stored. The
- * transfer is gone afterwards. */
+bool s3_transfer_has_failed(const struct s3_transfer *transfer)
+{
+	long status = transfer->answer.status;
+	return transfer->error &&
+	       !(transfer->is_conditional &&
+		       (status == 400 || status == 412 || status == 501));
+}
+
+/* Takes error, which is NULL when it is done or cancelled. The
+ * transfer is its caller's afterwards. */
 static void end_transfer(struct s3_transfer *transfer, GError *error)
 {
 	struct s3_batch *batch = transfer->batch;
-	g_prefix_error(&error, "object %s: ", transfer->object->key);
+	transfer->error = error;
 	g_mutex_lock(&batch->lock);
-	if (error && !batch->error)
-		batch->error = g_steal_pointer(&error);
-	bool last = --batch->left == 0;
+	batch->failed |= s3_transfer_has_failed(transfer);
+	g_queue_push_tail(&batch->ready, transfer);
 	g_mutex_unlock(&batch->lock);
-	g_clear_error(&error);
-	if (last) {
-		g_cond_signal(&batch->ended);
-		release_batch(batch);
-	}
+	g_cond_signal(&batch->ended);
+	release_batch(batch);
 }
 
 static struct s3_channel *new_channel(struct s3_client *client);
@@ -135,6 +128,7 @@ static void start_ready(struct s3_client *client)
 		struct s3_transfer *transfer = g_queue_peek_head(&client->ready);
 		if (batch_failed(transfer->batch)) {
 			g_queue_pop_head(&client->ready);
+			transfer->is_cancelled = true;
 			end_transfer(transfer, NULL);
 			continue;
 		}
@@ -518,21 +512,37 @@ void s3_client_free(struct s3_client **client)
 	*client = NULL;
 }
 
-static bool check_keys(const struct s3_object *objects, size_t n_objects, GError **error)
+struct s3_site *s3_client_site(const struct s3_client *client)
 {
-	for (size_t i = 0; i < n_objects; i++) {
-		if (s3_name_is_key(objects[i].key))
-			continue;
-		g_set_error(error, S3_ERROR, S3_ERROR_MEND,
-			"\"%s\" cannot be an object's key: check the prefix",
-			objects[i].key);
-		return false;
-	}
-	return true;
+	return client->settings.site;
 }
 
-static void submit(struct s3_client *client, struct s3_transfer *transfers, size_t n)
+unsigned s3_client_connections(const struct s3_client *client)
 {
+	return client->settings.connections;
+}
+
+/* ---- batches ---- */
+
+struct s3_batch *s3_batch_new(struct s3_client *client)
+{
+	struct s3_batch *batch = g_new0(struct s3_batch, 1);
+	batch->client = client;
+	g_atomic_ref_count_init(&batch->references);
+	g_mutex_init(&batch->lock);
+	g_cond_init(&batch->ended);
+	g_queue_init(&batch->ready);
+	return batch;
+}
+
+void s3_batch_submit(struct s3_batch *batch, struct s3_transfer *transfers, size_t n)
+{
+	struct s3_client *client = batch->client;
+	batch->left += n;
+	for (size_t i = 0; i < n; i++) {
+		g_atomic_ref_count_inc(&batch->references);
+		transfers[i].batch = batch;
+	}
 	g_mutex_lock(&client->lock);
 	for (size_t i = 0; i < n; i++)
 		g_queue_push_tail(&client->incoming, &transfers[i]);
@@ -540,33 +550,29 @@ static void submit(struct s3_client *client, struct s3_transfer *transfers, size
 	uv_async_send(&client->wake);
 }
 
-static void wait_for(struct s3_batch *batch)
+struct s3_transfer *s3_batch_take(struct s3_batch *batch)
 {
+	if (batch->left == 0)
+		return NULL;
 	g_mutex_lock(&batch->lock);
-	while (batch->left)
+	while (g_queue_is_empty(&batch->ready))
 		g_cond_wait(&batch->ended, &batch->lock);
+	struct s3_transfer *transfer = g_queue_pop_head(&batch->ready);
 	g_mutex_unlock(&batch->lock);
+	batch->left--;
+	return transfer;
 }
 
-bool s3_client_put(struct s3_client *client, const struct s3_object *objects,
-	size_t n_objects, GError **error)
+void s3_batch_free(struct s3_batch **batch)
 {
-	if (!check_keys(objects, n_objects, error))
-		return false;
-	if (n_objects == 0)
-		return true;
-	struct s3_batch *batch = new_batch(n_objects);
-	g_autofree struct s3_transfer *transfers = g_new0(struct s3_transfer, n_objects);
-	for (size_t i = 0; i < n_objects; i++) {
-		transfers[i].batch = batch;
-		transfers[i].object = &objects[i];
-	}
-	submit(client, transfers, n_objects);
-	wait_for(batch);
-	GError *failure = g_steal_pointer(&batch->error);
-	release_batch(batch);
-	if (!failure)
-		return true;
-	g_propagate_error(error, failure);
-	return false;
+	release_batch(g_steal_pointer(batch));
+}
+
+bool s3_client_run(struct s3_client *client, struct s3_transfer *transfer)
+{
+	struct s3_batch *batch = s3_batch_new(client);
+	s3_batch_submit(batch, transfer, 1);
+	s3_batch_take(batch);
+	s3_batch_free(&batch);
+	return !transfer->error;
 }

@@ -1,24 +1,23 @@
 /*
- * client - uploads: one thread, one loop, several connections that
- * are kept and used again.
+ * client - requests to the store: one thread, one loop, several
+ * connections that are kept and used again.
  *
- * Threads: s3_client_put() blocks its caller, from any thread; the sockets
- * live in the client's own thread (libuv, curl_multi_socket_action), which
- * also reads the objects' files.
+ * Threads: batches belong to the thread that made them; the sockets live in the client's
+ * own thread (libuv, curl_multi_socket_action), which also reads the objects' files.
  */
 #ifndef S3_CLIENT_H
 #define S3_CLIENT_H
 
 #include "s3/credentials.h"
-#include "s3/endpoint.h"
+#include "s3/site.h"
 
 struct s3_client;
+struct s3_batch; /* transfers of one caller, who waits for them */
+struct s3_transfer;
 
 /* All borrowed, for the client's life. */
 struct s3_client_settings {
-	const struct s3_endpoint *endpoint;
-	const char *bucket, *region; /* for error texts */
-	struct sigv4_signer *signer;
+	struct s3_site *site;
 	struct s3_credentials_chain *credentials;
 	const char *ca_file;
 	unsigned connections, connect_timeout_ms, stall_timeout_ms, attempts;
@@ -28,11 +27,26 @@ struct s3_client_settings {
 struct s3_client *s3_client_new(
 	const struct s3_client_settings *settings, GError **error);
 
-/* See s3_store_put(). Keys are checked. */
-bool s3_client_put(struct s3_client *client, const struct s3_object *objects,
-	size_t n_objects, GError **error);
+struct s3_site *s3_client_site(const struct s3_client *client);
+unsigned s3_client_connections(const struct s3_client *client);
 
-/* When no s3_client_put() is under way: closes the connections and joins the thread. */
+/* When no batch is left: closes the connections and joins the thread. */
 void s3_client_free(struct s3_client **client);
+
+struct s3_batch *s3_batch_new(struct s3_client *client);
+/* Starts n transfers; they stay where they are until taken. After one of the batch has
+ * failed (and not for its condition only) those not yet begun are cancelled. */
+void s3_batch_submit(struct s3_batch *batch, struct s3_transfer *transfers, size_t n);
+/* Blocks until one has ended; NULL: none is left. */
+struct s3_transfer *s3_batch_take(struct s3_batch *batch);
+/* When none is left; clears *batch. */
+void s3_batch_free(struct s3_batch **batch);
+
+/* Whether one that ended has an error, and not (perhaps) for its condition only: that is
+ * for its caller to judge. */
+bool s3_transfer_has_failed(const struct s3_transfer *transfer);
+
+/* One transfer, from its start to its end: true when it is done. Its error stays in it. */
+bool s3_client_run(struct s3_client *client, struct s3_transfer *transfer);
 
 #endif

@@ -234,6 +234,39 @@ bool s3_directory_put(
 	       sync_directory(parent, error);
 }
 
+/* rmdir() refuses what is not empty: it ends at the first that still is in use. */
+static void remove_empty_parents(const char *root, const char *path)
+{
+	g_autofree char *parent = g_path_get_dirname(path);
+	while (strlen(parent) > strlen(root) && rmdir(parent) == 0)
+		*strrchr(parent, '/') = '\0';
+}
+
+static bool delete_file(const char *directory, const char *part, const char *key,
+	const char *suffix, GError **error)
+{
+	g_autofree char *root = g_build_filename(directory, part, NULL);
+	g_autofree char *path = g_strconcat(root, "/", key, suffix, NULL);
+	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return fail(error,
+			errno == EACCES || errno == EPERM ? S3_ERROR_MEND
+							  : S3_ERROR_RETRY,
+			"cannot delete", path);
+	remove_empty_parents(root, path);
+	return true;
+}
+
+bool s3_directory_delete(const char *directory, const char *key, GError **error)
+{
+	if (!s3_name_is_key(key)) {
+		g_set_error(
+			error, S3_ERROR, S3_ERROR_MEND, "\"%s\" cannot be a key", key);
+		return false;
+	}
+	return delete_file(directory, "objects", key, "", error) &&
+	       delete_file(directory, "metadata", key, ".json", error);
+}
+
 /* ---- the key pair ---- */
 
 /* n letters and digits; wiped and g_free()d by the caller */

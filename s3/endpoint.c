@@ -23,6 +23,18 @@ static const char *domain_of(const char *region)
 	return partitions[i].domain;
 }
 
+const char *s3_endpoint_domain(const char *region)
+{
+	return domain_of(region);
+}
+
+bool s3_endpoint_same_partition(const char *region, const char *other)
+{
+	bool government = g_str_has_prefix(region, "us-gov-");
+	return strcmp(domain_of(region), domain_of(other)) == 0 &&
+	       government == g_str_has_prefix(other, "us-gov-");
+}
+
 static bool consists_of(const char *text, const char *more)
 {
 	for (const char *p = text; *p; p++)
@@ -40,6 +52,19 @@ static bool check_region(const char *region, GError **error)
 		return s3_fail(error, S3_ERROR_CONFIG,
 			"s3: region \"%s\" is not like eu-west-1", region);
 	return true;
+}
+
+char *s3_endpoint_amazon(const char *region, bool dual_stack, bool fips, GError **error)
+{
+	if (!check_region(region, error))
+		return NULL;
+	if (fips && g_str_has_prefix(region, "cn-")) {
+		s3_fail(error, S3_ERROR_CONFIG,
+			"s3: there are no FIPS endpoints in region %s", region);
+		return NULL;
+	}
+	return g_strdup_printf("https://s3%s%s.%s.%s", fips ? "-fips" : "",
+		dual_stack ? ".dualstack" : "", region, domain_of(region));
 }
 
 /* A name that can be a host label: Amazon's rules for new buckets. */
@@ -156,6 +181,19 @@ bool s3_endpoint_init(struct s3_endpoint *endpoint, const char *url, const char 
 	g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_NONE, NULL);
 	return check_url(uri, url, error) &&
 	       use_uri(endpoint, uri, bucket, path_style, error);
+}
+
+bool s3_endpoint_init_base(struct s3_endpoint *endpoint, const char *url, GError **error)
+{
+	*endpoint = (struct s3_endpoint){ 0 };
+	g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_NONE, NULL);
+	if (!check_url(uri, url, error))
+		return false;
+	endpoint->host = host_header(uri, NULL, true);
+	endpoint->origin =
+		g_strconcat(g_uri_get_scheme(uri), "://", endpoint->host, NULL);
+	endpoint->base = base_path(uri, NULL, false);
+	return true;
 }
 
 void s3_endpoint_deinit(struct s3_endpoint *endpoint)

@@ -22,6 +22,36 @@ enum s3_error { S3_ERROR_RETRY, S3_ERROR_MEND, S3_ERROR_CONFIG };
 #define S3_ERROR (s3_error_quark())
 GQuark s3_error_quark(void);
 
+/* Who signs links and for which host, where that differs from uploads. NULL: as there. */
+struct s3_link_settings {
+	const char *access_key_id, *access_key_id_file;
+	const char *secret_access_key, *secret_access_key_file;
+	const char *session_token, *session_token_file;
+	const char *credentials_file, *profile;
+	/* "https://host[:port][/path]": links are this, "/" and the key. */
+	const char *base_url;
+	/* What stands between asks the bucket's endpoint under that one's own host and
+	 * path: links are signed for those instead of base_url's. */
+	bool signed_for_endpoint;
+	/* Instead of all that: links are signed for this CloudFront distribution, and may
+	 * live for any time. */
+	const char *cloudfront_url; /* as base_url */
+	const char *cloudfront_key_pair_id, *cloudfront_private_key_file;
+};
+
+/* What the store is told to compare uploads with, beside the hash that is signed. AUTO: at
+ * Amazon's its SHA-256; elsewhere nothing, but an ETag that comes back is compared with the
+ * content's MD5. */
+enum s3_checksum {
+	S3_CHECKSUM_AUTO,
+	S3_CHECKSUM_SHA256, /* x-amz-checksum-sha256 */
+	S3_CHECKSUM_MD5,    /* Content-MD5, and the ETag compared */
+	S3_CHECKSUM_NONE,
+};
+enum s3_if_none_match { S3_IF_NONE_MATCH_AUTO, S3_IF_NONE_MATCH_OFF };
+enum s3_encryption { S3_ENCRYPTION_NONE, S3_ENCRYPTION_AES256, S3_ENCRYPTION_KMS };
+enum s3_lock { S3_LOCK_NONE, S3_LOCK_GOVERNANCE, S3_LOCK_COMPLIANCE };
+
 /* Filled by conf/; strings belong to the settings' owner and must outlive the store. NULL
  * or 0 where not given: numbers then have the defaults said. */
 struct s3_settings {
@@ -32,28 +62,47 @@ struct s3_settings {
 	bool path_style;      /* /bucket/key instead of bucket.host/key */
 	const char *ca_file;  /* PEM; NULL: the distribution's bundle */
 	/* Static credentials; each *_file is read when NULL stands in the value,
-	 * and again when it changes. Without them: credentials_file or profile if
-	 * given here, then the AWS_* environment, then the shared credentials and
-	 * config files. A source that is configured but unusable is an error, the
-	 * next one is not asked. */
+	 * and again when it changes. Without them: the sources that
+	 * credentials.h lists, in its order. One that is configured but unusable is an
+	 * error, the next one is not asked. */
 	const char *access_key_id, *access_key_id_file;
 	const char *secret_access_key, *secret_access_key_file;
 	const char *session_token, *session_token_file;
 	/* NULL: AWS_SHARED_CREDENTIALS_FILE, ~/.aws/credentials */
 	const char *credentials_file;
-	const char *profile;         /* NULL: AWS_PROFILE, "default" */
+	const char *profile; /* NULL: AWS_PROFILE, "default" */
+	/* A role to assume with what was found; NULL: none. The others may be NULL. */
+	const char *role_arn, *external_id, *role_session_name;
 	unsigned connections;        /* at most, 1..256; 8 */
 	unsigned connect_timeout_ms; /* 10 s */
 	/* an upload without progress for so long (in whole seconds, and up to 5 s
 	 * more) has failed; 30 s */
 	unsigned stall_timeout_ms;
-	unsigned attempts; /* per object within one s3_store_put(), 1..10; 3 */
+	unsigned attempts;     /* per object within one s3_store_put(), 1..10; 3 */
+	bool dual_stack, fips; /* which of Amazon's endpoints: not with endpoint */
+	/* Larger objects go in parts, 5 MiB to 5 GiB; 64 MiB. */
+	uint64_t multipart_threshold;
+	enum s3_checksum checksum;
+	bool unsigned_payload; /* content is not part of signatures; TLS only */
+	/* AUTO: an object is not overwritten ("If-None-Match: *", where the store has
+	 * it), and one with the same content counts as stored. */
+	enum s3_if_none_match if_none_match;
+	enum s3_encryption encryption;  /* NONE: the bucket's own */
+	const char *kms_key_id;         /* NULL: the account's key for S3 */
+	const char *const *kms_context; /* NULL-ended "name=value"; NULL: none */
+	bool bucket_key;
+	const char *storage_class; /* NULL: the store's own */
+	const char *const *tags;   /* NULL-ended "name=value"; NULL: none */
+	const char *bucket_owner;  /* account that the bucket must belong to */
+	enum s3_lock lock;         /* the bucket must have object lock */
+	unsigned lock_days;
 	/* The store without S3: objects are files under directory, their links
 	 * point to directory_url (where the gateway's object listener answers).
 	 * Bucket, region and credentials are then local: the key pair is made once
 	 * and kept in the directory. */
 	const char *directory;
 	const char *directory_url; /* "http://127.0.0.1:8025" */
+	struct s3_link_settings links;
 };
 
 /* Of a directory store, where the settings name none: needed to check its links. */
@@ -81,24 +130,37 @@ void s3_store_free(struct s3_store **store);
 
 /*
  * Stores all objects, several at a time; true when each is stored whole. Putting the same
- * key with the same content again is no error. On false some may be stored.
+ * key with the same content again is no error; with other content it is, as far as the
+ * store can tell (see if_none_match). On false some may be stored.
  */
 bool s3_store_put(struct s3_store *store, const struct s3_object *objects,
 	size_t n_objects, GError **error);
 
 /*
  * A link to key, valid from now_s (Unix time) for expiry_s seconds or less: *expires_at_s
- * gets the true end = min(asked, 7 days, life of the credentials; 36 hours, STS's
- * longest, for a session token whose end is not known). The download is named file_name
- * (always an attachment; ASCII filename and UTF-8 filename*), its type is media_type
- * unless that is active content (HTML, SVG, XML, scripts), then application/octet-stream.
- * g_free() the result. NULL with error: no usable credentials.
+ * gets the true end = min(asked, 7 days, life of the credentials that sign; 36 hours, STS's
+ * longest, for a session token whose end is not known); with CloudFront what was asked. The
+ * download is named file_name (always an attachment; ASCII filename and UTF-8 filename*),
+ * its type is media_type unless that is active content (HTML, SVG, XML, scripts), then
+ * application/octet-stream. g_free() the result. NULL with error: no usable credentials.
  */
 char *s3_store_presign(struct s3_store *store, const char *key, const char *file_name,
 	const char *media_type, int64_t now_s, unsigned expiry_s, int64_t *expires_at_s,
 	GError **error);
 
-/* What the store works with, defaults included; valid as long as the store. */
+/* Why links signed at now_s cannot live for expiry_s, for people; g_free(). NULL: they
+ * can, or nothing is known. */
+char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expiry_s);
+
+/*
+ * Deletes the object of key, with the credentials of uploads; one that is not there is no
+ * error. Blocks. S3_ERROR_MEND where it is denied: it takes s3:DeleteObject, which uploads
+ * do not need.
+ */
+bool s3_store_delete(struct s3_store *store, const char *key, GError **error);
+
+/* What the store works with, defaults included; valid as long as the store. The region is
+ * the one it was found in, once that is known. */
 const char *s3_store_bucket(const struct s3_store *store);
 const char *s3_store_region(const struct s3_store *store);
 
@@ -109,6 +171,10 @@ const char *s3_store_region(const struct s3_store *store);
  */
 bool s3_directory_credentials(const char *directory, char **access_key_id,
 	char **secret_access_key, GError **error);
+
+/* Deletes an object of a directory store, what stands beside it, and directories that are
+ * empty then. One that is not there is no error. */
+bool s3_directory_delete(const char *directory, const char *key, GError **error);
 
 /* For a message's n-th attachment:
  * PREFIX/YYYY/MM/DD/MESSAGE_ID/N-RANDOM[.ext], the random part derived from

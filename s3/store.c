@@ -3,8 +3,10 @@
 #include "s3/client.h"
 #include "s3/directory.h"
 #include "s3/error.h"
+#include "s3/links.h"
 #include "s3/name.h"
-#include "s3/presign.h"
+#include "s3/transfer.h"
+#include "s3/upload.h"
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -22,12 +24,13 @@
 struct s3_store {
 	struct s3_settings
 		settings; /* defaults filled in; strings are the settings' own */
-	const char *bucket, *region;
+	const char *bucket;
 	char *access_key_id, *secret_access_key; /* of a directory, else NULL */
-	struct s3_endpoint endpoint;
+	struct s3_site *site;
+	struct s3_plan plan; /* of a bucket */
 	struct s3_credentials_chain *credentials;
-	struct sigv4_signer *signer;
 	struct s3_client *client; /* NULL: a directory */
+	struct s3_links *links;
 };
 
 /* ---- settings ---- */
@@ -92,37 +95,19 @@ static bool check_settings(struct s3_settings *s, GError **error)
 
 /* Credentials of the kinds that need no network are known now, so
  * a mistake is one now. */
-static bool check_credentials(struct s3_store *store, GError **error)
+static bool check_credentials(struct s3_credentials_chain *chain, GError **error)
 {
 	g_autoptr(GError) cause = NULL;
-	struct s3_credentials *credentials =
-		s3_credentials_chain_get(store->credentials, (int64_t)time(NULL), &cause);
-	if (!credentials)
-		return s3_fail(error, S3_ERROR_CONFIG, "s3: %s", cause->message);
-	s3_credentials_unref(credentials);
-	return true;
+	if (s3_credentials_chain_check(chain, (int64_t)time(NULL), &cause))
+		return true;
+	return s3_fail(error, S3_ERROR_CONFIG, "s3: %s", cause->message);
 }
 
-static bool open_bucket(struct s3_store *store, GError **error)
+static struct s3_client_settings client_settings(const struct s3_store *store)
 {
 	const struct s3_settings *s = &store->settings;
-	store->bucket = s->bucket;
-	store->region = s->region ? s->region : environment_region();
-	/* Most stores other than Amazon's take this one, whatever they are. */
-	if (!store->region && s->endpoint)
-		store->region = "us-east-1";
-	if (!s3_endpoint_init(&store->endpoint, s->endpoint, store->region, s->bucket,
-		    s->path_style, error))
-		return false;
-	store->credentials = s3_credentials_chain_new(s);
-	store->signer = sigv4_signer_new(store->region, "s3");
-	if (!check_credentials(store, error))
-		return false;
-	const struct s3_client_settings client = {
-		.endpoint = &store->endpoint,
-		.bucket = store->bucket,
-		.region = store->region,
-		.signer = store->signer,
+	return (struct s3_client_settings){
+		.site = store->site,
 		.credentials = store->credentials,
 		.ca_file = s->ca_file,
 		.connections = s->connections,
@@ -130,6 +115,61 @@ static bool open_bucket(struct s3_store *store, GError **error)
 		.stall_timeout_ms = s->stall_timeout_ms,
 		.attempts = s->attempts,
 	};
+}
+
+static bool open_links(struct s3_store *store, GError **error)
+{
+	const struct s3_links_basis basis = {
+		.settings = &store->settings,
+		.region = s3_site_place(store->site)->region,
+		.uploads = store->credentials,
+	};
+	store->links = s3_links_new(&basis, error);
+	if (!store->links)
+		return false;
+	struct s3_credentials_chain *own = s3_links_credentials(store->links);
+	if (!own || own == store->credentials || check_credentials(own, error))
+		return true;
+	g_prefix_error(error, "links: ");
+	return false;
+}
+
+static bool is_tls(const struct s3_store *store)
+{
+	return g_str_has_prefix(s3_site_place(store->site)->endpoint.origin, "https:");
+}
+
+static bool open_site(struct s3_store *store, const char *region, GError **error)
+{
+	const struct s3_settings *s = &store->settings;
+	const struct s3_address address = {
+		.url = s->directory ? s->directory_url : s->endpoint,
+		.region = region,
+		.bucket = store->bucket,
+		.path_style = s->path_style || s->directory,
+		.dual_stack = s->dual_stack,
+		.fips = s->fips,
+	};
+	store->site = s3_site_new(&address, error);
+	return store->site != NULL;
+}
+
+static bool open_bucket(struct s3_store *store, GError **error)
+{
+	const struct s3_settings *s = &store->settings;
+	store->bucket = s->bucket;
+	const char *region = s->region ? s->region : environment_region();
+	/* Most stores other than Amazon's take this one, whatever they are. */
+	if (!region && s->endpoint)
+		region = "us-east-1";
+	if (!open_site(store, region, error) ||
+		!s3_plan_init(&store->plan, s, s3_site_is_amazon(store->site),
+			is_tls(store), error))
+		return false;
+	store->credentials = s3_credentials_chain_new(s);
+	if (!check_credentials(store->credentials, error) || !open_links(store, error))
+		return false;
+	const struct s3_client_settings client = client_settings(store);
 	store->client = s3_client_new(&client, error);
 	return store->client != NULL;
 }
@@ -138,9 +178,7 @@ static bool open_directory(struct s3_store *store, GError **error)
 {
 	struct s3_settings *s = &store->settings;
 	store->bucket = s->bucket ? s->bucket : S3_DIRECTORY_BUCKET;
-	store->region = s->region ? s->region : S3_DIRECTORY_REGION;
-	if (!s3_endpoint_init(&store->endpoint, s->directory_url, store->region,
-		    store->bucket, true, error) ||
+	if (!open_site(store, s->region ? s->region : S3_DIRECTORY_REGION, error) ||
 		!s3_directory_prepare(s->directory, error) ||
 		!s3_directory_credentials(s->directory, &store->access_key_id,
 			&store->secret_access_key, error))
@@ -149,8 +187,7 @@ static bool open_directory(struct s3_store *store, GError **error)
 	s->secret_access_key = store->secret_access_key;
 	s->session_token = s->session_token_file = NULL;
 	store->credentials = s3_credentials_chain_new(s);
-	store->signer = sigv4_signer_new(store->region, "s3");
-	return true;
+	return open_links(store, error);
 }
 
 /* ---- the store ---- */
@@ -172,9 +209,10 @@ void s3_store_free(struct s3_store **store)
 	if (!gone)
 		return;
 	s3_client_free(&gone->client);
+	s3_links_free(&gone->links);
 	s3_credentials_chain_free(&gone->credentials);
-	sigv4_signer_free(&gone->signer);
-	s3_endpoint_deinit(&gone->endpoint);
+	s3_plan_deinit(&gone->plan);
+	s3_site_free(&gone->site);
 	sigv4_wipe(gone->secret_access_key);
 	g_free(gone->access_key_id);
 	g_free(gone);
@@ -187,7 +225,7 @@ const char *s3_store_bucket(const struct s3_store *store)
 
 const char *s3_store_region(const struct s3_store *store)
 {
-	return store->region;
+	return s3_site_place(store->site)->region;
 }
 
 static bool put_in_directory(const char *directory, const struct s3_object *objects,
@@ -206,7 +244,7 @@ bool s3_store_put(struct s3_store *store, const struct s3_object *objects,
 	size_t n_objects, GError **error)
 {
 	if (store->client)
-		return s3_client_put(store->client, objects, n_objects, error);
+		return s3_upload(store->client, &store->plan, objects, n_objects, error);
 	return put_in_directory(store->settings.directory, objects, n_objects, error);
 }
 
@@ -214,12 +252,41 @@ char *s3_store_presign(struct s3_store *store, const char *key, const char *file
 	const char *media_type, int64_t now_s, unsigned expiry_s, int64_t *expires_at_s,
 	GError **error)
 {
-	struct s3_credentials *credentials =
-		s3_credentials_chain_get(store->credentials, now_s, error);
-	if (!credentials)
-		return NULL;
-	char *url = s3_presign_url(&store->endpoint, store->signer, credentials, key,
-		file_name, media_type, now_s, expiry_s, expires_at_s, error);
-	s3_credentials_unref(credentials);
-	return url;
+	const struct s3_place *place = s3_site_place(store->site);
+	/* The server's clock is the one that ends a link. */
+	const struct s3_link link = { key, file_name, media_type,
+		s3_site_time_s(store->site, now_s), expiry_s };
+	return s3_links_url(store->links, &place->endpoint, place->signer, &link,
+		expires_at_s, error);
+}
+
+char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expiry_s)
+{
+	return s3_links_warning(store->links, now_s, expiry_s);
+}
+
+bool s3_store_delete(struct s3_store *store, const char *key, GError **error)
+{
+	if (!s3_name_is_key(key))
+		return s3_fail(error, S3_ERROR_MEND, "\"%s\" cannot be a key", key);
+	if (!store->client)
+		return s3_directory_delete(store->settings.directory, key, error);
+	struct s3_headers headers = { 0 };
+	s3_headers_common(&headers, &store->plan);
+	struct s3_transfer transfer = {
+		.action = S3_DELETE,
+		.key = key,
+		.headers = headers.pairs,
+		.n_headers = headers.n,
+		.payload_sha256 = S3_EMPTY_SHA256,
+	};
+	if (s3_client_run(store->client, &transfer) || transfer.answer.status == 404) {
+		g_clear_error(&transfer.error);
+		return true;
+	}
+	if (transfer.answer.status == 403)
+		g_prefix_error(&transfer.error,
+			"deleting takes s3:DeleteObject, which uploads do not need: ");
+	g_propagate_error(error, transfer.error);
+	return false;
 }

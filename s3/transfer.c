@@ -1,10 +1,10 @@
-/* One PUT: set up, fed, judged. When it runs and whether again is
+/* One request: set up, fed, judged. When it runs and whether again is
  * the client's business. */
 #include "s3/transfer.h"
-#include "s3/answer.h"
-#include "s3/name.h"
+#include "s3/error.h"
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,7 +18,25 @@
 #define UPLOAD_BUFFER_BYTES (128L << 10)
 /* Slower than this on the whole is a peer that only pretends to read. */
 #define SLOWEST_BYTES_PER_S 4096
-#define N_HEADERS           6
+/* Putting parts together may take minutes, while the answer's octets drip. */
+#define COMPLETE_MS ((uint64_t)600000)
+/* Region, clock, and what is learnt on the way. */
+#define CORRECTIONS_MAX   4
+#define HEADERS_MAX       40
+#define PART_NUMBER_BYTES 12
+
+static const struct action {
+	const char *method;
+	bool has_upload; /* its query names the upload */
+} actions[] = {
+	[S3_PUT] = { "PUT", false },
+	[S3_HEAD] = { "HEAD", false },
+	[S3_DELETE] = { "DELETE", false },
+	[S3_CREATE] = { "POST", false },
+	[S3_PART] = { "PUT", true },
+	[S3_COMPLETE] = { "POST", true },
+	[S3_ABORT] = { "DELETE", true },
+};
 
 struct s3_channel {
 	const struct s3_client_settings *settings;
@@ -27,7 +45,9 @@ struct s3_channel {
 
 	/* of the attempt under way */
 	struct s3_transfer *transfer;
+	const struct s3_place *place;
 	struct curl_slist *headers;
+	EVP_MD_CTX *md5; /* of what was read */
 	uint64_t offset; /* read of the body */
 	int read_errno;  /* the body could not be read */
 	bool head_ended; /* the answer's headers were whole */
@@ -37,16 +57,17 @@ struct s3_channel {
 
 /* ---- the handle ---- */
 
-static ssize_t read_object(
-	const struct s3_object *object, char *buffer, size_t bytes, uint64_t offset)
+static ssize_t read_content(
+	const struct s3_transfer *transfer, char *buffer, size_t bytes, uint64_t offset)
 {
-	if (object->octets) {
-		memcpy(buffer, object->octets + offset, bytes);
+	offset += transfer->offset;
+	if (transfer->octets) {
+		memcpy(buffer, transfer->octets + offset, bytes);
 		return (ssize_t)bytes;
 	}
 	ssize_t got;
 	do
-		got = pread(object->fd, buffer, bytes, (off_t)offset);
+		got = pread(transfer->fd, buffer, bytes, (off_t)offset);
 	while (got < 0 && errno == EINTR);
 	return got;
 }
@@ -54,26 +75,30 @@ static ssize_t read_object(
 static size_t on_read(char *buffer, size_t size, size_t n, void *data)
 {
 	struct s3_channel *channel = data;
-	const struct s3_object *object = channel->transfer->object;
-	size_t want = (size_t)MIN((uint64_t)size * n, object->size - channel->offset);
+	const struct s3_transfer *transfer = channel->transfer;
+	size_t want = (size_t)MIN((uint64_t)size * n, transfer->size - channel->offset);
 	if (want == 0)
 		return 0;
-	ssize_t got = read_object(object, buffer, want, channel->offset);
+	ssize_t got = read_content(transfer, buffer, want, channel->offset);
 	if (got <= 0) {
 		channel->read_errno = got < 0 ? errno : ENODATA;
 		return CURL_READFUNC_ABORT;
 	}
+	if (transfer->checks_etag)
+		EVP_DigestUpdate(channel->md5, buffer, (size_t)got);
 	channel->offset += (uint64_t)got;
 	return (size_t)got;
 }
 
+/* libcurl goes back to the start, nowhere else. */
 static int on_seek(void *data, curl_off_t offset, int origin)
 {
 	struct s3_channel *channel = data;
-	if (origin != SEEK_SET || offset < 0 ||
-		(uint64_t)offset > channel->transfer->object->size)
+	if (origin != SEEK_SET || offset != 0)
 		return CURL_SEEKFUNC_FAIL;
-	channel->offset = (uint64_t)offset;
+	channel->offset = 0;
+	if (channel->transfer->checks_etag)
+		EVP_DigestInit_ex(channel->md5, EVP_md5(), NULL);
 	return CURL_SEEKFUNC_OK;
 }
 
@@ -111,9 +136,9 @@ static size_t on_write(char *data, size_t size, size_t n, void *user)
 static void set_transport(CURL *easy, const struct s3_client_settings *settings)
 {
 	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_PROTOCOLS_STR, g_str_has_prefix(settings->endpoint->origin, "https:")
-					   ? "https"
-					   : "http");
+	const struct s3_place *place = s3_site_place(settings->site);
+	SET(CURLOPT_PROTOCOLS_STR,
+		g_str_has_prefix(place->endpoint.origin, "https:") ? "https" : "http");
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_FOLLOWLOCATION, 0L); /* the signature holds for one host */
@@ -133,7 +158,6 @@ static void set_callbacks(CURL *easy, struct s3_channel *channel)
 	SET(CURLOPT_PRIVATE, channel);
 	SET(CURLOPT_ERRORBUFFER, channel->curl_error);
 	SET(CURLOPT_PATH_AS_IS, 1L);
-	SET(CURLOPT_UPLOAD, 1L);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
 	SET(CURLOPT_READFUNCTION, on_read);
 	SET(CURLOPT_READDATA, channel);
@@ -150,6 +174,7 @@ struct s3_channel *s3_channel_new(const struct s3_client_settings *settings)
 	struct s3_channel *channel = g_new0(struct s3_channel, 1);
 	channel->settings = settings;
 	channel->body = g_string_new(NULL);
+	channel->md5 = EVP_MD_CTX_new();
 	channel->curl_error = g_malloc0(CURL_ERROR_SIZE);
 	channel->easy = curl_easy_init();
 	if (!channel->easy)
@@ -174,6 +199,7 @@ void s3_channel_free(struct s3_channel **channel)
 		return;
 	curl_easy_cleanup((*channel)->easy);
 	free_headers(*channel);
+	EVP_MD_CTX_free((*channel)->md5);
 	g_string_free((*channel)->body, TRUE);
 	g_free((*channel)->curl_error);
 	g_free(*channel);
@@ -208,89 +234,146 @@ static void add_header(struct s3_channel *channel, const char *name, const char 
 }
 
 static void add_signature(struct s3_channel *channel, const struct sigv4_request *request,
-	const struct s3_credentials *credentials, int64_t now_s)
+	const struct s3_credentials *credentials)
 {
 	char time[SIGV4_TIME_BYTES];
+	int64_t now_s = s3_site_now_s(channel->settings->site);
 	sigv4_format_time(now_s, time);
 	add_header(channel, "x-amz-date", time);
 	if (credentials->keys.session_token)
 		add_header(
 			channel, "x-amz-security-token", credentials->keys.session_token);
 	g_autofree char *authorization = sigv4_authorization(
-		channel->settings->signer, &credentials->keys, request, now_s);
+		channel->place->signer, &credentials->keys, request, now_s);
 	add_header(channel, "Authorization", authorization);
 }
 
-static void add_headers(struct s3_channel *channel, const struct s3_object *object,
-	const struct s3_credentials *credentials, int64_t now_s)
+/* The upload or part that is meant; the number of pairs. */
+static size_t name_upload(const struct s3_transfer *transfer, struct sigv4_pair query[2],
+	char number[PART_NUMBER_BYTES])
 {
-	char sha256[65];
-	sigv4_hex(object->sha256, sha256);
-	g_autofree char *type = s3_name_media_type(object->media_type);
-	g_autofree char *disposition = s3_name_disposition(object->file_name);
-	g_autofree char *name = s3_name_metadata(object->file_name);
-	g_autofree char *id =
-		s3_name_metadata(object->message_id ? object->message_id : "-");
+	size_t n = 0;
+	if (transfer->action == S3_CREATE)
+		query[n++] = (struct sigv4_pair){ "uploads", "" };
+	if (transfer->action == S3_PART) {
+		g_snprintf(number, PART_NUMBER_BYTES, "%u", transfer->part);
+		query[n++] = (struct sigv4_pair){ "partNumber", number };
+	}
+	if (actions[transfer->action].has_upload)
+		query[n++] = (struct sigv4_pair){ "uploadId", transfer->upload_id };
+	return n;
+}
+
+static char *url_of(
+	const struct s3_channel *channel, const struct sigv4_pair *query, size_t n_query)
+{
+	g_autofree char *plain =
+		s3_endpoint_url(&channel->place->endpoint, channel->transfer->key);
+	GString *url = g_string_new(plain);
+	for (size_t i = 0; i < n_query; i++) {
+		g_string_append_printf(url, "%c%s=", i ? '&' : '?', query[i].name);
+		sigv4_append_encoded(url, query[i].value, false);
+	}
+	return g_string_free(url, FALSE);
+}
+
+static void add_headers(struct s3_channel *channel, const struct sigv4_pair *query,
+	size_t n_query, const struct s3_credentials *credentials)
+{
+	const struct s3_transfer *transfer = channel->transfer;
+	struct sigv4_pair headers[HEADERS_MAX];
+	size_t n = 0;
+	headers[n++] =
+		(struct sigv4_pair){ "x-amz-content-sha256", transfer->payload_sha256 };
+	if (transfer->is_conditional)
+		headers[n++] = (struct sigv4_pair){ "If-None-Match", "*" };
+	g_assert(transfer->n_headers <= HEADERS_MAX - n);
+	for (size_t i = 0; i < transfer->n_headers; i++)
+		headers[n++] = transfer->headers[i];
 	g_autofree char *path =
-		s3_endpoint_path(channel->settings->endpoint, object->key);
-	const struct sigv4_pair headers[N_HEADERS] = {
-		{ "Content-Type", type },
-		{ "Content-Disposition", disposition },
-		{ "x-amz-content-sha256", sha256 },
-		{ "x-amz-meta-filename", name },
-		{ "x-amz-meta-message-id", id },
-		{ "x-amz-meta-sha256", sha256 },
-	};
+		s3_endpoint_path(&channel->place->endpoint, transfer->key);
 	const struct sigv4_request request = {
-		.method = "PUT",
-		.host = channel->settings->endpoint->host,
+		.method = actions[transfer->action].method,
+		.host = channel->place->endpoint.host,
 		.path = path,
+		.query = query,
+		.n_query = n_query,
 		.headers = headers,
-		.n_headers = N_HEADERS,
-		.payload_sha256 = sha256,
+		.n_headers = n,
+		.payload_sha256 = transfer->payload_sha256,
 	};
-	for (size_t i = 0; i < N_HEADERS; i++)
+	for (size_t i = 0; i < n; i++)
 		add_header(channel, headers[i].name, headers[i].value);
-	add_signature(channel, &request, credentials, now_s);
+	add_signature(channel, &request, credentials);
 	add_line(channel, "Accept:");
-	if (object->size <= EXPECT_ABOVE_BYTES)
+	if (transfer->action != S3_PUT || transfer->size <= EXPECT_ABOVE_BYTES)
 		add_line(channel, "Expect:");
 }
 
-static void set_attempt(struct s3_channel *channel)
+/* libcurl sends a Content-Length with whatever it calls an upload, even of nothing. */
+static void set_method(struct s3_channel *channel)
+{
+	CURL *easy = channel->easy;
+	const struct s3_transfer *transfer = channel->transfer;
+	bool is_head = transfer->action == S3_HEAD;
+	bool is_put = transfer->action == S3_PUT || transfer->action == S3_PART;
+	SET(CURLOPT_UPLOAD, is_head ? 0L : 1L);
+	SET(CURLOPT_NOBODY, is_head ? 1L : 0L);
+	SET(CURLOPT_CUSTOMREQUEST,
+		is_head || is_put ? NULL : actions[transfer->action].method);
+	SET(CURLOPT_INFILESIZE_LARGE,
+		is_head ? (curl_off_t)-1 : (curl_off_t)transfer->size);
+}
+
+static void set_attempt(
+	struct s3_channel *channel, const struct sigv4_pair *query, size_t n_query)
 {
 	CURL *easy = channel->easy;
 	const struct s3_client_settings *settings = channel->settings;
-	const struct s3_object *object = channel->transfer->object;
-	g_autofree char *url = s3_endpoint_url(settings->endpoint, object->key);
+	const struct s3_transfer *transfer = channel->transfer;
+	g_autofree char *url = url_of(channel, query, n_query);
 	uint64_t limit_ms = settings->connect_timeout_ms +
 			    2 * (uint64_t)settings->stall_timeout_ms +
-			    object->size / SLOWEST_BYTES_PER_S * 1000;
+			    transfer->size / SLOWEST_BYTES_PER_S * 1000;
+	if (transfer->action == S3_COMPLETE)
+		limit_ms += COMPLETE_MS;
+	set_method(channel);
 	SET(CURLOPT_URL, url);
 	SET(CURLOPT_HTTPHEADER, channel->headers);
-	SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)object->size);
 	SET(CURLOPT_TIMEOUT_MS, (long)MIN(limit_ms, (uint64_t)INT32_MAX));
-	SET(CURLOPT_FRESH_CONNECT, channel->transfer->fresh ? 1L : 0L);
+	SET(CURLOPT_FRESH_CONNECT, transfer->fresh ? 1L : 0L);
 }
 
-bool s3_channel_begin(
-	struct s3_channel *channel, struct s3_transfer *transfer, GError **error)
+static void reset(struct s3_channel *channel, struct s3_transfer *transfer)
 {
-	int64_t now_s = (int64_t)time(NULL);
-	struct s3_credentials *credentials =
-		s3_credentials_chain_get(channel->settings->credentials, now_s, error);
-	if (!credentials)
-		return false;
 	channel->transfer = transfer;
+	channel->place = s3_site_place(channel->settings->site);
 	channel->offset = 0;
 	channel->read_errno = 0;
 	channel->body_cut = false;
 	channel->head_ended = false;
 	channel->curl_error[0] = '\0';
 	g_string_truncate(channel->body, 0);
-	add_headers(channel, transfer->object, credentials, now_s);
+	if (transfer->checks_etag && !EVP_DigestInit_ex(channel->md5, EVP_md5(), NULL))
+		transfer->checks_etag = false; /* OpenSSL was told to do without MD5 */
+	transfer->answer.status = 0;
+}
+
+bool s3_channel_begin(
+	struct s3_channel *channel, struct s3_transfer *transfer, GError **error)
+{
+	struct sigv4_pair query[2];
+	char number[PART_NUMBER_BYTES];
+	struct s3_credentials *credentials =
+		s3_credentials_chain_get(channel->settings->credentials,
+			s3_site_now_s(channel->settings->site), error);
+	if (!credentials)
+		return false;
+	reset(channel, transfer);
+	size_t n_query = name_upload(transfer, query, number);
+	add_headers(channel, query, n_query, credentials);
 	s3_credentials_unref(credentials);
-	set_attempt(channel);
+	set_attempt(channel, query, n_query);
 	return true;
 }
 
@@ -303,48 +386,152 @@ static void read_header(CURL *easy, const char *name, char *field, size_t field_
 		s3_answer_set(field, field_bytes, header->value, strlen(header->value));
 }
 
-static void read_answer(struct s3_channel *channel, struct s3_answer *answer)
+static void read_etag(CURL *easy, struct s3_answer *answer)
+{
+	char quoted[sizeof(answer->etag)] = "";
+	read_header(easy, "etag", quoted, sizeof(quoted));
+	size_t length = strlen(quoted);
+	bool is_quoted = length >= 2 && quoted[0] == '"' && quoted[length - 1] == '"';
+	if (is_quoted)
+		s3_answer_set(answer->etag, sizeof(answer->etag), quoted + 1, length - 2);
+	else
+		memcpy(answer->etag, quoted, length + 1);
+}
+
+static void read_clock(CURL *easy, struct s3_answer *answer)
 {
 	char date[64] = "";
-	*answer = (struct s3_answer){ 0 };
-	curl_easy_getinfo(channel->easy, CURLINFO_RESPONSE_CODE, &answer->status);
-	s3_answer_read_body(answer, channel->body->str, channel->body->len);
-	read_header(channel->easy, "x-amz-bucket-region", answer->region,
-		sizeof(answer->region));
-	if (!*answer->request_id)
-		read_header(channel->easy, "x-amz-request-id", answer->request_id,
-			sizeof(answer->request_id));
-	read_header(channel->easy, "date", date, sizeof(date));
+	read_header(easy, "date", date, sizeof(date));
 	time_t server_s = *date ? curl_getdate(date, NULL) : -1;
 	if (server_s != -1)
 		answer->clock_off_s = (int64_t)time(NULL) - (int64_t)server_s;
 }
 
-/* A portal or any web server may say 200 to a PUT, with a page. A store has nothing to say,
- * and if so it names what it has stored. */
-static bool is_stored(const struct s3_channel *channel, const struct s3_answer *answer)
+static void read_answer(struct s3_channel *channel)
 {
-	struct curl_header *etag;
-	return answer->status >= 200 && answer->status < 300 && !channel->body_cut &&
-	       (channel->body->len == 0 || curl_easy_header(channel->easy, "ETag", 0,
-						   CURLH_HEADER, -1, &etag) == CURLHE_OK);
+	CURL *easy = channel->easy;
+	struct s3_answer *answer = &channel->transfer->answer;
+	*answer = (struct s3_answer){ .size = -1 };
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer->status);
+	if (channel->body->len)
+		s3_answer_read_body(answer, channel->body->str, channel->body->len);
+	read_etag(easy, answer);
+	read_header(easy, "x-amz-server-side-encryption", answer->encryption,
+		sizeof(answer->encryption));
+	read_header(easy, "x-amz-checksum-sha256", answer->checksum,
+		sizeof(answer->checksum));
+	read_clock(easy, answer);
+	if (answer->status >= 200 && answer->status < 300 &&
+		channel->transfer->action != S3_HEAD)
+		return;
+	read_header(easy, "x-amz-bucket-region", answer->region, sizeof(answer->region));
+	read_header(easy, "x-amz-meta-sha256", answer->stored_sha256,
+		sizeof(answer->stored_sha256));
+	if (!*answer->request_id)
+		read_header(easy, "x-amz-request-id", answer->request_id,
+			sizeof(answer->request_id));
+	curl_off_t size = -1;
+	curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+	answer->size = size;
+}
+
+static void body_md5(struct s3_channel *channel, char hex[33])
+{
+	uint8_t digest[16];
+	EVP_DigestFinal_ex(channel->md5, digest, NULL);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		g_snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* What the server says it has stored is what it was sent. */
+static bool is_same(struct s3_channel *channel, GError **error)
+{
+	const struct s3_transfer *transfer = channel->transfer;
+	const struct s3_answer *answer = &transfer->answer;
+	char md5[33];
+	if (transfer->checksum && *answer->checksum &&
+		strcmp(transfer->checksum, answer->checksum) != 0)
+		return s3_fail(error, S3_ERROR_RETRY,
+			"S3 stored something else than was sent: its SHA-256 is %s, not "
+			"%s",
+			answer->checksum, transfer->checksum);
+	if (!transfer->checks_etag || channel->offset != transfer->size ||
+		!s3_answer_etag_is_md5(answer))
+		return true;
+	body_md5(channel, md5);
+	if (g_ascii_strcasecmp(md5, answer->etag) == 0)
+		return true;
+	return s3_fail(error, S3_ERROR_RETRY,
+		"S3 stored something else than was sent: its ETag is %s, the content's "
+		"MD5 %s; where ETags are no MD5, set s3.checksum to none",
+		answer->etag, md5);
+}
+
+/* A portal or any web server may say 200 to a PUT, with a page. A store has nothing to say,
+ * and if so it names what it has stored. A 200 to COMPLETE comes before its outcome. */
+static bool is_good(const struct s3_channel *channel)
+{
+	const struct s3_answer *answer = &channel->transfer->answer;
+	bool fine = answer->status >= 200 && answer->status < 300 && !channel->body_cut;
+	switch (channel->transfer->action) {
+	case S3_PUT:
+		return fine && (channel->body->len == 0 || *answer->etag);
+	case S3_PART:
+		return fine && *answer->etag;
+	case S3_CREATE:
+		return fine && *answer->upload_id &&
+		       strcmp(answer->root, "InitiateMultipartUploadResult") == 0;
+	case S3_COMPLETE:
+		return fine && strcmp(answer->root, "CompleteMultipartUploadResult") == 0;
+	case S3_DELETE:
+		return fine ||
+		       (answer->status == 404 && strcmp(answer->code, "NoSuchKey") == 0);
+	case S3_ABORT:
+		return fine || answer->status == 404;
+	case S3_HEAD:
+		break;
+	}
+	return fine;
+}
+
+/* Whether the refusal is one that the next attempt avoids. */
+static bool is_corrected(struct s3_channel *channel)
+{
+	struct s3_transfer *transfer = channel->transfer;
+	const struct s3_answer *answer = &transfer->answer;
+	struct s3_site *site = channel->settings->site;
+	bool corrected = false;
+	if (transfer->corrections == CORRECTIONS_MAX)
+		return false;
+	if (s3_answer_is_about_region(answer))
+		corrected = s3_site_learn_region(site, channel->place, answer->region);
+	else if (s3_answer_is_about_clock(answer))
+		corrected = s3_site_learn_clock(site, answer->clock_off_s);
+	transfer->corrections += corrected;
+	return corrected;
 }
 
 static enum s3_verdict judge_answer(struct s3_channel *channel, GError **error)
 {
-	struct s3_answer answer;
+	struct s3_transfer *transfer = channel->transfer;
 	if (!channel->head_ended) {
 		g_set_error(error, S3_ERROR, S3_ERROR_RETRY,
-			"S3 at %s: its answer broke off",
-			channel->settings->endpoint->host);
+			"S3 at %s: its answer broke off", channel->place->endpoint.host);
 		return S3_AGAIN_LATER;
 	}
-	read_answer(channel, &answer);
-	if (is_stored(channel, &answer))
-		return S3_STORED;
-	g_propagate_error(error, s3_answer_error(&answer, channel->settings->bucket,
-					 channel->settings->region));
-	return s3_answer_is_transient(&answer) ? S3_AGAIN_LATER : S3_FAILED;
+	read_answer(channel);
+	if (is_good(channel)) {
+		if (is_same(channel, error))
+			return S3_DONE;
+		transfer->is_conditional = false; /* what is there must go */
+		return S3_AGAIN_LATER;
+	}
+	if (is_corrected(channel))
+		return S3_AGAIN_NOW;
+	g_propagate_error(error,
+		s3_answer_error(&transfer->answer,
+			s3_site_bucket(channel->settings->site), channel->place->region));
+	return s3_answer_is_transient(&transfer->answer) ? S3_AGAIN_LATER : S3_FAILED;
 }
 
 /* A connection kept too long: the server had closed it when we
@@ -382,7 +569,7 @@ static enum s3_verdict judge_failure(
 	const char *what =
 		*channel->curl_error ? channel->curl_error : curl_easy_strerror(result);
 	g_set_error(error, S3_ERROR, certificate ? S3_ERROR_MEND : S3_ERROR_RETRY,
-		"S3 at %s: %s%s", channel->settings->endpoint->host, what,
+		"S3 at %s: %s%s", channel->place->endpoint.host, what,
 		advice_for(result));
 	return certificate ? S3_FAILED : S3_AGAIN_LATER;
 }
@@ -408,9 +595,9 @@ enum s3_verdict s3_channel_end(
 {
 	enum s3_verdict verdict = judge(channel, result, error);
 	struct s3_transfer *transfer = channel->transfer;
-	transfer->fresh = verdict != S3_STORED;
+	transfer->fresh = verdict != S3_DONE;
 	if (verdict == S3_AGAIN_NOW)
-		transfer->stale_retried = true;
+		transfer->stale_retried |= transfer->answer.status == 0;
 	else
 		transfer->attempts++;
 	channel->transfer = NULL;

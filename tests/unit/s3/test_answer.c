@@ -89,6 +89,23 @@ static const struct {
 	{ 503, "ServiceUnavailable", S3_ERROR_RETRY, "503" },
 	{ 403, "SignatureDoesNotMatch", S3_ERROR_MEND, "secret access key" },
 	{ 503, "SlowDown", S3_ERROR_RETRY, "SlowDown" },
+	{ 503, "BandwidthLimitExceeded", S3_ERROR_RETRY, "503" },
+	{ 409, "ConditionalRequestConflict", S3_ERROR_RETRY, "409" },
+	{ 400, "InvalidDigest", S3_ERROR_RETRY, "damaged" },
+	{ 400, "InvalidPart", S3_ERROR_RETRY, "part" },
+	{ 400, "InvalidStorageClass", S3_ERROR_MEND, "s3.storage_class" },
+	{ 400, "InvalidTag", S3_ERROR_MEND, "s3.tags" },
+	{ 400, "KMS.KMSInvalidStateException", S3_ERROR_MEND, "KMS key" },
+	{ 404, "NoSuchUpload", S3_ERROR_RETRY, "dropped" },
+	{ 501, "NotImplemented", S3_ERROR_MEND, "does not know something" },
+	{ 412, "PreconditionFailed", S3_ERROR_MEND, "another object" },
+	{ 403, "RequestExpired", S3_ERROR_MEND, "clock" },
+	{ 400, "RequestLimitExceeded", S3_ERROR_RETRY, "400" },
+	{ 400, "Throttling", S3_ERROR_RETRY, "400" },
+	{ 400, "ThrottlingException", S3_ERROR_RETRY, "400" },
+	{ 400, "TooManyRequests", S3_ERROR_RETRY, "400" },
+	{ 400, "XAmzContentChecksumMismatch", S3_ERROR_RETRY, "damaged" },
+	{ 200, "Unheard", S3_ERROR_RETRY, "200 Unheard" },
 	{ 307, "TemporaryRedirect", S3_ERROR_MEND, "check the region" },
 	{ 400, "TokenRefreshRequired", S3_ERROR_MEND, "session token" },
 	{ 400, "XAmzContentSHA256Mismatch", S3_ERROR_RETRY, "damaged" },
@@ -100,6 +117,7 @@ static const struct {
 	{ 408, "", S3_ERROR_RETRY, "408" },
 	{ 418, "", S3_ERROR_MEND, "check the endpoint" },
 	{ 429, "", S3_ERROR_RETRY, "429" },
+	{ 501, "", S3_ERROR_MEND, "does not know something" },
 	{ 502, "", S3_ERROR_RETRY, "502" },
 	{ 599, "Unheard", S3_ERROR_RETRY, "Unheard" },
 	{ 200, "", S3_ERROR_MEND, "no S3 server" },
@@ -142,10 +160,56 @@ static void region_and_clock_are_told(void **state)
 	assert_null(strstr(calm->message, " s ahead of"));
 }
 
+static void uploads_have_names(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *body, *root, *upload_id;
+	} bodies[] = {
+		{ "<?xml version=\"1.0\"?>\n<InitiateMultipartUploadResult "
+		  "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Bucket>b</Bucket>"
+		  "<UploadId>2~a&amp;b</UploadId></InitiateMultipartUploadResult>",
+			"InitiateMultipartUploadResult", "2~a&b" },
+		{ "   \n<CompleteMultipartUploadResult><ETag>x</ETag>",
+			"CompleteMultipartUploadResult", "" },
+		{ "<a><UploadId><UploadId>x</UploadId></UploadId></a>", "a", "" },
+		{ "UploadId", "", "" },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(bodies); i++) {
+		struct s3_answer answer = { 0 };
+		s3_answer_read_body(&answer, bodies[i].body, strlen(bodies[i].body));
+		assert_string_equal(answer.root, bodies[i].root);
+		assert_string_equal(answer.upload_id, bodies[i].upload_id);
+	}
+}
+
+static void etags_may_be_md5(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *etag, *encryption;
+		bool want;
+	} etags[] = { { "d41d8cd98f00b204e9800998ecf8427e", "", true },
+		{ "D41D8CD98F00B204E9800998ECF8427E", "AES256", true },
+		{ "d41d8cd98f00b204e9800998ecf8427e", "aws:kms", false },
+		{ "d41d8cd98f00b204e9800998ecf8427e", "aws:kms:dsse", false },
+		{ "d41d8cd98f00b204e9800998ecf8427e-1", "", false },
+		{ "d41d8cd98f00b204e9800998ecf8427", "", false }, { "", "", false } };
+	for (size_t i = 0; i < G_N_ELEMENTS(etags); i++) {
+		struct s3_answer answer = { 0 };
+		g_strlcpy(answer.etag, etags[i].etag, sizeof(answer.etag));
+		g_strlcpy(answer.encryption, etags[i].encryption,
+			sizeof(answer.encryption));
+		assert_true(s3_answer_etag_is_md5(&answer) == etags[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bodies_are_read),
+		cmocka_unit_test(uploads_have_names),
+		cmocka_unit_test(etags_may_be_md5),
 		cmocka_unit_test(fields_are_cut_between_characters),
 		cmocka_unit_test(every_refusal_has_a_kind_and_a_reason),
 		cmocka_unit_test(region_and_clock_are_told),

@@ -7,267 +7,9 @@
 
 #include <cmocka.h>
 
-#include "s3/s3.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <openssl/sha.h>
-#include <stdlib.h>
+#include "tests/unit/s3/scripted_server.h"
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-/* ---- the server ---- */
-
-enum manner {
-	ANSWER,       /* read the request, send text, keep the connection */
-	ANSWER_CLOSE, /* the same, then close */
-	EARLY,        /* send text before the body was read, then close */
-	CUT,          /* close without a word */
-	HANG,         /* read the request, then nothing until the client gives up */
-	FLOOD,        /* send text, then octets without end until the client gives up */
-};
-
-struct turn {
-	enum manner manner;
-	const char *text;
-};
-
-struct server {
-	int listener;
-	char *url;
-	GThread *thread;
-	GPtrArray *connections; /* GThread */
-	GMutex lock;
-	const struct turn *turns; /* one a request, in the order of arrival */
-	size_t n_turns, next;
-	unsigned n_connections;
-	GPtrArray *heads, *bodies; /* char *, GByteArray: as received */
-};
-
-struct connection {
-	struct server *server;
-	int fd;
-};
-
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"x\"\r\n\r\n"
-
-static bool take_turn(struct server *server, struct turn *turn)
-{
-	g_mutex_lock(&server->lock);
-	bool has = server->next < server->n_turns;
-	if (has)
-		*turn = server->turns[server->next++];
-	g_mutex_unlock(&server->lock);
-	return has;
-}
-
-static size_t length_of(const char *head)
-{
-	const char *field = strstr(head, "\r\nContent-Length: ");
-	return field ? strtoul(field + 18, NULL, 10) : 0;
-}
-
-/* The head up to its empty line; what came with it of the body goes to body. */
-static bool read_head(int fd, GString *head, GByteArray *body)
-{
-	char buffer[4096];
-	for (;;) {
-		ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
-		if (n <= 0)
-			return false;
-		g_string_append_len(head, buffer, n);
-		const char *end = strstr(head->str, "\r\n\r\n");
-		if (!end)
-			continue;
-		size_t head_bytes = (size_t)(end + 4 - head->str);
-		g_byte_array_append(
-			body, (const guint8 *)end + 4, (guint)(head->len - head_bytes));
-		g_string_truncate(head, head_bytes);
-		return true;
-	}
-}
-
-static bool read_body(int fd, GByteArray *body, size_t length)
-{
-	guint8 buffer[65536];
-	while (body->len < length) {
-		ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
-		if (n <= 0)
-			return false;
-		g_byte_array_append(body, buffer, (guint)n);
-	}
-	return true;
-}
-
-static void send_text(int fd, const char *text)
-{
-	size_t left = strlen(text);
-	while (left) {
-		ssize_t n = send(fd, text, left, MSG_NOSIGNAL);
-		if (n <= 0)
-			return;
-		text += n;
-		left -= (size_t)n;
-	}
-}
-
-static void wait_for_close(int fd)
-{
-	char buffer[4096];
-	while (recv(fd, buffer, sizeof(buffer), 0) > 0)
-		;
-}
-
-static void flood(int fd)
-{
-	static const char junk[16384];
-	while (send(fd, junk, sizeof(junk), MSG_NOSIGNAL) > 0)
-		;
-}
-
-static void record(struct server *server, GString *head, GByteArray *body)
-{
-	g_mutex_lock(&server->lock);
-	g_ptr_array_add(server->heads, g_strdup(head->str));
-	g_ptr_array_add(server->bodies, g_byte_array_ref(body));
-	g_mutex_unlock(&server->lock);
-}
-
-/* One request; false when the connection is to end. */
-static bool serve_one(struct server *server, int fd)
-{
-	g_autoptr(GString) head = g_string_new(NULL);
-	g_autoptr(GByteArray) body = g_byte_array_new();
-	struct turn turn;
-	if (!read_head(fd, head, body) || !take_turn(server, &turn))
-		return false;
-	if (strstr(head->str, "\r\nExpect: 100-continue\r\n") && turn.manner != EARLY)
-		send_text(fd, "HTTP/1.1 100 Continue\r\n\r\n");
-	if (turn.manner != EARLY && !read_body(fd, body, length_of(head->str)))
-		return false;
-	record(server, head, body);
-	if (turn.manner == HANG)
-		wait_for_close(fd);
-	if (turn.manner == HANG || turn.manner == CUT)
-		return false;
-	send_text(fd, turn.text);
-	if (turn.manner == FLOOD)
-		flood(fd);
-	if (turn.manner == EARLY) {
-		shutdown(fd, SHUT_WR);
-		wait_for_close(fd);
-	}
-	return turn.manner == ANSWER;
-}
-
-static gpointer serve_connection(gpointer data)
-{
-	struct connection *connection = data;
-	while (serve_one(connection->server, connection->fd))
-		;
-	close(connection->fd);
-	g_free(connection);
-	return NULL;
-}
-
-static gpointer serve(gpointer data)
-{
-	struct server *server = data;
-	int fd;
-	while ((fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		struct connection *connection = g_new(struct connection, 1);
-		*connection = (struct connection){ server, fd };
-		g_mutex_lock(&server->lock);
-		server->n_connections++;
-		g_mutex_unlock(&server->lock);
-		g_ptr_array_add(server->connections,
-			g_thread_new("connection", serve_connection, connection));
-	}
-	return NULL;
-}
-
-static void server_start(struct server *server, const struct turn *turns, size_t n_turns)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof(address);
-	*server = (struct server){ .turns = turns, .n_turns = n_turns };
-	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(0, bind(server->listener, (struct sockaddr *)&address, length));
-	assert_int_equal(0, listen(server->listener, 16));
-	assert_int_equal(
-		0, getsockname(server->listener, (struct sockaddr *)&address, &length));
-	server->url = g_strdup_printf("http://127.0.0.1:%u", ntohs(address.sin_port));
-	g_mutex_init(&server->lock);
-	server->heads = g_ptr_array_new_with_free_func(g_free);
-	server->bodies =
-		g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
-	server->connections = g_ptr_array_new();
-	server->thread = g_thread_new("server", serve, server);
-}
-
-/* After the client is gone, so that every connection ends. */
-static void server_stop(struct server *server)
-{
-	shutdown(server->listener, SHUT_RDWR);
-	g_thread_join(server->thread);
-	for (size_t i = 0; i < server->connections->len; i++)
-		g_thread_join(server->connections->pdata[i]);
-	close(server->listener);
-	g_ptr_array_unref(server->connections);
-	g_ptr_array_unref(server->heads);
-	g_ptr_array_unref(server->bodies);
-	g_mutex_clear(&server->lock);
-	g_free(server->url);
-}
-
-/* ---- the objects ---- */
-
-static int content_fd(const char *content, size_t size)
-{
-	int fd = memfd_create("object", MFD_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(size, write(fd, content, size));
-	return fd;
-}
-
-static struct s3_object object_of(const char *key, const char *content, size_t size)
-{
-	struct s3_object object = { .key = key,
-		.fd = content_fd(content, size),
-		.size = size,
-		.media_type = "text/html",
-		.file_name = "r\xc3\xa9sum\xc3\xa9 \"1\".html",
-		.message_id = "4x5" };
-	SHA256((const uint8_t *)content, size, object.sha256);
-	return object;
-}
-
-static struct s3_store *store_at(const char *url, unsigned attempts)
-{
-	struct s3_settings settings = { .bucket = "bucket",
-		.region = "eu-west-1",
-		.endpoint = url,
-		.access_key_id = "AKIDEXAMPLE",
-		.secret_access_key = "verysecret",
-		.session_token = "sessiontoken",
-		.connections = 2,
-		.connect_timeout_ms = 2000,
-		.stall_timeout_ms = 1000,
-		.attempts = attempts };
-	g_autoptr(GError) error = NULL;
-	struct s3_store *store = s3_store_new(&settings, &error);
-	if (!store)
-		fail_msg("%s", error->message);
-	return store;
-}
-
-static void assert_text_has(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		fail_msg("\"%s\" is missing in:\n%s", part, text);
-}
 
 /* ---- tests ---- */
 
@@ -298,10 +40,11 @@ static void requests_carry_what_was_said(void **state)
 		"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\r\n",
 		"\r\nx-amz-meta-filename: r%C3%A9sum%C3%A9%20%221%22.html\r\n",
 		"\r\nx-amz-meta-message-id: 4x5\r\n",
+		"\r\nIf-None-Match: *\r\n",
 		"\r\nx-amz-security-token: sessiontoken\r\n",
 		"\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/",
 		"/eu-west-1/s3/aws4_request, "
-		"SignedHeaders=content-disposition;content-type;host;"
+		"SignedHeaders=content-disposition;content-type;host;if-none-match;"
 		"x-amz-content-sha256;x-amz-date;x-amz-meta-filename;x-amz-meta-message-"
 		"id;x-amz-meta-sha256;x-amz-security-token, Signature=",
 	};
@@ -321,9 +64,17 @@ static void requests_carry_what_was_said(void **state)
 	"<Error><Code>" code "</Code><Message>" message                                  \
 	"</Message><RequestId>R1</RequestId></Error>"
 
+#define REGION(region)                                                                   \
+	"HTTP/1.1 400 B\r\nConnection: close\r\n\r\n<Error><Code>"                       \
+	"AuthorizationHeaderMalformed</Code><Region>" region "</Region></Error>"
+#define CLOCK                                                                            \
+	"HTTP/1.1 403 F\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\n"                      \
+	"Connection: close\r\n\r\n<Error><Code>RequestTimeTooSkewed</Code></Error>"
+#define ETAG(etag) "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"" etag "\"\r\n\r\n"
+
 static const struct fault {
 	const char *name;
-	struct turn turns[4];
+	struct turn turns[6];
 	unsigned attempts;
 	int kind; /* of the error; -1: stored */
 	const char *says[3];
@@ -368,20 +119,32 @@ static const struct fault {
 		1 },
 	{ "404", { { ANSWER_CLOSE, XML("404 N", "NoSuchBucket", "gone") } }, 3,
 		S3_ERROR_MEND, { "check the bucket's name" }, 1 },
-	{ "301 with the region",
+	{ "a region that is not to be had",
 		{ { ANSWER_CLOSE,
-			"HTTP/1.1 301 M\r\nx-amz-bucket-region: us-west-2\r\n"
+			"HTTP/1.1 301 M\r\nx-amz-bucket-region: eu-west-1\r\n"
 			"Location: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n" } },
-		3, S3_ERROR_MEND,
-		{ "check the region", "region is \"us-west-2\"", "region \"eu-west-1\"" },
-		1 },
-	{ "a clock that is wrong",
-		{ { ANSWER_CLOSE,
-			"HTTP/1.1 403 F\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\n"
-			"Connection: "
-			"close\r\n\r\n<Error><Code>RequestTimeTooSkewed</Code></"
-			"Error>" } },
-		3, S3_ERROR_MEND, { "clock is wrong", "ahead of the server's" }, 1 },
+		3, S3_ERROR_MEND, { "check the region", "region \"eu-west-1\"" }, 1 },
+	{ "a region without end",
+		{ { ANSWER_CLOSE, REGION("a-1") }, { ANSWER_CLOSE, REGION("a-2") },
+			{ ANSWER_CLOSE, REGION("a-3") }, { ANSWER_CLOSE, REGION("a-4") },
+			{ ANSWER_CLOSE, REGION("a-5") } },
+		1, S3_ERROR_MEND, { "region is \"a-5\"" }, 5 },
+	{ "a clock that is never right",
+		{ { ANSWER_CLOSE, CLOCK }, { ANSWER_CLOSE, CLOCK } }, 3, S3_ERROR_MEND,
+		{ "clock is wrong", "ahead of the server's" }, 2 },
+	{ "an ETag that is another content's",
+		{ { ANSWER, ETAG("d41d8cd98f00b204e9800998ecf8427e") },
+			{ ANSWER, ETAG("d41d8cd98f00b204e9800998ecf8427e") } },
+		2, S3_ERROR_RETRY, { "stored something else", "ETag", "s3.checksum" },
+		2 },
+	{ "an ETag that is no MD5",
+		{ { ANSWER, ETAG("d41d8cd98f00b204e9800998ecf8427e-2") } }, 2, -1,
+		{ NULL }, 1 },
+	{ "an ETag under KMS",
+		{ { ANSWER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+			    "x-amz-server-side-encryption: aws:kms\r\n"
+			    "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\n\r\n" } },
+		2, -1, { NULL }, 1 },
 	{ "an error without end",
 		{ { FLOOD, "HTTP/1.1 403 "
 			   "F\r\n\r\n<Error><Code>AccessDenied</Code></Error>" } },

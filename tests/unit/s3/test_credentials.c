@@ -15,7 +15,10 @@
 static const char *const variables[] = { "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID_FILE",
 	"AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE", "AWS_SESSION_TOKEN",
 	"AWS_SESSION_TOKEN_FILE", "AWS_CREDENTIAL_EXPIRATION", "AWS_PROFILE",
-	"AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE" };
+	"AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+	"AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+	"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+	"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS" };
 
 static char *directory;
 
@@ -38,6 +41,7 @@ static int set_up(void **state)
 		g_unsetenv(variables[i]);
 	directory = g_dir_make_tmp("credentials-XXXXXX", NULL);
 	g_setenv("HOME", directory, TRUE);
+	g_setenv("AWS_EC2_METADATA_DISABLED", "true", TRUE);
 	return directory ? 0 : -1;
 }
 
@@ -143,7 +147,7 @@ static void failing_source_is_not_passed_over(void **state)
 	expect_once(&none, "E ES -");
 	expect_once(&half, "ERROR: the settings: no secret access key");
 	expect_once(&gone, "ERROR: cannot read /nonexistent/secret: No such file");
-	expect_once(&named, "ERROR: profile \"work\" has no keys in ");
+	expect_once(&named, "ERROR: profile \"work\": it has no keys in ");
 	expect_once(&odd, "ERROR: the access key id is empty or not one word");
 	expect_once(&broken, "ERROR: the access key id is empty or not one word");
 }
@@ -161,13 +165,60 @@ static void profiles_in_both_files(void **state)
 	expect_once(&none, "ERROR: no credentials for S3");
 	expect_once(&named, "C CS -");
 	g_setenv("AWS_PROFILE", "role", TRUE);
-	expect_once(
-		&none, "ERROR: profile \"role\" uses role_arn, which is not supported");
+	expect_once(&none, "ERROR: profile \"role\" (role arn:x): role_arn \"arn:x\" is "
+			   "not like arn:aws:iam::");
 	write_file(".aws/credentials", "[work]\naws_access_key_id=P\n");
 	expect_once(&named, "ERROR: no secret access key");
 	write_file(".aws/credentials",
 		"[work]\naws_access_key_id=P\naws_secret_access_key=PS\n");
 	expect_once(&named, "P PS -");
+}
+
+static void programs_give_credentials(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *profile, *want;
+	} cases[] = {
+		{ "good", "I S T" },
+		{ "odd", "ERROR: profile \"odd\": no access key id" },
+		{ "fails", "ERROR: profile \"fails\": false ended with status 1" },
+		{ "gone", "ERROR: cannot run /nonexistent/program: there is no such "
+			  "program" },
+		{ "floods", "ERROR: the output of yes: File too large" },
+		{ "unclosed",
+			"ERROR: profile \"unclosed\": credential_process: a quote" },
+	};
+	g_autofree char *aws = file(".aws");
+	assert_int_equal(0, g_mkdir(aws, 0700));
+	write_file(".aws/config",
+		"[profile odd]\ncredential_process = printf '{\"Version\": 1}'\n"
+		"[profile good]\n"
+		"credential_process = printf '{\"Version\":1,\"AccessKeyId\":\"I\",'"
+		"'\"SecretAccessKey\":\"S\",\"SessionToken\":\"T\"}'\n"
+		"[profile fails]\ncredential_process = false secret-argument\n"
+		"[profile gone]\ncredential_process = /nonexistent/program\n"
+		"[profile floods]\ncredential_process = yes\n"
+		"[profile unclosed]\ncredential_process = 'yes\n");
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct s3_settings settings = { .profile = cases[i].profile };
+		expect_once(&settings, cases[i].want);
+	}
+}
+
+static void renewed_well_before_the_end(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t life_s, at_earliest_s, at_latest_s;
+	} cases[] = { { 21600, 20610, 20700 }, { 3600, 2610, 2700 }, { 900, 570, 600 },
+		{ 9, 6, 6 }, { 2, 1, 1 }, { 0, 1, 1 } };
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		assert_int_equal(s3_credentials_renew_in_s(cases[i].life_s, 0),
+			cases[i].at_latest_s);
+		assert_int_equal(s3_credentials_renew_in_s(cases[i].life_s, 1),
+			cases[i].at_earliest_s);
+	}
 }
 
 static void changed_files_are_read_again(void **state)
@@ -252,6 +303,8 @@ int main(void)
 		TEST(order_is_settings_environment_profile),
 		TEST(failing_source_is_not_passed_over),
 		TEST(profiles_in_both_files),
+		TEST(programs_give_credentials),
+		TEST(renewed_well_before_the_end),
 		TEST(changed_files_are_read_again),
 		TEST(kept_while_nothing_changes),
 		TEST(expiry_is_kept_to),

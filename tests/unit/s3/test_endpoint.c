@@ -114,10 +114,67 @@ static void host_header_omits_the_schemes_port(void **state)
 	}
 }
 
+static void amazon_has_many_hosts(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *region;
+		bool dual_stack, fips;
+		const char *want; /* NULL: refused */
+	} hosts[] = {
+		{ "eu-west-1", false, false, "https://s3.eu-west-1.amazonaws.com" },
+		{ "eu-west-1", true, false,
+			"https://s3.dualstack.eu-west-1.amazonaws.com" },
+		{ "us-east-1", false, true, "https://s3-fips.us-east-1.amazonaws.com" },
+		{ "us-gov-west-1", true, true,
+			"https://s3-fips.dualstack.us-gov-west-1.amazonaws.com" },
+		{ "cn-north-1", true, false,
+			"https://s3.dualstack.cn-north-1.amazonaws.com.cn" },
+		{ "cn-north-1", false, true, NULL },
+		{ "us-isof-south-1", false, false,
+			"https://s3.us-isof-south-1.csp.hci.ic.gov" },
+		{ "eu-isoe-west-1", false, false,
+			"https://s3.eu-isoe-west-1.cloud.adc-e.uk" },
+		{ "eusc-de-east-1", true, false,
+			"https://s3.dualstack.eusc-de-east-1.amazonaws.eu" },
+		{ "a/b", false, false, NULL },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(hosts); i++) {
+		g_autoptr(GError) error = NULL;
+		g_autofree char *url = s3_endpoint_amazon(
+			hosts[i].region, hosts[i].dual_stack, hosts[i].fips, &error);
+		if (hosts[i].want)
+			assert_string_equal(url, hosts[i].want);
+		else
+			assert_true(g_error_matches(error, S3_ERROR, S3_ERROR_CONFIG));
+	}
+}
+
+static void keys_hold_in_one_partition(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *a, *b;
+		bool want;
+	} pairs[] = { { "eu-west-1", "us-east-1", true },
+		{ "eu-west-1", "cn-north-1", false },
+		{ "us-east-1", "us-gov-west-1", false },
+		{ "us-gov-east-1", "us-gov-west-1", true },
+		{ "us-iso-east-1", "us-isob-east-1", false } };
+	for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
+		assert_true(s3_endpoint_same_partition(pairs[i].a, pairs[i].b) ==
+			    pairs[i].want);
+		assert_true(s3_endpoint_same_partition(pairs[i].b, pairs[i].a) ==
+			    pairs[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buckets_have_one_place),
+		cmocka_unit_test(amazon_has_many_hosts),
+		cmocka_unit_test(keys_hold_in_one_partition),
 		cmocka_unit_test(host_header_omits_the_schemes_port),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
