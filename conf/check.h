@@ -21,6 +21,7 @@ void conf_check_certificates(const struct conf_check *check);
 void conf_check_accounts(const struct conf_check *check);
 void conf_check_loops(const struct conf_check *check);
 void conf_check_store(const struct conf_check *check);
+void conf_check_links(const struct conf_check *check);
 void conf_check_relay(const struct conf_check *check);
 void conf_check_sender(const struct conf_check *check);
 void conf_check_queue(const struct conf_check *check);

@@ -62,6 +62,30 @@ static void check_auth(const struct conf_subject *s)
 			"10.1.0.0/16 ], or take it out");
 }
 
+/* Whether accounts are for names that a stranger could choose: public authorities vouch
+ * for any name whose domain is his. */
+static bool have_open_pattern(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_accounts; i++)
+		if (conf->accounts[i].user != NULL &&
+			g_str_has_suffix(conf->accounts[i].user, "*"))
+			return true;
+	return false;
+}
+
+static void check_public_authority(const struct conf_subject *s)
+{
+	if (!s->check->look_at_files || !have_open_pattern(s->check->conf))
+		return;
+	g_autofree char *public = conf_file_public_authority(s->listener->client_ca);
+	if (public != NULL)
+		conf_subject_problem(s, "client_ca",
+			"%s is a public authority: with a pattern in auth.accounts that "
+			"ends in *, anybody could have a user's certificate; use an "
+			"authority of your own, or name the users",
+			public);
+}
+
 static void check_authorities(const struct conf_subject *s)
 {
 	g_autofree char *path = g_strdup_printf("listeners[%zu].client_ca", s->index);
@@ -73,6 +97,7 @@ static void check_authorities(const struct conf_subject *s)
 		conf_subject_warning(s, "client_ca",
 			"%s has expired: the clients that it is about are refused",
 			expired);
+	check_public_authority(s);
 }
 
 static void check_client_ca(const struct conf_subject *s)

@@ -2,6 +2,7 @@
 #include "conf/check.h"
 #include "conf/files.h"
 #include "conf/text.h"
+#include "s3/sts.h"
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -131,6 +132,89 @@ static void check_credentials(const struct conf_check *check)
 		check, "s3.credentials_file", s3->credentials_file, conf_file_check);
 }
 
+static void check_role(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	if (conf_check_any_bad(check, "s3.role_arn", NULL))
+		return;
+	if (s3->role_arn != NULL && !s3_sts_is_role_arn(s3->role_arn))
+		conf_source_problem(check->source, "s3.role_arn",
+			"\"%.200s\" is no role: write one such as "
+			"arn:aws:iam::123456789012:role/mail-uploads",
+			s3->role_arn);
+	if (s3->role_session_name != NULL &&
+		!s3_sts_is_session_name(s3->role_session_name))
+		conf_source_problem(check->source, "s3.role_session_name",
+			"must be 2 to 64 letters, digits and +=,.@-_");
+	if (s3->role_arn == NULL &&
+		(s3->external_id != NULL || s3->role_session_name != NULL))
+		conf_source_warning(check->source,
+			s3->external_id != NULL ? "s3.external_id"
+						: "s3.role_session_name",
+			"has no effect without role_arn");
+}
+
+/* Archives give their objects back after hours only: links would not open. */
+static void check_storage_class(const struct conf_check *check)
+{
+	static const char *const archives[] = { "GLACIER", "DEEP_ARCHIVE" };
+	const char *storage_class = check->conf->s3.storage_class;
+	for (size_t i = 0; storage_class != NULL && i < G_N_ELEMENTS(archives); i++)
+		if (strcmp(storage_class, archives[i]) == 0)
+			conf_source_problem(check->source, "s3.storage_class",
+				"%s is an archive: links to what is in there do not open",
+				archives[i]);
+}
+
+static void check_amazon_only(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	if (s3->endpoint == NULL || (!s3->dual_stack && !s3->fips))
+		return;
+	conf_source_warning(check->source, s3->fips ? "s3.fips" : "s3.dual_stack",
+		"has no effect beside endpoint");
+}
+
+static void check_encryption(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	const char *key = s3->kms_key_id != NULL    ? "s3.kms_key_id"
+			  : s3->kms_context != NULL ? "s3.kms_context"
+						    : "s3.bucket_key";
+	bool of_kms = s3->kms_key_id != NULL || s3->kms_context != NULL || s3->bucket_key;
+	if (of_kms && s3->encryption != S3_ENCRYPTION_KMS &&
+		!conf_check_any_bad(check, "s3.encryption", key, NULL))
+		conf_source_problem(check->source, key, "needs encryption: kms");
+}
+
+static void check_lock(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	if (conf_check_any_bad(check, "s3.object_lock", "s3.object_lock_days", NULL))
+		return;
+	if (s3->lock != S3_LOCK_NONE && s3->lock_days == 0)
+		conf_source_problem(check->source, "s3.object_lock",
+			"needs object_lock_days beside it");
+	else if (s3->lock == S3_LOCK_NONE && s3->lock_days != 0)
+		conf_source_problem(check->source, "s3.object_lock_days",
+			"needs object_lock: governance or compliance");
+}
+
+static void check_upload(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	check_storage_class(check);
+	check_amazon_only(check);
+	check_encryption(check);
+	check_lock(check);
+	if (s3->unsigned_payload && s3->endpoint != NULL &&
+		!conf_text_url_is_https(s3->endpoint))
+		conf_source_problem(check->source, "s3.unsigned_payload",
+			"is for https only: nothing else would protect the content");
+	if (s3->tags != NULL && g_strv_length((char **)s3->tags) > 10)
+		conf_source_problem(check->source, "s3.tags", "S3 takes 10 at most");
+}
+
 static void check_bucket(const struct conf_check *check)
 {
 	const struct s3_settings *s3 = &check->conf->s3;
@@ -139,6 +223,8 @@ static void check_bucket(const struct conf_check *check)
 	check_region(check);
 	check_plain_http(check, "s3.endpoint", s3->endpoint);
 	check_credentials(check);
+	check_role(check);
+	check_upload(check);
 	conf_check_file(check, "s3.ca_file", s3->ca_file, conf_file_check_certificates);
 	if (check->conf->s3_listen != NULL || s3->directory_url != NULL)
 		conf_source_warning(check->source,
@@ -151,7 +237,11 @@ static void check_directory(const struct conf_check *check)
 	static const char *const unused[] = { "region", "endpoint", "path_style",
 		"ca_file", "access_key_id", "access_key_id_file", "secret_access_key",
 		"secret_access_key_file", "session_token", "session_token_file",
-		"credentials_file", "profile" };
+		"credentials_file", "profile", "role_arn", "external_id",
+		"role_session_name", "dual_stack", "fips", "multipart_threshold",
+		"checksum", "unsigned_payload", "if_none_match", "encryption",
+		"kms_key_id", "kms_context", "bucket_key", "storage_class", "tags",
+		"expected_bucket_owner", "object_lock", "object_lock_days" };
 	const struct s3_settings *s3 = &check->conf->s3;
 	if (s3->bucket != NULL)
 		conf_source_problem(check->source, "s3.directory",

@@ -136,6 +136,7 @@ static void check_all(const struct conf_check *check)
 	conf_check_accounts(check);
 	conf_check_loops(check);
 	conf_check_store(check);
+	conf_check_links(check);
 	conf_check_relay(check);
 	conf_check_sender(check);
 	conf_check_queue(check);

@@ -205,6 +205,7 @@ struct conf_queue {
 
 struct conf {
 	const char *hostname;
+	const char *postmaster; /* NULL: the target of a listener's first recipient */
 	const struct conf_listener *listeners;
 	size_t n_listeners;
 	const char *tls_certificate, *tls_key; /* PEM files; NULL: no TLS */
@@ -221,7 +222,8 @@ struct conf {
 	const char *const *dns_servers;
 	unsigned dns_timeout_ms;
 	struct s3_settings s3;
-	const char *s3_listen; /* HOST:PORT serving a directory store; NULL: not here */
+	const char *s3_listen;   /* HOST:PORT serving a directory store; NULL: not here */
+	unsigned s3_retention_s; /* objects are deleted after it; 0: never, or unknown */
 	unsigned link_expiry_s;
 	struct mime_settings attachments;
 	const struct conf_exception *exceptions;

@@ -17,6 +17,8 @@
 
 enum { SECRET_BYTES_MAX = 64 * 1024 };
 
+#define DISTRIBUTION_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(X509, X509_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY, EVP_PKEY_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BIO, BIO_free_all)
@@ -59,7 +61,9 @@ bool conf_file_check(const char *path, GError **error)
 static BIO *open_bio(const char *path, GError **error)
 {
 	int fd = open_file(path, error);
-	return fd >= 0 ? BIO_new_fd(fd, BIO_CLOSE) : NULL;
+	/* OpenSSL reads lines octet by octet. */
+	return fd >= 0 ? BIO_push(BIO_new(BIO_f_buffer()), BIO_new_fd(fd, BIO_CLOSE))
+		       : NULL;
 }
 
 static X509 *read_certificate(const char *path, GError **error)
@@ -141,6 +145,14 @@ static bool is_over(const ASN1_TIME *end)
 	return end != NULL && X509_cmp_current_time(end) < 0;
 }
 
+static char *name_of(const X509_NAME *name)
+{
+	char *text = X509_NAME_oneline(name, NULL, 0);
+	char *copy = g_strdup(text);
+	OPENSSL_free(text);
+	return copy;
+}
+
 /* What of one entry is over: "WHAT of NAME"; NULL: nothing. */
 static char *overdue(const X509_INFO *info)
 {
@@ -154,22 +166,52 @@ static char *overdue(const X509_INFO *info)
 	}
 	if (name == NULL)
 		return NULL;
-	char *text = X509_NAME_oneline(name, NULL, 0);
-	char *told = g_strdup_printf("the %s of %s", what, text);
-	OPENSSL_free(text);
+	g_autofree char *text = name_of(name);
+	return g_strdup_printf("the %s of %s", what, text);
+}
+
+/* NULL: it cannot be read. */
+static STACK_OF(X509_INFO) * read_infos(const char *path)
+{
+	g_autoptr(BIO) bio = open_bio(path, NULL);
+	STACK_OF(X509_INFO) *infos =
+		bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+	ERR_clear_error();
+	return infos;
+}
+
+static bool has_certificate(const STACK_OF(X509_INFO) * infos, const X509 *wanted)
+{
+	bool has = false;
+	for (int i = 0; !has && wanted != NULL && i < sk_X509_INFO_num(infos); i++) {
+		const X509 *one = sk_X509_INFO_value(infos, i)->x509;
+		has = one != NULL && X509_cmp(one, wanted) == 0;
+	}
+	return has;
+}
+
+char *conf_file_public_authority(const char *path)
+{
+	char *told = NULL;
+	STACK_OF(X509_INFO) *infos = read_infos(path);
+	STACK_OF(X509_INFO) *bundle = read_infos(DISTRIBUTION_BUNDLE);
+	for (int i = 0; told == NULL && i < sk_X509_INFO_num(infos); i++) {
+		const X509 *one = sk_X509_INFO_value(infos, i)->x509;
+		if (has_certificate(bundle, one))
+			told = name_of(X509_get_subject_name(one));
+	}
+	sk_X509_INFO_pop_free(infos, X509_INFO_free);
+	sk_X509_INFO_pop_free(bundle, X509_INFO_free);
 	return told;
 }
 
 char *conf_file_expired_authority(const char *path)
 {
 	char *told = NULL;
-	g_autoptr(BIO) bio = open_bio(path, NULL);
-	STACK_OF(X509_INFO) *infos =
-		bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+	STACK_OF(X509_INFO) *infos = read_infos(path);
 	for (int i = 0; told == NULL && i < sk_X509_INFO_num(infos); i++)
 		told = overdue(sk_X509_INFO_value(infos, i));
 	sk_X509_INFO_pop_free(infos, X509_INFO_free);
-	ERR_clear_error();
 	return told;
 }
 

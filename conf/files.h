@@ -33,6 +33,10 @@ bool conf_file_is_empty(const char *path);
  * of NAME"; g_free(). NULL: none. */
 char *conf_file_expired_authority(const char *path);
 
+/* The name of a certificate in it that the distribution's bundle has as well; g_free().
+ * NULL: none, or there is no bundle. */
+char *conf_file_public_authority(const char *path);
+
 /* Up to max_bytes of what fd has; the number read, -1 with errno. */
 ssize_t conf_file_read(int fd, char *buffer, size_t max_bytes);
 

@@ -336,6 +336,7 @@ static void read_value(const struct reader *reader, const struct conf_field *fie
 	case CONF_KIND_IDENTITIES:
 	case CONF_KIND_WORDS:
 	case CONF_KIND_SERVERS:
+	case CONF_KIND_PAIRS:
 		read_texts(reader, field, node, base, path);
 		break;
 	default:

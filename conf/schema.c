@@ -99,6 +99,30 @@ static const struct conf_choice extension_choices[] = {
 	{ "ENHANCEDSTATUSCODES", 0 },
 	{ NULL, 0 },
 };
+static const struct conf_choice checksum_choices[] = {
+	{ "auto", S3_CHECKSUM_AUTO },
+	{ "sha256", S3_CHECKSUM_SHA256 },
+	{ "md5", S3_CHECKSUM_MD5 },
+	{ "none", S3_CHECKSUM_NONE },
+	{ NULL, 0 },
+};
+static const struct conf_choice if_none_match_choices[] = {
+	{ "auto", S3_IF_NONE_MATCH_AUTO },
+	{ "off", S3_IF_NONE_MATCH_OFF },
+	{ NULL, 0 },
+};
+static const struct conf_choice encryption_choices[] = {
+	{ "none", S3_ENCRYPTION_NONE },
+	{ "aes256", S3_ENCRYPTION_AES256 },
+	{ "kms", S3_ENCRYPTION_KMS },
+	{ NULL, 0 },
+};
+static const struct conf_choice object_lock_choices[] = {
+	{ "none", S3_LOCK_NONE },
+	{ "governance", S3_LOCK_GOVERNANCE },
+	{ "compliance", S3_LOCK_COMPLIANCE },
+	{ NULL, 0 },
+};
 static const struct conf_choice inline_choices[] = {
 	{ "keep", MIME_INLINE_KEEP },
 	{ "link", MIME_INLINE_LINK },
@@ -397,8 +421,8 @@ static const struct conf_field s3_fields[] = {
 		.help = "PEM file of the authorities that may vouch for the endpoint." },
 	{ "access_key_id", CONF_KIND_TEXT, .example = "AKIAIOSFODNN7EXAMPLE",
 		TO(s3.access_key_id),
-		.unset = "AWS_ACCESS_KEY_ID and its fellows, then the shared credentials "
-			 "file",
+		.unset = "the environment, AWS's files, the role of the container or of "
+			 "the instance",
 		.help = "Credentials. Those of an IAM user sign links that live for 7 "
 			"days; temporary ones end earlier, and the links with them." },
 	{ "access_key_id_file", CONF_KIND_PATH,
@@ -422,6 +446,16 @@ static const struct conf_field s3_fields[] = {
 	{ "profile", CONF_KIND_TEXT, .example = "mail", TO(s3.profile),
 		.unset = "AWS_PROFILE, then default",
 		.help = "The profile in that file." },
+	{ "role_arn", CONF_KIND_TEXT,
+		.example = "arn:aws:iam::123456789012:role/mail-uploads", TO(s3.role_arn),
+		.unset = "none is assumed",
+		.help = "A role to assume (sts:AssumeRole) with whatever credentials "
+			"were found." },
+	{ "external_id", CONF_KIND_TEXT, .example = "acme-7f3a", TO(s3.external_id),
+		.help = "What the role's trust policy asks for, if it does." },
+	{ "role_session_name", CONF_KIND_WORD, .example = "mail-in",
+		TO(s3.role_session_name), .unset = "stowage",
+		.help = "The session's name in CloudTrail." },
 	{ "connections", CONF_KIND_NUMBER, "16", .min = 1, .max = 256, TO(s3.connections),
 		.help = "Connections to the store at a time." },
 	{ "connect_timeout", CONF_KIND_MILLISECONDS, "5s", .min = 100,
@@ -432,6 +466,52 @@ static const struct conf_field s3_fields[] = {
 		.help = "An upload without progress for so long has failed." },
 	{ "attempts", CONF_KIND_NUMBER, "3", .min = 1, .max = 10, TO(s3.attempts),
 		.help = "Tries for each object before the message waits in the queue." },
+	{ "dual_stack", CONF_KIND_BOOL, "false", TO(s3.dual_stack),
+		.help = "Amazon's endpoints that answer over IPv6 too." },
+	{ "fips", CONF_KIND_BOOL, "false", TO(s3.fips),
+		.help = "Amazon's endpoints with FIPS 140 cryptography." },
+	{ "multipart_threshold", CONF_KIND_SIZE, "64MiB", .min = 5 * MIB, .max = 5 * GIB,
+		TO(s3.multipart_threshold),
+		.help = "Larger objects are sent in parts, side by side." },
+	{ "checksum", CONF_KIND_CHOICE, "auto", .choices = checksum_choices,
+		TO(s3.checksum),
+		.help = "What an upload is compared with, beside the signed hash: sha256 "
+			"and md5 are sent along, with md5 the ETag is compared too. "
+			"auto: "
+			"sha256 at Amazon, elsewhere the ETag where it is an MD5." },
+	{ "unsigned_payload", CONF_KIND_BOOL, "false", TO(s3.unsigned_payload),
+		.help = "Content is not part of signatures. https only." },
+	{ "if_none_match", CONF_KIND_CHOICE, "auto", .choices = if_none_match_choices,
+		TO(s3.if_none_match),
+		.help = "No object is overwritten (If-None-Match), unless the store does "
+			"not know how: a retry finds what it stored before." },
+	{ "encryption", CONF_KIND_CHOICE, .example = "kms", .unset = "none",
+		.choices = encryption_choices, TO(s3.encryption),
+		.help = "Server-side encryption asked for; none: as the bucket is set." },
+	{ "kms_key_id", CONF_KIND_TEXT,
+		.example = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd",
+		TO(s3.kms_key_id), .unset = "the account's key for S3",
+		.help = "The key of encryption: kms." },
+	{ "kms_context", CONF_KIND_PAIRS, .example = "[ purpose=mail ]",
+		TO(s3.kms_context), .help = "The encryption context, with kms." },
+	{ "bucket_key", CONF_KIND_BOOL, "false", TO(s3.bucket_key),
+		.help = "A bucket key, with kms: fewer requests to it." },
+	{ "storage_class", CONF_KIND_WORD, .example = "STANDARD_IA", TO(s3.storage_class),
+		.unset = "the store's own",
+		.help = "The objects' storage class. Not one that must be restored "
+			"before "
+			"it can be read." },
+	{ "tags", CONF_KIND_PAIRS, .example = "[ origin=mail, team=it ]", TO(s3.tags),
+		.help = "Tags of the objects, 10 at most. Takes s3:PutObjectTagging." },
+	{ "expected_bucket_owner", CONF_KIND_WORD, .example = "\"111122223333\"",
+		TO(s3.bucket_owner),
+		.help = "The account that the bucket must belong to." },
+	{ "object_lock", CONF_KIND_CHOICE, .example = "governance", .unset = "none",
+		.choices = object_lock_choices, TO(s3.lock),
+		.help = "Objects cannot be deleted for object_lock_days. Takes a bucket "
+			"with object lock, and s3:PutObjectRetention." },
+	{ "object_lock_days", CONF_KIND_NUMBER, .example = "30", .min = 1, .max = 36500,
+		TO(s3.lock_days), .unset = "none", .help = "For how long." },
 	{ "directory", CONF_KIND_PATH, .example = "/var/lib/stowage/objects",
 		TO(s3.directory),
 		.help = "Instead of a bucket: attachments are files here, and the "
@@ -443,13 +523,71 @@ static const struct conf_field s3_fields[] = {
 	{ "listen", CONF_KIND_ADDRESS, .example = "\"127.0.0.1:8025\"", TO(s3_listen),
 		.unset = "not served here",
 		.help = "Where the directory's links are answered, over plain HTTP." },
+	{ "retention", CONF_KIND_SECONDS, .example = "30d", .min = DAY, .max = 3650 * DAY,
+		TO(s3_retention_s), .unset = "for ever",
+		.help = "How long objects are kept. Those of a directory the gateway "
+			"deletes then, unless a link to one is still good; for a bucket "
+			"it is what its lifecycle rule says. No link outlives it." },
 };
 static const struct conf_section s3_section = SECTION(s3_fields);
 
+static const struct conf_field cloudfront_fields[] = {
+	{ "url", CONF_KIND_TEXT, .example = "https://d111111abcdef8.cloudfront.net",
+		TO(s3.links.cloudfront_url),
+		.help = "What links begin with. Its cache behaviour must pass "
+			"response-content-disposition and response-content-type on." },
+	{ "key_pair_id", CONF_KIND_WORD, .example = "K2JCJMDEHXQW5F",
+		TO(s3.links.cloudfront_key_pair_id),
+		.help = "The public key's ID in a trusted key group." },
+	{ "private_key_file", CONF_KIND_PATH, .example = "/etc/stowage/cloudfront.pem",
+		TO(s3.links.cloudfront_private_key_file),
+		.help = "PEM file of the key: RSA with 2048 bits, or ECDSA on P-256." },
+};
+static const struct conf_section cloudfront_section = SECTION(cloudfront_fields);
+
 static const struct conf_field links_fields[] = {
-	{ "expiry", CONF_KIND_SECONDS, "7d", .min = 60, .max = 7 * DAY, TO(link_expiry_s),
+	{ "expiry", CONF_KIND_SECONDS, "7d", .min = 60, .max = 3650 * DAY,
+		TO(link_expiry_s),
 		.help = "How long links work. S3 allows 7 days and ends them with the "
-			"credentials that signed them; the mail says the true end." },
+			"credentials that signed them, CloudFront allows any time; the "
+			"mail says the true end." },
+	{ "access_key_id", CONF_KIND_TEXT, .example = "AKIAI44QH8DHBEXAMPLE",
+		TO(s3.links.access_key_id), .unset = "the credentials of s3",
+		.help = "Credentials of their own for links: they need s3:GetObject "
+			"alone, and those of s3 then s3:PutObject alone." },
+	{ "access_key_id_file", CONF_KIND_PATH,
+		.example = "/etc/stowage/links-access-key-id",
+		TO(s3.links.access_key_id_file), .help = "The same, in a file." },
+	{ "secret_access_key", CONF_KIND_SECRET,
+		.example = "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
+		TO(s3.links.secret_access_key), .help = "Better in a file of its own:" },
+	{ "secret_access_key_file", CONF_KIND_PATH,
+		.example = "/etc/stowage/links-secret-access-key",
+		TO(s3.links.secret_access_key_file), .help = "The same, in a file." },
+	{ "session_token", CONF_KIND_SECRET, .example = "AQoEXAMPLEH4aoAH0gNCAPy",
+		TO(s3.links.session_token), .help = "Belongs to temporary credentials." },
+	{ "session_token_file", CONF_KIND_PATH,
+		.example = "/etc/stowage/links-session-token",
+		TO(s3.links.session_token_file), .help = "The same, in a file." },
+	{ "credentials_file", CONF_KIND_PATH, .example = "/etc/stowage/links-credentials",
+		TO(s3.links.credentials_file),
+		.unset = "as for s3, once there is a profile",
+		.help = "A shared credentials file in AWS's format." },
+	{ "profile", CONF_KIND_TEXT, .example = "links", TO(s3.links.profile),
+		.unset = "default, once there is a credentials_file",
+		.help = "The profile in that file." },
+	{ "base_url", CONF_KIND_TEXT, .example = "https://files.example.com",
+		TO(s3.links.base_url), .unset = "the bucket's own",
+		.help = "What links begin with, where the bucket has another host: a "
+			"CNAME, or something in front that passes path and query on. "
+			"The key follows its path. Links are signed for this host." },
+	{ "signed_for_endpoint", CONF_KIND_BOOL, "false",
+		TO(s3.links.signed_for_endpoint),
+		.help = "With a base_url: links are signed for the bucket's own host and "
+			"path, with which what stands in front asks." },
+	{ "cloudfront", CONF_KIND_SECTION, .section = &cloudfront_section,
+		.help = "Instead of S3's own links: signed for a CloudFront "
+			"distribution, with a key pair of its own." },
 };
 static const struct conf_section links_section = SECTION(links_fields);
 
@@ -760,6 +898,10 @@ static const struct conf_field file_fields[] = {
 	{ "hostname", CONF_KIND_DOMAIN, .example = "mail-in.example.com",
 		.required = true, TO(hostname),
 		.help = "The name by which this gateway greets, in both directions." },
+	{ "postmaster", CONF_KIND_MAILBOX, .example = "ops@example.com", TO(postmaster),
+		.unset = "where the listener's first recipient's mail goes",
+		.help = "Where mail for postmaster goes that the listener's recipients "
+			"do not name: every mail host must take it (RFC 5321)." },
 	{ "listeners", CONF_KIND_LIST, .required = true, .max = 64,
 		.example = "- { name: mx, address: \"[::]:25\" }",
 		LIST_OF(listener_section, struct conf_listener, listeners, n_listeners),

@@ -40,6 +40,7 @@ enum conf_kind {
 	CONF_KIND_WORDS,
 	/* [const char *const *] NULL-ended, numeric HOST or HOST:PORT */
 	CONF_KIND_SERVERS,
+	CONF_KIND_PAIRS, /* [const char *const *] NULL-ended, name=value */
 	/* [const struct conf_network *], its number at count_offset */
 	CONF_KIND_NETWORKS,
 	CONF_KIND_RECIPIENTS, /* [struct conf_recipient_map *] */

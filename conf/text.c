@@ -99,6 +99,13 @@ static bool check_server(const char *text, GError **error)
 		       "as 192.0.2.53, \"192.0.2.53:53\" or \"[2001:db8::53]:53\"");
 }
 
+static bool check_pair(const char *text, GError **error)
+{
+	const char *equals = strchr(text, '=');
+	return (equals != NULL && equals != text) ||
+	       conf_value_refuse(text, error, "is not like name=value");
+}
+
 static bool check_identity(const char *text, GError **error)
 {
 	if (text[0] == '@')
@@ -144,6 +151,7 @@ bool conf_text_check(enum conf_kind kind, const char *text, GError **error)
 		[CONF_KIND_URL] = check_url,
 		[CONF_KIND_IDENTITIES] = check_identity,
 		[CONF_KIND_SERVERS] = check_server,
+		[CONF_KIND_PAIRS] = check_pair,
 	};
 	if (!check_any(text, error))
 		return false;

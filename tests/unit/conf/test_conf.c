@@ -44,8 +44,8 @@ static const struct mistake syntax_mistakes[] = {
 };
 
 static const struct mistake reading_mistakes[] = {
-	{ "hots: x\n",
-		"f:1:1: \"hots\": unknown key: here may stand hostname, listeners, tls" },
+	{ "hots: x\n", "f:1:1: \"hots\": unknown key: here may stand hostname, "
+		       "postmaster, listeners" },
 	{ "hostnam: x\nhostname: a.example\n",
 		"f:1:1: \"hostnam\": unknown key: did you mean \"hostname\"?" },
 	{ "relay: { host: localhost, tls: none, prot: 25 }\n",
@@ -57,7 +57,7 @@ static const struct mistake reading_mistakes[] = {
 	{ "links: { Expiry: 5h }\n",
 		"f:1:10: links.\"Expiry\": unknown key: did you mean \"expiry\"?" },
 	{ "links: { colour: red }\n",
-		"f:1:10: links.\"colour\": unknown key: here may stand expiry" },
+		"f:1:10: links.\"colour\": unknown key: here may stand expiry, " },
 	{ "links: { <<: { expiry: 1h } }\n",
 		"f:1:10: links.\"<<\": merge keys (<<) are not taken" },
 	{ "links: { expiry: 1h, expiry: 2h }\n", "f:1:22: links.expiry: is given twice" },
@@ -154,8 +154,9 @@ static const struct mistake reading_mistakes[] = {
 		"f:1:50: relay.delivers[0]: \"@a.example\" is not a domain name" },
 	{ "relay: { host: localhost, tls: none, ca_file: ca.pem }\n",
 		"f:1:47: relay.ca_file: is not an absolute path" },
-	{ "links: { expiry: 8d }\n", "f:1:18: links.expiry: \"8d\" is out of range: it "
-				     "must be from 1m to 7d" },
+	{ "links: { expiry: 3651d }\n",
+		"f:1:18: links.expiry: \"3651d\" is out of range: it must be from 1m to "
+		"3650d" },
 	{ "links: { expiry: 36x }\n", "f:1:18: links.expiry: \"36x\" is not a duration" },
 	{ "links: { expiry: 36 }\n", "f:1:18: links.expiry: \"36\" needs a unit" },
 	{ "sender: { from: Gateway <g@a.example> }\n",
@@ -312,6 +313,55 @@ static const struct mistake sense_mistakes[] = {
 		"secret_access_key_file)" },
 	{ "s3: { bucket: box, region: eu-west-1, secret_access_key_file: /a }\n",
 		"f:1:63: s3.secret_access_key_file: needs access_key_id" },
+	{ "s3: { bucket: box, region: eu-west-1, kms_key_id: k }\n",
+		"f:1:51: s3.kms_key_id: needs encryption: kms" },
+	{ "s3: { bucket: box, region: eu-west-1, encryption: aes256, bucket_key: true "
+	  "}\n",
+		"f:1:71: s3.bucket_key: needs encryption: kms" },
+	{ "s3: { bucket: box, region: eu-west-1, object_lock: governance }\n",
+		"f:1:52: s3.object_lock: needs object_lock_days" },
+	{ "s3: { bucket: box, region: eu-west-1, object_lock_days: 3 }\n",
+		"f:1:57: s3.object_lock_days: needs object_lock: governance or" },
+	{ "s3: { bucket: box, region: eu-west-1, storage_class: GLACIER }\n",
+		"f:1:54: s3.storage_class: GLACIER is an archive" },
+	{ "s3: { bucket: box, endpoint: \"http://127.0.0.1:1\", unsigned_payload: true "
+	  "}\n",
+		"f:1:70: s3.unsigned_payload: is for https only" },
+	{ "s3: { bucket: box, region: eu-west-1, tags: [ a ] }\n",
+		"f:1:47: s3.tags[0]: \"a\" is not like name=value" },
+	{ "s3: { bucket: box, region: eu-west-1, tags: [ a=, b=, c=, d=, e=, f=, g=, h=, "
+	  "i=, j=, k= ] }\n",
+		"f:1:45: s3.tags: S3 takes 10 at most" },
+	{ "links: { expiry: 8d }\n",
+		"f:1:18: links.expiry: is over 7d, the longest that S3 allows: only "
+		"links.cloudfront goes beyond" },
+	{ "links: { access_key_id: a }\n",
+		"f:1:25: links.access_key_id: needs secret_access_key" },
+	{ "links: { secret_access_key_file: /s }\n",
+		"f:1:34: links.secret_access_key_file: needs access_key_id" },
+	{ "links: { session_token: t }\n",
+		"f:1:25: links.session_token: needs access_key_id" },
+	{ "links: { base_url: \"http://files.example.com\" }\n",
+		"f:1:20: links.base_url: http://files.example.com is not encrypted" },
+	{ "links: { base_url: \"https://files.example.com/?a=b\" }\n",
+		"f:1:20: links.base_url: \"https://files.example.com/?a=b\" is not like "
+		"https://files.example.com" },
+	{ "links: { base_url: \"https://files.example.com/a%20b\" }\n",
+		"f:1:20: links.base_url: " },
+	{ "links: { base_url: files.example.com }\n", "f:1:20: links.base_url: " },
+	{ "links: { cloudfront: { url: \"https://d1.cloudfront.net\" } }\n",
+		"f:1:22: links.cloudfront: needs all of url, key_pair_id and "
+		"private_key_file" },
+	{ "links: { cloudfront: { url: \"http://d1.cloudfront.net\", key_pair_id: K, "
+	  "private_key_file: /k } }\n",
+		"f:1:29: links.cloudfront.url: http://d1.cloudfront.net is not "
+		"encrypted" },
+	{ "s3: { directory: /d, directory_url: \"https://x.example\" }\n"
+	  "links: { cloudfront: { url: \"https://d1.cloudfront.net\", key_pair_id: K, "
+	  "private_key_file: /k } }\n",
+		"f:2:22: links.cloudfront: is given beside s3.directory" },
+	{ "s3: { bucket: box, region: eu-west-1, retention: 1h }\n",
+		"f:1:50: s3.retention: \"1h\" is out of range" },
 	{ "s3: { bucket: box, region: eu-west-1, session_token: a }\n",
 		"f:1:54: s3.session_token: needs access_key_id" },
 	{ "s3: { bucket: box, region: eu-west-1, access_key_id: a, access_key_id_file: "
@@ -405,6 +455,38 @@ static void test_warnings(void **state)
 		{ "s3: { bucket: box, region: eu-west-1, profile: p, access_key_id: a, "
 		  "secret_access_key: b }\n",
 			"f:1:48: s3.profile: has no effect beside access_key_id" },
+		{ "links: { cloudfront: { url: \"https://d1.cloudfront.net\", "
+		  "key_pair_id: K, private_key_file: /k }, expiry: 90d }\n",
+			"" },
+		{ "links: { access_key_id: a, secret_access_key: b, expiry: 7d }\n", "" },
+		{ "links: { access_key_id: a, secret_access_key: b, session_token: c, "
+		  "expiry: 36h }\n",
+			"" },
+		{ "links: { access_key_id: a, secret_access_key: b, session_token: c, "
+		  "expiry: 37h }\n",
+			"f:1:76: links.expiry: cannot be kept: a session token ends "
+			"after 36h" },
+		{ "s3: { bucket: box, region: eu-west-1, access_key_id: a, "
+		  "secret_access_key: b, session_token: c }\n",
+			"f:1:1: links.expiry: cannot be kept: a session token ends" },
+		{ "s3: { bucket: box, region: eu-west-1, access_key_id: a, "
+		  "secret_access_key: b, session_token: c }\n"
+		  "links: { access_key_id: a, secret_access_key: b }\n",
+			"" },
+		{ "s3: { bucket: box, region: eu-west-1, role_arn: "
+		  "\"arn:aws:iam::123456789012:role/up\" }\n",
+			"f:1:1: links.expiry: cannot be kept: an assumed role ends after "
+			"12h" },
+		{ "s3: { bucket: box, region: eu-west-1, retention: 6d }\n",
+			"f:1:50: s3.retention: is shorter than links.expiry" },
+		{ "s3: { bucket: box, region: eu-west-1, retention: 7d }\n", "" },
+		{ "links: { signed_for_endpoint: yes }\n",
+			"f:1:31: links.signed_for_endpoint: has no effect without "
+			"links.base_url" },
+		{ "links: { base_url: \"https://d1.example\", cloudfront: { url: "
+		  "\"https://d1.cloudfront.net\", key_pair_id: K, private_key_file: /k } "
+		  "}\n",
+			"f:1:20: links.base_url: has no effect with links.cloudfront" },
 		{ LISTENER("recipients: { \"@a.example\": x@b.example }"),
 			"f:1:54: listeners[0].tls: mail from the world arrives here "
 			"unencrypted" },
@@ -738,7 +820,9 @@ static void test_sample_sound(void **state)
 	static const char *const left_out[] = { "directory: /var/lib/stowage/objects",
 		"directory_url:", "listen: \"127.0.0.1:8025\"", "client_ca:", "maildir:",
 		"access_key_id_file:", "secret_access_key_file:", "session_token_file:",
-		"credentials_file:", "profile: mail", "password_file:", "iam_" };
+		"credentials_file:", "profile: mail", "profile: links",
+		"password_file:", "iam_", "session_token:", "cloudfront:", "url:",
+		"key_pair_id:", "private_key_file:" };
 	(void)state;
 	g_autofree char *sample = uncommented_sample();
 	g_auto(GStrv) lines = g_strsplit(sample, "\n", -1);
