@@ -4,10 +4,12 @@
 #include "gateway/offline.h"
 #include "gateway/policy/users.h"
 #include "gateway/problems.h"
+#include "gateway/queue/links_command.h"
 #include "gateway/queue/queue_command.h"
 #include "gateway/relay/relay.h"
 #include "gateway/sandbox.h"
 #include "gateway/serve.h"
+#include "s3/credentials.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
@@ -33,6 +35,12 @@ static const char usage_text[] =
 	"  queue list [--state STATE] [--json] [-c FILE]\n"
 	"  queue show ID [--json] [-c FILE]\n"
 	"  queue retry ID...|--all [-c FILE]\n"
+	"  links list [--message ID] [--sender ADDRESS] [--recipient ADDRESS]\n"
+	"             [--since DURATION] [--expiring DURATION] [--all] [--json]\n"
+	"             [-c FILE]\n"
+	"  links show|extend|revoke ID [NUMBER...] [--json] [-c FILE]\n"
+	"                             what was linked until when; new links for it; its\n"
+	"                             files deleted\n"
 	"  user add|remove|list|verify USERSFILE [NAME]\n"
 	"                             who may authenticate; passwords come from\n"
 	"                             standard input\n"
@@ -108,6 +116,18 @@ static int run_serve(int argc, char **argv)
 	return serve(made);
 }
 
+/* Another user, or a service's environment, may have others: that is no mistake. */
+static void tell_credentials(const struct conf *conf)
+{
+	if (conf->s3.directory)
+		return;
+	g_autoptr(GError) error = NULL;
+	g_autofree char *source = s3_credentials_describe(&conf->s3, &error);
+	printf("S3 credentials%s: %s\n",
+		source ? "" : " (of this user, in this environment)",
+		source ? source : error->message);
+}
+
 static int run_check(int argc, char **argv)
 {
 	g_autofree char *path = NULL;
@@ -123,8 +143,10 @@ static int run_check(int argc, char **argv)
 	if (!conf)
 		return EX_CONFIG;
 	bool good = problems_read_files(conf);
-	if (good)
+	if (good) {
+		tell_credentials(conf);
 		printf("%s: good\n", path ? path : CONF_PATH);
+	}
 	conf_unref(conf);
 	return good ? EX_OK : EX_CONFIG;
 }
@@ -167,6 +189,21 @@ static int run_queue(int argc, char **argv)
 	if (!conf)
 		return EX_CONFIG;
 	int code = queue_command(conf, argc - 1, argv + 1);
+	conf_unref(conf);
+	return code;
+}
+
+static int run_links(int argc, char **argv)
+{
+	g_autofree char *path = take_config(&argc, argv);
+	if (argc < 2)
+		return usage_error("links", "list, show, extend or revoke?");
+	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+	struct conf *conf = problems_load_conf(path, warnings);
+	if (!conf)
+		return EX_CONFIG;
+	signal(SIGPIPE, SIG_IGN); /* a connection that has gone is an error like others */
+	int code = links_command(conf, argc - 1, argv + 1);
 	conf_unref(conf);
 	return code;
 }
@@ -274,6 +311,7 @@ static const struct command {
 	{ "check", run_check },
 	{ "sample-config", run_sample },
 	{ "queue", run_queue },
+	{ "links", run_links },
 	{ "user", run_user },
 	{ "rewrite", run_rewrite },
 	{ "ses-password", run_ses_password },

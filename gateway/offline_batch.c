@@ -18,7 +18,8 @@ struct batch {
 	struct s3_store *store;
 	const struct offline *offline;
 	const char *in, *out, *objects;
-	gint code; /* the first failure's; atomic */
+	GAsyncQueue *names; /* of char *: all files, before the first thread starts */
+	gint code;          /* the first failure's; atomic */
 };
 
 static void fail(struct batch *batch, int code)
@@ -62,10 +63,8 @@ static int write_message(
 	return code;
 }
 
-static void rewrite_file(void *data, void *context)
+static void rewrite_file(struct batch *batch, const char *name)
 {
-	g_autofree char *name = data;
-	struct batch *batch = context;
 	g_autofree char *path = g_build_filename(batch->in, name, NULL);
 	struct stat status;
 	/* A pipe among the files would be waited for. */
@@ -78,16 +77,31 @@ static void rewrite_file(void *data, void *context)
 		close(in);
 }
 
+static void *rewrite_names(void *data)
+{
+	struct batch *batch = data;
+	char *name;
+	while ((name = g_async_queue_try_pop(batch->names)) != NULL) {
+		rewrite_file(batch, name);
+		g_free(name);
+	}
+	return NULL;
+}
+
 static int rewrite_files(struct batch *batch, GDir *dir)
 {
-	guint threads = MIN(g_get_num_processors(), THREADS_MAX);
-	GThreadPool *pool =
-		g_thread_pool_new(rewrite_file, batch, (gint)threads, false, NULL);
+	GThread *threads[THREADS_MAX];
+	guint n = MIN(g_get_num_processors(), THREADS_MAX);
 	const char *name;
+	batch->names = g_async_queue_new_full(g_free);
 	while ((name = g_dir_read_name(dir)) != NULL)
 		if (*name != '.')
-			g_thread_pool_push(pool, g_strdup(name), NULL);
-	g_thread_pool_free(pool, false, true);
+			g_async_queue_push(batch->names, g_strdup(name));
+	for (guint i = 0; i < n; i++)
+		threads[i] = g_thread_new("rewrite", rewrite_names, batch);
+	for (guint i = 0; i < n; i++)
+		g_thread_join(threads[i]);
+	g_async_queue_unref(batch->names);
 	return g_atomic_int_get(&batch->code);
 }
 
@@ -96,8 +110,14 @@ int offline_batch(const struct conf *conf, const struct offline *offline, const 
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *inside = g_build_filename(out, "objects", NULL);
-	struct batch batch = { conf, NULL, offline, in, out,
-		offline->objects ? offline->objects : inside, EX_OK };
+	struct batch batch = {
+		.conf = conf,
+		.offline = offline,
+		.in = in,
+		.out = out,
+		.objects = offline->objects ? offline->objects : inside,
+		.code = EX_OK,
+	};
 	if (g_mkdir_with_parents(batch.objects, 0777) < 0 ||
 		g_mkdir_with_parents(out, 0777) < 0)
 		return report(out, batch.objects, EX_CANTCREAT);

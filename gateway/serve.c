@@ -10,6 +10,7 @@
 #include "gateway/log.h"
 #include "gateway/problems.h"
 #include "gateway/queue/queue.h"
+#include "gateway/queue/sweeper.h"
 #include "gateway/smtp/server.h"
 #include <openssl/crypto.h>
 #include <signal.h>
@@ -29,6 +30,7 @@ struct gateway {
 	struct delivery *delivery;
 	struct smtp_server *server;
 	struct objects *objects;
+	struct sweeper *sweeper; /* NULL: no directory store */
 	struct admin *admin;
 	char *not_ready; /* the last answer to /readyz */
 
@@ -194,6 +196,8 @@ static bool put_in_force(struct gateway *gateway, struct conf *conf, GError **er
 	route_unref(&gateway->route);
 	gateway->route = route;
 	queue_set_settings(gateway->queue, &conf->queue);
+	if (gateway->sweeper)
+		sweeper_set_retention(gateway->sweeper, conf->s3_retention_s);
 	set_log(conf);
 	return true;
 }
@@ -299,6 +303,16 @@ static bool start_objects(struct gateway *gateway, GError **error)
 	return gateway->objects != NULL;
 }
 
+static bool start_sweeper(struct gateway *gateway, GError **error)
+{
+	const struct conf *conf = gateway->conf;
+	if (!conf->s3.directory)
+		return true;
+	gateway->sweeper = sweeper_new(
+		conf->s3.directory, conf->queue.directory, conf->s3_retention_s);
+	return sweeper_start(gateway->sweeper, error);
+}
+
 /* In order: what can be refused comes before what does work. The workers start last, when
  * a start cannot fail any more. */
 static bool start(struct gateway *gateway, GError **error)
@@ -308,7 +322,8 @@ static bool start(struct gateway *gateway, GError **error)
 	if (!gateway->queue)
 		return false;
 	gateway->route = route_new(conf, gateway->metrics, error);
-	if (!gateway->route || !start_objects(gateway, error))
+	if (!gateway->route || !start_objects(gateway, error) ||
+		!start_sweeper(gateway, error))
 		return false;
 	gateway->server = smtp_server_new(
 		&gateway->loop, conf, gateway->queue, gateway->metrics, error);
@@ -346,6 +361,7 @@ static void log_ready(const struct gateway *gateway)
 static void deinit(struct gateway *gateway)
 {
 	delivery_free(&gateway->delivery);
+	sweeper_free(&gateway->sweeper);
 	if (gateway->objects)
 		objects_free(&gateway->objects);
 	route_unref(&gateway->route);

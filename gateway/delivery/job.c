@@ -79,8 +79,7 @@ static bool rewrite(struct job *job, GError **error)
 	if (job->fd < 0)
 		return false;
 	job->rewriter = rewriter_new(job->fd, message->size,
-		conf_attachments_for(
-			job->route->conf, message->listener, message->user),
+		conf_attachments_for(job->route->conf, message->listener, message->user),
 		queue_spool_directory(job->queue), error);
 	if (!job->rewriter || !rewriter_fit(job->rewriter,
 				      job->route->conf->relay.max_message_size, error))
@@ -111,7 +110,8 @@ static bool stored_before(const struct job *job)
 	const GPtrArray *stored = job->message->attachments;
 	const struct mime_attachment *attachments;
 	size_t n = rewriter_attachments(job->rewriter, &attachments);
-	if (stored->len != n)
+	if (stored->len != n ||
+		stowing_is_over(job->stowing, g_get_real_time() / G_USEC_PER_SEC))
 		return false;
 	for (guint i = 0; i < stored->len; i++) {
 		const struct queue_attachment *old = g_ptr_array_index(stored, i);
@@ -155,6 +155,7 @@ static bool upload(struct job *job, GError **error)
 		(double)n_objects);
 	if (!stored)
 		return false;
+	stowing_set_stored(job->stowing, g_get_real_time() / G_USEC_PER_SEC);
 	const struct mime_attachment *attachments;
 	size_t n = rewriter_attachments(job->rewriter, &attachments);
 	g_ptr_array_set_size(job->message->attachments, 0);

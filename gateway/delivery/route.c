@@ -1,6 +1,18 @@
 /* Binds one snapshot of the settings to the store and the relay made from it. */
 #include "gateway/delivery/route.h"
 
+#include "gateway/log.h"
+
+/* What the settings ask of links and the credentials cannot give is said at the start, not
+ * by a reader whose link has ended. */
+static void warn_of_short_links(const struct route *route)
+{
+	g_autofree char *text = s3_store_link_warning(route->store,
+		g_get_real_time() / G_USEC_PER_SEC, route->conf->link_expiry_s);
+	if (text)
+		log_warning("links.short", LOG_TEXT("reason", text));
+}
+
 struct route *route_new(struct conf *conf, struct metrics *metrics, GError **error)
 {
 	struct route *route = g_new0(struct route, 1);
@@ -11,6 +23,8 @@ struct route *route_new(struct conf *conf, struct metrics *metrics, GError **err
 		route->relay = relay_new(&conf->relay, conf->hostname, metrics, error);
 	if (!route->relay)
 		route_unref(&route);
+	else
+		warn_of_short_links(route);
 	return route;
 }
 

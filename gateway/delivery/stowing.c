@@ -6,6 +6,8 @@
 
 struct stowing {
 	unsigned link_expiry_s;
+	unsigned retention_s; /* of objects; 0: not known to end */
+	int64_t stored_s;
 	char *time_zone; /* NULL: UTC */
 	char *id;
 	const struct mime_attachment *attachments;
@@ -52,6 +54,8 @@ struct stowing *stowing_new(const struct conf *conf, const struct rewriter *rewr
 {
 	struct stowing *stowing = g_new0(struct stowing, 1);
 	stowing->link_expiry_s = conf->link_expiry_s;
+	stowing->retention_s = conf->s3_retention_s;
+	stowing->stored_s = received_s;
 	stowing->time_zone = g_strdup(conf->time_zone);
 	stowing->id = g_strdup(id);
 	stowing->n_attachments = rewriter_attachments(rewriter, &stowing->attachments);
@@ -101,6 +105,25 @@ const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objec
 	return (const struct s3_object *)(void *)stowing->objects->data;
 }
 
+bool stowing_is_over(const struct stowing *stowing, int64_t now_s)
+{
+	return stowing->retention_s && now_s >= stowing->stored_s + stowing->retention_s;
+}
+
+void stowing_set_stored(struct stowing *stowing, int64_t now_s)
+{
+	stowing->stored_s = now_s;
+}
+
+/* A link to what is deleted is none: it ends with the object at the latest. */
+static unsigned link_life_s(const struct stowing *stowing, int64_t now_s)
+{
+	int64_t left_s = stowing->stored_s + stowing->retention_s - now_s;
+	if (!stowing->retention_s || left_s >= stowing->link_expiry_s)
+		return stowing->link_expiry_s;
+	return (unsigned)MAX(left_s, 1);
+}
+
 /* "2026-11-27 14:05 UTC", "2026-11-27 15:05 CET (UTC+01:00)": abbreviations alone mean
  * several zones. */
 static char *expiry_text(const char *time_zone, int64_t unix_s)
@@ -124,7 +147,7 @@ static char *presign(struct stowing *stowing, struct s3_store *store, size_t ind
 	int64_t expires_at_s = 0;
 	char *url = s3_store_presign(store, stowing_key(stowing, index),
 		attachment->file_name, attachment->media_type, now_s,
-		stowing->link_expiry_s, &expires_at_s, error);
+		link_life_s(stowing, now_s), &expires_at_s, error);
 	g_array_append_val(stowing->expires_at_s, expires_at_s);
 	return url;
 }

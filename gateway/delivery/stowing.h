@@ -30,6 +30,13 @@ int64_t stowing_expires_at_s(const struct stowing *stowing, size_t index);
 /* The link of attachment index; after stowing_link(). Borrowed. */
 const char *stowing_url(const struct stowing *stowing, size_t index);
 
+/* Whether what was stored when the message came may have been deleted since (s3.retention):
+ * it is to be stored again. */
+bool stowing_is_over(const struct stowing *stowing, int64_t now_s);
+/* That the objects were stored at now_s: from then on they are kept for s3.retention.
+ * Without it they count as stored when the message came. */
+void stowing_set_stored(struct stowing *stowing, int64_t now_s);
+
 /* The distinct objects to store: an array of *n_objects, owned by the stowing. */
 const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objects);
 

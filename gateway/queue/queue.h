@@ -78,6 +78,7 @@ struct queue_attachment {
 	uint64_t size;
 	char sha256[65];      /* hex */
 	int64_t expires_at_s; /* of the link last made */
+	int64_t revoked_at_s; /* the object was deleted by a person; 0: it was not */
 };
 
 /* One message's envelope and fate. Owned by whoever holds it; strings by it. */

@@ -4,16 +4,15 @@
 
 #include "gateway/error.h"
 #include "gateway/queue/queue_text.h"
-#include "gateway/queue/store.h"
-#include <errno.h>
+#include "gateway/queue/visit.h"
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#define TABLE_ROWS  500 /* aligned at a time */
-#define BATCH_IDS   200 /* retried in one transaction: a running gateway waits for it */
-#define PREFIX_SEEN 2   /* more are not needed to know that a prefix is not unique */
+#define WHO        "stowage queue"
+#define TABLE_ROWS 500 /* aligned at a time */
+#define BATCH_IDS  200 /* retried in one transaction: a running gateway waits for it */
 
 static const char usage[] =
 	"usage: stowage queue list [--state STATE] [--json] [--limit N]\n"
@@ -50,8 +49,7 @@ static int64_t now_ms(void)
 
 static int report(const GError *error)
 {
-	fprintf(stderr, "stowage queue: %s\n", error->message);
-	return error->code == GATEWAY_ERROR_MEND ? EX_DATAERR : EX_TEMPFAIL;
+	return visit_report(WHO, error);
 }
 
 /* --- arguments --- */
@@ -99,22 +97,7 @@ static int parse(struct command *command, int argc, char **argv)
 
 static int open_store(struct command *command, bool read_only)
 {
-	g_autofree char *path = g_build_filename(command->directory, "queue.db", NULL);
-	g_autoptr(GError) error = NULL;
-	if (access(path, read_only ? R_OK : R_OK | W_OK) < 0) {
-		if (errno == ENOENT || errno == ENOTDIR) {
-			fprintf(stderr,
-				"stowage queue: no queue in %s: the gateway has not run "
-				"yet, or queue.directory names another place\n",
-				command->directory);
-			return EX_NOINPUT;
-		}
-		fprintf(stderr, "stowage queue: %s: %s: run this as the gateway's user\n",
-			path, g_strerror(errno));
-		return EX_NOPERM;
-	}
-	command->store = store_open_visitor(path, read_only, &error);
-	return command->store ? EX_OK : report(error);
+	return visit_open(WHO, command->directory, read_only, &command->store);
 }
 
 /* --- list --- */
@@ -206,35 +189,9 @@ static int list(struct command *command)
 
 /* --- one message by ID or the beginning of it --- */
 
-struct matches {
-	unsigned n;
-	char id[MESSAGE_ID_BYTES];
-};
-
-static bool see_match(void *context, const struct store_glance *glance)
-{
-	struct matches *matches = context;
-	g_strlcpy(matches->id, glance->id, sizeof matches->id);
-	return ++matches->n < PREFIX_SEEN;
-}
-
 static int resolve(struct command *command, const char *given, char id[MESSAGE_ID_BYTES])
 {
-	struct matches matches = { 0 };
-	g_autofree char *prefix = g_ascii_strdown(given, -1);
-	g_autoptr(GError) error = NULL;
-	if (strspn(prefix, "0123456789abcdefghijklmnopqrstuvwxyz") != strlen(prefix) ||
-		!*prefix)
-		return misused("not an ID", given);
-	if (!store_scan_prefix(command->store, prefix, see_match, &matches, &error))
-		return report(error);
-	if (matches.n == 1) {
-		memcpy(id, matches.id, sizeof matches.id);
-		return EX_OK;
-	}
-	fprintf(stderr, "stowage queue: %s: %s\n", given,
-		matches.n == 0 ? "no such message" : "more than one message begins so");
-	return matches.n == 0 ? EX_NOINPUT : EX_USAGE;
+	return visit_resolve(WHO, command->store, given, id);
 }
 
 static int show(struct command *command)

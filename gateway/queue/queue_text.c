@@ -77,6 +77,8 @@ static json_t *json_attachments(const struct queue_message *message)
 		json_object_set_new(object, "sha256", json_text(a->sha256));
 		json_object_set_new(object, "expires_at",
 			json_time(a->expires_at_s > 0 ? a->expires_at_s * 1000 : 0));
+		json_object_set_new(
+			object, "revoked_at", json_time(a->revoked_at_s * 1000));
 		json_array_append_new(array, object);
 	}
 	return array;
@@ -307,7 +309,9 @@ static void append_attachments(GString *out, const struct queue_message *message
 			"  %s (%" G_GUINT64_FORMAT " octets)\n     key ", size, a->size);
 		append_visible(out, a->key);
 		g_string_append_printf(out, "\n     sha256 %s\n", a->sha256);
-		if (until)
+		if (a->revoked_at_s)
+			g_string_append(out, "     link revoked\n");
+		else if (until)
 			g_string_append_printf(out, "     link valid until %s\n", until);
 	}
 }
@@ -343,5 +347,59 @@ char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 	append_line(out, "Relay's ID", message->relay_id);
 	append_recipients(out, message);
 	append_attachments(out, message);
+	return g_string_free(out, FALSE);
+}
+
+/* --- links --- */
+
+static const char *link_state(const struct queue_attachment *attachment, int64_t now_s)
+{
+	if (attachment->revoked_at_s)
+		return "revoked";
+	return attachment->expires_at_s > now_s ? "good" : "ended";
+}
+
+json_t *queue_text_link_json(const struct queue_message *message,
+	const struct queue_attachment *attachment, int64_t now_s)
+{
+	json_t *object = json_object();
+	json_t *recipients = json_array();
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *recipient = message->recipients->pdata[i];
+		json_array_append_new(recipients, json_text(recipient->forward_path));
+	}
+	json_object_set_new(object, "message", json_string(message->id));
+	json_object_set_new(
+		object, "number", json_integer((json_int_t)attachment->number));
+	json_object_set_new(object, "state", json_string(link_state(attachment, now_s)));
+	json_object_set_new(object, "file_name", json_text(attachment->file_name));
+	json_object_set_new(object, "media_type", json_text(attachment->media_type));
+	json_object_set_new(object, "size", json_integer((json_int_t)attachment->size));
+	json_object_set_new(object, "sha256", json_text(attachment->sha256));
+	json_object_set_new(object, "key", json_text(attachment->key));
+	json_object_set_new(
+		object, "expires_at", json_time(attachment->expires_at_s * 1000));
+	json_object_set_new(
+		object, "revoked_at", json_time(attachment->revoked_at_s * 1000));
+	json_object_set_new(object, "received", json_time(message->received_ms));
+	json_object_set_new(object, "reverse_path", json_text(message->reverse_path));
+	json_object_set_new(object, "recipients", recipients);
+	return object;
+}
+
+char *queue_text_link(const struct queue_message *message,
+	const struct queue_attachment *attachment, int64_t now_s)
+{
+	GString *out = g_string_new(NULL);
+	g_autofree char *size = short_size(attachment->size);
+	bool revoked = attachment->revoked_at_s != 0;
+	g_autofree char *when =
+		iso_time(revoked ? attachment->revoked_at_s : attachment->expires_at_s);
+	g_string_append_printf(out, "%s %zu  ", message->id, attachment->number);
+	append_visible(out, attachment->file_name ? attachment->file_name : "(no name)");
+	g_string_append_printf(out, "  %s  %s %s %s\n  ", size,
+		link_state(attachment, now_s), revoked ? "at" : "until", when);
+	append_visible(out, attachment->key);
+	g_string_append_c(out, '\n');
 	return g_string_free(out, FALSE);
 }

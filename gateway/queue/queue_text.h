@@ -16,6 +16,12 @@ json_t *queue_text_json(const struct queue_message *message);
 /* The same, in lines for people. */
 char *queue_text_show(const struct queue_message *message, int64_t now_ms);
 
+/* One link of message, likewise, and in two lines for people. */
+json_t *queue_text_link_json(const struct queue_message *message,
+	const struct queue_attachment *attachment, int64_t now_s);
+char *queue_text_link(const struct queue_message *message,
+	const struct queue_attachment *attachment, int64_t now_s);
+
 /* The columns of queue_text_row(), and their headings. */
 enum { QUEUE_TEXT_COLUMNS = 9 };
 extern const char *const queue_text_headings[QUEUE_TEXT_COLUMNS];

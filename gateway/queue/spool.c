@@ -84,11 +84,13 @@ static bool open_file(struct spool *spool, GError **error)
 	return spool->fd >= 0 || fail(spool, "make the spool file", error);
 }
 
+/* The buffer goes: more may be long in coming. */
 static bool write_buffer(struct spool *spool, GError **error)
 {
 	if (!write_all(spool->fd, spool->buffer, spool->used))
 		return fail(spool, "write", error);
-	spool->used = 0;
+	g_clear_pointer(&spool->buffer, g_free);
+	spool->used = spool->capacity = 0;
 	return true;
 }
 

@@ -80,7 +80,12 @@ static const char *const sql[STATEMENTS] = {
 			    "FROM recipients WHERE message = ?1 ORDER BY number",
 	[LOAD_ATTACHMENTS] =
 		"SELECT number, key, file_name, media_type, size, sha256, "
-		"expires_at_s FROM attachments WHERE message = ?1 ORDER BY number",
+		"expires_at_s, revoked_at_s FROM attachments WHERE message = ?1 "
+		"ORDER BY number",
+	[SCAN_LINKED] = "SELECT DISTINCT message, 0 FROM attachments "
+			"WHERE expires_at_s > ?1 ORDER BY message",
+	[SET_LINK] = "UPDATE attachments SET expires_at_s = ?3, revoked_at_s = ?4 "
+		     "WHERE message = ?1 AND number = ?2",
 };
 
 /* The statement, ready to bind; NULL with error. */
@@ -477,6 +482,29 @@ bool store_scan_prefix(struct store *store, const char *prefix, store_glance_fun
 	return scan(store, statement, see, context, error);
 }
 
+bool store_scan_linked(struct store *store, int64_t after_s, store_glance_function see,
+	void *context, GError **error)
+{
+	sqlite3_stmt *statement = prepared(store, SCAN_LINKED, error);
+	if (!statement)
+		return false;
+	sqlite3_bind_int64(statement, 1, after_s);
+	return scan(store, statement, see, context, error);
+}
+
+bool store_set_link(struct store *store, const char *id,
+	const struct queue_attachment *attachment, GError **error)
+{
+	sqlite3_stmt *statement = prepared(store, SET_LINK, error);
+	if (!statement)
+		return false;
+	bind_text(statement, 1, id);
+	sqlite3_bind_int64(statement, 2, (int64_t)attachment->number);
+	sqlite3_bind_int64(statement, 3, attachment->expires_at_s);
+	sqlite3_bind_int64(statement, 4, attachment->revoked_at_s);
+	return run(store, statement, error);
+}
+
 bool store_find(struct store *store, const char *id, bool *found, enum queue_state *state,
 	GError **error)
 {
@@ -557,6 +585,7 @@ static bool load_attachments(
 		a->size = (uint64_t)sqlite3_column_int64(statement, 4);
 		g_strlcpy(a->sha256, column_text(statement, 5), sizeof a->sha256);
 		a->expires_at_s = sqlite3_column_int64(statement, 6);
+		a->revoked_at_s = sqlite3_column_int64(statement, 7);
 	}
 	return end_rows(store, statement, rc, error);
 }

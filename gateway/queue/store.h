@@ -89,6 +89,14 @@ bool store_scan_state(struct store *store, enum queue_state state,
 bool store_scan_prefix(struct store *store, const char *prefix, store_glance_function see,
 	void *context, GError **error);
 
+/* Messages with a link that ends after after_s (Unix time), oldest first. state is not
+ * filled. */
+bool store_scan_linked(struct store *store, int64_t after_s, store_glance_function see,
+	void *context, GError **error);
+/* End and revocation of message id's link, as they stand in attachment. */
+bool store_set_link(struct store *store, const char *id,
+	const struct queue_attachment *attachment, GError **error);
+
 /* Whether there is a message id, and its state. */
 bool store_find(struct store *store, const char *id, bool *found, enum queue_state *state,
 	GError **error);

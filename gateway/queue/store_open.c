@@ -78,6 +78,7 @@ static const char *const migrations[] = {
 	"ALTER TABLE messages ADD COLUMN envid TEXT;"
 	"ALTER TABLE recipients ADD COLUMN notify TEXT;"
 	"ALTER TABLE recipients ADD COLUMN orcpt TEXT;",
+	"ALTER TABLE attachments ADD COLUMN revoked_at_s INTEGER NOT NULL DEFAULT 0;",
 };
 #define VERSION ((int)G_N_ELEMENTS(migrations))
 

@@ -445,8 +445,8 @@ static bool purge_once(
 	struct store_totals changes = { 0 };
 	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
 	bool ok = store_begin(queue->store, error) &&
-		  store_purge(queue->store, before_ms, PURGE_MESSAGES, &changes, ids,
-			  error);
+		  store_purge(
+			  queue->store, before_ms, PURGE_MESSAGES, &changes, ids, error);
 	*purged = ids->len;
 	if (ok && ids->len == 0) {
 		store_rollback(queue->store);

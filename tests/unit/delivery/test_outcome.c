@@ -44,7 +44,8 @@ static struct queue_message *message_with(const char *states)
 {
 	struct queue_message *message = queue_message_new();
 	for (size_t i = 0; states[i]; i++) {
-		g_autofree char *address = g_strdup_printf("%c%zu@example.com", states[i], i);
+		g_autofree char *address =
+			g_strdup_printf("%c%zu@example.com", states[i], i);
 		struct queue_recipient *recipient =
 			queue_message_add_recipient(message, address, address);
 		assert_true(outcome_is_open(recipient));
@@ -93,8 +94,9 @@ static void settled_recipients_stay_settled(void **state)
 static void what_waits_gets_a_time(void **state)
 {
 	(void)state;
-	const struct conf_queue settings = { .retry_first_s = 10, .retry_max_s = 1200,
-		.lifetime_s = 3600 };
+	const struct conf_queue settings = {
+		.retry_first_s = 10, .retry_max_s = 1200, .lifetime_s = 3600
+	};
 	const int64_t received_ms = 1000000;
 	const struct {
 		const char *states;
@@ -127,7 +129,8 @@ static void what_waits_gets_a_time(void **state)
 		assert_int_equal(message->state, times[i].want);
 		assert_int_equal(message->finished_ms, times[i].finished ? now_ms : 0);
 		if (!times[i].finished)
-			assert_in_range(message->next_attempt_ms, now_ms + 1, now_ms + 1200000);
+			assert_in_range(
+				message->next_attempt_ms, now_ms + 1, now_ms + 1200000);
 		queue_message_free(message);
 	}
 }

@@ -189,6 +189,40 @@ static void links_made_anew(void **state)
 		RECEIVED_S + 86400 + EXPIRY_S);
 }
 
+/* A link to a deleted object is none; what may be deleted is stored again first. */
+static void links_end_with_their_objects(void **state)
+{
+	struct fixture *fixture = *state;
+	static const struct {
+		unsigned retention_s;
+		int64_t stored_s; /* after receipt; -1: only then */
+		int64_t now_s;    /* likewise */
+		int64_t end_s;    /* likewise */
+		bool over;
+	} cases[] = {
+		{ 0, -1, 9000000, 9000000 + EXPIRY_S, false },
+		{ 86400, -1, 60, 60 + EXPIRY_S, false },
+		{ 86400, -1, 86400 - EXPIRY_S, 86400, false },
+		{ 86400, -1, 86400 - 60, 86400, false },
+		{ 86400, -1, 86400, 86401, true },
+		{ 86400, 86400, 86400 + 60, 86400 + 60 + EXPIRY_S, false },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		stowing_free(&fixture->stowing);
+		fixture->conf.s3_retention_s = cases[i].retention_s;
+		fixture->stowing = stowing_new(
+			&fixture->conf, fixture->rewriter, ID, seed, RECEIVED_S);
+		if (cases[i].stored_s >= 0)
+			stowing_set_stored(
+				fixture->stowing, RECEIVED_S + cases[i].stored_s);
+		int64_t now_s = RECEIVED_S + cases[i].now_s;
+		assert_int_equal(stowing_is_over(fixture->stowing, now_s), cases[i].over);
+		g_free(linked(fixture, now_s));
+		assert_int_equal(stowing_expires_at_s(fixture->stowing, 0),
+			RECEIVED_S + cases[i].end_s);
+	}
+}
+
 static void hash_as_text(void **state)
 {
 	(void)state;
@@ -209,6 +243,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_retry_names_alike, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(links_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(links_made_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			links_end_with_their_objects, set_up, tear_down),
 		cmocka_unit_test(hash_as_text),
 	};
 	mime_init();

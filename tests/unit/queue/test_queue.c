@@ -528,6 +528,7 @@ static const char downgrade[] = "ALTER TABLE messages DROP COLUMN smtputf8;"
 				"ALTER TABLE messages DROP COLUMN envid;"
 				"ALTER TABLE recipients DROP COLUMN notify;"
 				"ALTER TABLE recipients DROP COLUMN orcpt;"
+				"ALTER TABLE attachments DROP COLUMN revoked_at_s;"
 				"PRAGMA user_version = 1";
 
 static void an_older_queue_is_brought_up_to_date(void **state)
