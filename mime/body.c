@@ -526,10 +526,14 @@ static GString *qp_gap(const struct editor *editor, size_t start, size_t end)
 {
 	const GString *raw = editor->raw;
 	GString *out = g_string_new(NULL);
-	size_t before = 0, behind = strcspn(raw->str + end, "\r\n");
+	size_t before = 0, behind = 0;
 
-	while (before < start && raw->str[start - before - 1] != '\n')
+	while (before <= QP_LINE_BYTES && before < start &&
+		raw->str[start - before - 1] != '\n')
 		before++;
+	while (behind <= QP_LINE_BYTES && end + behind < raw->len &&
+		strchr("\r\n", raw->str[end + behind]) == NULL)
+		behind++;
 	if ((before > 0 && behind > 0 && before + behind > QP_LINE_BYTES &&
 		    raw->str[end] != '-') ||
 		(before > 0 && behind == 0 && is_blank(raw->str[start - 1])))
@@ -598,7 +602,24 @@ static GString *apply_plan(const struct editor *editor, const struct body_plan *
 	return after;
 }
 
-/* What is left where something was cut may be a line that was none, such as a delimiter
+static bool holds_dash_line(const GString *text)
+{
+	return g_str_has_prefix(text->str, "--") ||
+	       memmem(text->str, text->len, "\n--", 3) != NULL;
+}
+
+/* Only where markers are cut out, and at lines that begin so already, or are put in. */
+static bool may_make_odd_lines(const struct editor *editor, const struct body_plan *plan)
+{
+	if (plan->list != NULL || holds_dash_line(editor->raw))
+		return true;
+	for (size_t i = 0; i < plan->changes->len; i++)
+		if (holds_dash_line(change_at(plan->changes, i)->text))
+			return true;
+	return false;
+}
+
+/* Where something was cut or put in, a line may be left that was none, such as a delimiter
  * of the multipart around it. */
 static bool makes_odd_lines(const struct editor *editor, const struct body_plan *plan)
 {
@@ -608,7 +629,7 @@ static bool makes_odd_lines(const struct editor *editor, const struct body_plan 
 	GHashTableIter iter;
 	gpointer line;
 
-	if (plan->list == NULL)
+	if (!may_make_odd_lines(editor, plan))
 		return false;
 	after = apply_plan(editor, plan);
 	before = dash_lines(editor->raw, &was_longest);
@@ -623,12 +644,14 @@ static bool makes_odd_lines(const struct editor *editor, const struct body_plan 
 static void plan_qp(const struct editor *editor, struct body_plan *plan)
 {
 	const GString *raw = editor->raw;
+	struct qp_place place = { 0 };
 
 	for (size_t i = 0; i < editor->changes->len; i++) {
 		const struct change *change = change_at(editor->changes, i);
-		size_t start = qp_raw_offset(raw->str, raw->len, (size_t)change->offset);
-		size_t end = qp_raw_offset(
-			raw->str, raw->len, (size_t)(change->offset + change->length));
+		size_t start =
+			qp_raw_offset(raw->str, raw->len, &place, (size_t)change->offset);
+		size_t end = qp_raw_offset(raw->str, raw->len, &place,
+			(size_t)(change->offset + change->length));
 
 		plan_change(plan, editor->entity->body_start + start, end - start,
 			change->text->len > 0
@@ -722,6 +745,16 @@ static bool find_charset(const char *field, const char **start, const char **end
 	return false;
 }
 
+/* The length of the line of a field in which p is. */
+static size_t line_bytes(const GString *field, const char *p)
+{
+	const char *start = p;
+
+	while (start > field->str && start[-1] != '\n')
+		start--;
+	return (size_t)(p - start) + strcspn(p, "\r\n");
+}
+
 /* Makes the label utf-8, keeping all else of the field. False when
  * the field is too odd. */
 static bool plan_charset(
@@ -730,6 +763,7 @@ static bool plan_charset(
 	const struct outline_field *field =
 		outline_find(editor->request->outline, editor->entity, "content-type");
 	g_autoptr(GString) raw = g_string_new(NULL);
+	GString *label;
 	const char *start, *end;
 	uint64_t at;
 
@@ -741,6 +775,8 @@ static bool plan_charset(
 	if (!source_append(editor->request->source, field->start, field->end, raw, error))
 		return false;
 	if (find_charset(raw->str, &start, &end)) {
+		if (line_bytes(raw, start) + strlen("utf-8") > LINE_MAX_BYTES)
+			return false;
 		at = field->start + (uint64_t)(start - raw->str);
 		plan_change(plan, at, (uint64_t)(end - start), g_string_new("utf-8"));
 		return true;
@@ -753,10 +789,13 @@ static bool plan_charset(
 	if (editor->entity->content.malformed || !editor->entity->content.type_given ||
 		strchr(raw->str, '/') == NULL)
 		return false;
+	label = g_string_new(";");
+	if (line_bytes(raw, raw->str + raw->len) + strlen("; charset=utf-8") >
+		LINE_MAX_BYTES)
+		g_string_append(label, editor->request->newline);
+	g_string_append_printf(label, " charset=utf-8%s", editor->request->newline);
 	plan_change(plan, field->start + raw->len, field->end - field->start - raw->len,
-		g_string_new("; charset=utf-8"));
-	g_string_append(change_at(plan->changes, plan->changes->len - 1)->text,
-		editor->request->newline);
+		label);
 	return true;
 }
 

@@ -48,8 +48,7 @@ struct decode_result {
 };
 
 /* Takes n decoded octets. */
-typedef bool (*decode_put)(
-	void *context, const char *octets, size_t n, GError **error);
+typedef bool (*decode_put)(void *context, const char *octets, size_t n, GError **error);
 
 /* Decodes the range of source to put (NULL: only counts; no hash then). False:
  * MIME_ERROR_IO, or put's error. */

@@ -5,6 +5,7 @@
 #include "mime/header.h"
 
 #include <gmime/gmime.h>
+#include <stdint.h>
 #include <string.h>
 
 void header_content_init(struct header_content *content, const char *media_type)
@@ -19,7 +20,6 @@ void header_content_clear(struct header_content *content)
 	g_free(content->charset);
 	g_free(content->name);
 	g_free(content->file_name);
-	g_free(content->smime_type);
 	g_free(content->start);
 	g_free(content->content_id);
 	g_free(content->location);
@@ -130,15 +130,16 @@ static const char *after_semicolon(const char *rest)
 	return semicolon != NULL ? semicolon + 1 : "";
 }
 
-/* "=?charset?B?" at p: its length, else 0. */
-static size_t base64_word(const char *p)
+/* "=?charset?B?" at p, B being one of encodings: its length, else 0. */
+static size_t encoded_word(const char *p, const char *encodings)
 {
 	size_t n;
 
 	if (p[0] != '=' || p[1] != '?')
 		return 0;
 	n = 2 + strcspn(p + 2, "? \t\"");
-	if (p[n] != '?' || g_ascii_toupper(p[n + 1]) != 'B' || p[n + 2] != '?')
+	if (p[n] != '?' || p[n + 1] == '\0' || strchr(encodings, p[n + 1]) == NULL ||
+		p[n + 2] != '?')
 		return 0;
 	return n + 3;
 }
@@ -153,7 +154,7 @@ static void join_base64_words(GString *text)
 	size_t at = 0;
 
 	while (at < text->len) {
-		size_t head = base64_word(text->str + at);
+		size_t head = encoded_word(text->str + at, "Bb");
 		size_t first = at + head, end, next, second, last;
 
 		if (head == 0) {
@@ -165,7 +166,7 @@ static void join_base64_words(GString *text)
 		at = first;
 		if (end == first || text->str[end - 1] != '=' || text->str[end] != '?' ||
 			text->str[end + 1] != '=' ||
-			base64_word(text->str + next) != head ||
+			encoded_word(text->str + next, "Bb") != head ||
 			g_ascii_strncasecmp(
 				text->str + first - head, text->str + next, head) != 0)
 			continue;
@@ -254,6 +255,94 @@ static void keep_second_octets(GString *text)
 	}
 }
 
+/* Steps over a parameter's value: a quoted string, or up to ';'. */
+static const char *skip_value(const char *p)
+{
+	if (*p != '"')
+		return p + strcspn(p, ";");
+	for (p++; *p != '\0' && *p != '"'; p++)
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+	return *p == '"' ? p + 1 : p;
+}
+
+/* One parameter as it was sent; a segment "name*NUMBER" of one (RFC 2231, section 3) has
+ * its name's length and number. */
+struct segment {
+	const char *text;
+	size_t length, name_bytes;
+	uint64_t number;
+};
+
+static int compare_segments(gconstpointer a, gconstpointer b)
+{
+	const struct segment *x = a, *y = b;
+	int names;
+
+	if (x->name_bytes != y->name_bytes)
+		return x->name_bytes < y->name_bytes ? -1 : 1;
+	names = g_ascii_strncasecmp(x->text, y->text, x->name_bytes);
+	if (names != 0 || x->number == y->number)
+		return names;
+	return x->number < y->number ? -1 : 1;
+}
+
+static struct segment read_segment(const char *text, size_t length)
+{
+	struct segment segment = { .text = text, .length = length };
+	size_t name = MIN(strcspn(text, "*=;\""), length);
+
+	if (length > name + 1 && text[name] == '*' && g_ascii_isdigit(text[name + 1])) {
+		segment.name_bytes = name;
+		segment.number = g_ascii_strtoull(text + name + 1, NULL, 10);
+	}
+	return segment;
+}
+
+/* GMime looks for the charset in the segment that comes first, which need not be number
+ * 0: where one stands before its predecessor, all segments are put in order, at the end. */
+static void sort_segments(GString *text)
+{
+	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(struct segment));
+	g_autoptr(GString) sorted = NULL;
+	bool in_order = true;
+
+	for (const char *p = text->str; *p != '\0';) {
+		const char *start = p, *value;
+		struct segment segment;
+
+		while (g_ascii_isspace(*start))
+			start++;
+		value = start + strcspn(start, "=;\"");
+		value += *value == '=';
+		while (g_ascii_isspace(*value))
+			value++;
+		p = skip_value(value);
+		p += strcspn(p, ";");
+		segment = read_segment(start, (size_t)(p - start));
+		if (segments->len > 0 && segment.name_bytes > 0)
+			in_order =
+				in_order &&
+				compare_segments(&g_array_index(segments, struct segment,
+							 segments->len - 1),
+					&segment) <= 0;
+		g_array_append_val(segments, segment);
+		p += *p == ';';
+	}
+	if (in_order)
+		return;
+	g_array_sort(segments, compare_segments);
+	sorted = g_string_sized_new(text->len);
+	for (size_t i = 0; i < segments->len; i++) {
+		const struct segment *segment =
+			&g_array_index(segments, struct segment, i);
+
+		g_string_append_len(sorted, segment->text, (gssize)segment->length);
+		g_string_append_c(sorted, ';');
+	}
+	g_string_assign(text, sorted->str);
+}
+
 /*
  * GMime takes "C:\temp\x.pdf" for quoted pairs, as RFC 2045 says; those who write it mean
  * a path. A backslash before a letter or digit within quotes becomes a slash.
@@ -265,6 +354,8 @@ static GMimeParamList *parse_parameters(const char *text)
 
 	join_base64_words(copy);
 	drop_comments(copy);
+	if (strchr(copy->str, '*') != NULL)
+		sort_segments(copy);
 	drop_nuls(copy);
 	if (!g_utf8_validate(text, -1, NULL))
 		keep_second_octets(copy);
@@ -277,6 +368,50 @@ static GMimeParamList *parse_parameters(const char *text)
 			p++;
 	}
 	return g_mime_param_list_parse(NULL, copy->str);
+}
+
+/* Octets that are no ASCII, quoted pairs, encoded words (RFC 2047 has none in parameters),
+ * comments, and what stands behind the closing quotation mark. */
+static bool is_odd_value(const char *value, const char *end)
+{
+	bool quoted = *value == '"';
+
+	for (const char *p = value; p < end; p++)
+		if ((unsigned char)*p >= 0x80 || *p == '\\' ||
+			encoded_word(p, "BbQq") > 0 || (*p == '(' && !quoted) ||
+			(*p == '"' && !quoted))
+			return true;
+	if (!quoted)
+		return false;
+	if (end - value < 2 || end[-1] != '"')
+		return true;
+	while (g_ascii_isspace(*end))
+		end++;
+	return *end != '\0' && *end != ';';
+}
+
+/* Whether a boundary among the parameters is written so that readers differ in what they
+ * compare lines with. */
+static bool holds_odd_boundary(const char *parameters)
+{
+	for (const char *p = parameters; *p != '\0';) {
+		const char *value, *end;
+		bool boundary;
+
+		while (g_ascii_isspace(*p) || *p == ';')
+			p++;
+		boundary = g_ascii_strncasecmp(p, "boundary", 8) == 0;
+		p += strcspn(p, "=;\"");
+		if (*p == ';' || *p == '\0')
+			continue;
+		for (value = *p == '=' ? p + 1 : p; g_ascii_isspace(*value);)
+			value++;
+		end = skip_value(value);
+		if (boundary && is_odd_value(value, end))
+			return true;
+		p = end + strcspn(end, ";");
+	}
+	return false;
 }
 
 void header_parse_type(struct header_content *content, const char *value)
@@ -301,13 +436,17 @@ void header_parse_type(struct header_content *content, const char *value)
 	if (list == NULL)
 		return;
 	content->boundary = parameter(list, "boundary", &content->boundary_conflict);
+	/* A quotation mark behind the type takes the parameters from some readers. */
+	if (content->boundary != NULL &&
+		((*rest != '\0' && strchr(" \t;(", *rest) == NULL) ||
+			holds_odd_boundary(after_semicolon(rest))))
+		content->boundary_conflict = true;
 	mend_quotes(content->boundary);
 	if (content->boundary != NULL)
 		g_strchomp(content->boundary);
 	content->charset = parameter(list, "charset", &content->charset_conflict);
 	content->name = parameter(list, "name", NULL);
 	mend_quotes(content->name);
-	content->smime_type = parameter(list, "smime-type", NULL);
 	content->start = parameter(list, "start", NULL);
 	content->flowed = parameter_is(list, "format", "flowed");
 	content->delsp = parameter_is(list, "delsp", "yes");
@@ -371,7 +510,6 @@ void header_parse_encoding(struct header_content *content, const char *value)
 	const char *word = skip_quote(skip_cfws(value));
 	size_t length = token_length(word);
 
-	content->encoding_given = true;
 	content->encoding = HEADER_ENCODING_UNKNOWN;
 	if (length == 0 && *word == '\0')
 		content->encoding = HEADER_ENCODING_IDENTITY;
@@ -379,6 +517,10 @@ void header_parse_encoding(struct header_content *content, const char *value)
 		if (strlen(names[i].name) == length &&
 			g_ascii_strncasecmp(word, names[i].name, length) == 0)
 			content->encoding = names[i].encoding;
+	/* With a comment, quotes or a second word beside it, some programs see the name,
+	 * others none, which is as good as identity. */
+	if (content->encoding != HEADER_ENCODING_IDENTITY && strlen(value) != length)
+		content->encoding = HEADER_ENCODING_UNKNOWN;
 }
 
 void header_parse_id(struct header_content *content, const char *value)

@@ -31,7 +31,7 @@ struct header_content {
 	char *media_type;
 	bool type_given;        /* a Content-Type stood there */
 	bool malformed;         /* ... but it is no type/subtype */
-	bool boundary_conflict; /* two boundary parameters that differ */
+	bool boundary_conflict; /* two that differ, or one that is read in two ways */
 	bool charset_conflict;
 	bool flowed, delsp; /* RFC 3676 */
 	char *boundary;     /* or NULL */
@@ -40,11 +40,9 @@ struct header_content {
 	 * in a charset that is not told. */
 	char *name;
 	char *file_name; /* Content-Disposition's, likewise */
-	char *smime_type;
-	char *start; /* multipart/related's root, RFC 2387 */
+	char *start;     /* multipart/related's root, RFC 2387 */
 	enum header_disposition disposition;
 	enum header_encoding encoding;
-	bool encoding_given;
 	char *content_id; /* without the angle brackets, or NULL */
 	char *location;   /* Content-Location, or NULL */
 };

@@ -240,6 +240,14 @@ static size_t find_kept_text(const struct linker *linker)
 	return OUTLINE_NONE;
 }
 
+/* A kept attachment that no delimiter ends (see is_cut_off() in mime.c) would be another
+ * with one behind it. */
+static bool is_open_ended(const struct linker *linker, size_t i)
+{
+	return linker_part(linker, i)->role == POLICY_NO_BODY &&
+	       linker_entity(linker, i)->body_end == linker->message->source.bytes;
+}
+
 /* Puts the links into a part of their own. */
 static bool add_part(struct linker *linker, GError **error)
 {
@@ -255,7 +263,7 @@ static bool add_part(struct linker *linker, GError **error)
 	while (child != OUTLINE_NONE && child != linker->root) {
 		parent = linker_entity(linker, child)->parent;
 		if (parent != OUTLINE_NONE && is_sequence(linker, parent)) {
-			if (linker->explanation != NULL)
+			if (linker->explanation != NULL || is_open_ended(linker, child))
 				insert_before(linker, child, beside_text);
 			else
 				insert_behind(linker, child, beside_text);

@@ -50,11 +50,30 @@ char *linker_boundary(const struct linker *linker, char kind)
 	return g_string_free(boundary, FALSE);
 }
 
-static bool needs_qp(const GString *text)
+/* The sender's text, decoded, may have lines that begin as a delimiter of his does. */
+static bool is_like_delimiter(const struct linker *linker, const char *text)
+{
+	size_t n = outline_entities(linker->message->outline);
+
+	if (text[0] != '-' || text[1] != '-')
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct outline_entity *entity = linker_entity(linker, i);
+
+		if (entity->kind == OUTLINE_MULTIPART &&
+			g_str_has_prefix(text + 2, entity->content.boundary))
+			return true;
+	}
+	return false;
+}
+
+static bool needs_qp(const struct linker *linker, const GString *text)
 {
 	size_t column = 0;
 
 	for (size_t i = 0; i < text->len; i++) {
+		if (column == 0 && is_like_delimiter(linker, text->str + i))
+			return true;
 		column = text->str[i] == '\n' ? 0 : column + 1;
 		if ((unsigned char)text->str[i] >= 0x80 || column > PLAIN_LINE_BYTES)
 			return true;
@@ -65,7 +84,7 @@ static bool needs_qp(const GString *text)
 void linker_append_text(const struct linker *linker, GString *out, const char *subtype,
 	const char *parameters, GString *text)
 {
-	bool qp = needs_qp(text);
+	bool qp = needs_qp(linker, text);
 
 	g_string_append_printf(out, "Content-Type: text/%s; charset=utf-8%s%s", subtype,
 		parameters, linker->newline);

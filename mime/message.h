@@ -25,7 +25,7 @@ struct mime_message {
 	const struct mime_markers *markers; /* to be taken out of: */
 	GArray *marked;                     /* size_t: entities; NULL: none */
 	char *notice;                       /* for the bodies, or NULL */
-	char *unforeseen; /* given with it */
+	char *unforeseen;                   /* given with it */
 };
 
 #endif

@@ -209,6 +209,47 @@ static bool write_octets(void *context, const char *octets, size_t n, GError **e
 		writing->output->context, writing->index, octets, n, error);
 }
 
+/*
+ * No delimiter stands behind the part, since its multipart was never closed: some readers
+ * then take its last line break for a delimiter's. In base64 and uuencode that is nothing.
+ */
+static bool is_cut_off(const struct mime_message *message, size_t i)
+{
+	const struct outline_entity *entity = outline_entity(message->outline, i);
+	size_t parent = entity->parent;
+
+	if (entity->body_end != message->source.bytes ||
+		(entity->content.encoding != HEADER_ENCODING_IDENTITY &&
+			entity->content.encoding != HEADER_ENCODING_QP))
+		return false;
+	while (parent != OUTLINE_NONE &&
+		outline_entity(message->outline, parent)->kind != OUTLINE_MULTIPART)
+		parent = outline_entity(message->outline, parent)->parent;
+	return parent != OUTLINE_NONE;
+}
+
+/* The last attachment stays, where it is cut off and ends in a line break. */
+static bool keep_cut_off(struct mime_message *message, GError **error)
+{
+	for (size_t index = 0; index < message->entities->len;) {
+		size_t i = g_array_index(message->entities, size_t, index), length;
+		const struct outline_entity *entity = outline_entity(message->outline, i);
+		const char *last = "";
+
+		if (is_cut_off(message, i) && entity->body_end > entity->body_start)
+			last = source_peek(&message->source, entity->body_end - 1,
+				entity->body_end, &length, error);
+		if (last == NULL)
+			return false;
+		if (*last == '\n')
+			keep_attachment(message, index,
+				"no delimiter behind it: whose is its last line break");
+		else
+			index++;
+	}
+	return true;
+}
+
 static bool extract_one(struct mime_message *message, size_t index,
 	const struct mime_output *output, struct decode_result *result, GError **error)
 {
@@ -232,6 +273,8 @@ bool mime_message_extract(
 {
 	size_t index = 0;
 
+	if (!keep_cut_off(message, error))
+		return false;
 	while (index < message->attachments->len) {
 		struct mime_attachment *attachment = &g_array_index(
 			message->attachments, struct mime_attachment, index);

@@ -182,12 +182,14 @@ static bool is_padding(const char *text, size_t length)
 	return true;
 }
 
-enum match { MATCH_NONE, MATCH_DELIMITER, MATCH_CLOSE };
+/* ODD: a delimiter for those who take a lone CR for a line's end. */
+enum match { MATCH_NONE, MATCH_DELIMITER, MATCH_CLOSE, MATCH_ODD };
 
 static enum match match_one(const struct open_multipart *open, const struct line *line)
 {
-	const char *rest;
+	const char *rest, *cr;
 	size_t length;
+	bool odd;
 
 	if (line->length < 2 + open->length ||
 		memcmp(line->text + 2, open->boundary, open->length) != 0)
@@ -196,10 +198,14 @@ static enum match match_one(const struct open_multipart *open, const struct line
 	length = line->length - 2 - open->length;
 	if (is_padding(rest, length))
 		return MATCH_DELIMITER;
+	cr = memchr(rest, '\r', length);
+	odd = cr != NULL;
+	if (odd)
+		length = (size_t)(cr - rest);
 	if (length >= 2 && rest[0] == '-' && rest[1] == '-' &&
 		is_padding(rest + 2, length - 2))
-		return MATCH_CLOSE;
-	return MATCH_NONE;
+		return odd ? MATCH_ODD : MATCH_CLOSE;
+	return odd && is_padding(rest, length) ? MATCH_ODD : MATCH_NONE;
 }
 
 static enum match match_delimiter(
@@ -220,6 +226,10 @@ static enum match match_delimiter(
 
 		if (match == MATCH_NONE)
 			continue;
+		if (match == MATCH_ODD) {
+			fail(outline, "a delimiter line holds a lone CR");
+			return MATCH_NONE;
+		}
 		if (found != MATCH_NONE) {
 			fail(outline, "a delimiter line fits two multiparts");
 			return MATCH_NONE;
@@ -243,11 +253,11 @@ static void end_entities(struct outline *outline, size_t multipart, uint64_t bod
 		struct outline_entity *entity = entity_at(outline, i);
 		bool own = entity->parent == multipart && multipart != OUTLINE_NONE;
 
-		body_end = MAX(entity->body_start, body_end);
-		entity->body_end = body_end;
-		entity->region_end = own ? delimiter_start : body_end;
+		entity->body_end = MAX(entity->body_start, body_end);
+		entity->region_end = own ? delimiter_start : entity->body_end;
 		entity->ended_by_sibling = own;
-		entity->glued = body_end == delimiter_start && multipart != OUTLINE_NONE;
+		entity->glued =
+			entity->body_end == delimiter_start && multipart != OUTLINE_NONE;
 		i = entity->parent;
 	}
 }
@@ -388,8 +398,7 @@ static void end_header(struct outline *outline, uint64_t header_end, uint64_t bo
 	}
 	if (header_starts(&entity->content, "multipart/")) {
 		if (entity->content.boundary_conflict)
-			fail_entity(
-				outline, "two boundary parameters contradict each other");
+			fail_entity(outline, "its boundary can be read in two ways");
 		else
 			open_multipart(outline, i);
 	} else if ((header_is(&entity->content, "message/rfc822") ||

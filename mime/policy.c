@@ -70,7 +70,7 @@ static bool decide_referenced(struct policy *policy, size_t i, GError **error)
 	uint64_t size;
 
 	if (part->fixed) {
-		keep(part, "shown within an HTML text that is not the body");
+		keep(part, "shown within an HTML text that cannot link to it");
 		return true;
 	}
 	if (policy->settings->inline_images == MIME_INLINE_LINK) {
@@ -377,11 +377,5 @@ GArray *policy_decide(const struct outline *outline, struct source *source,
 	g_free(policy.charset);
 	if (!ok)
 		g_clear_pointer(&policy.parts, g_array_unref);
-	for (size_t i = 0; ok && *untouched != NULL && i < policy.parts->len; i++) {
-		part_at(&policy, i)->link = false;
-		part_at(&policy, i)->drop = false;
-		if (!part_at(&policy, i)->is_protected)
-			part_at(&policy, i)->reason = "the whole message stays as it is";
-	}
 	return policy.parts;
 }

@@ -116,7 +116,6 @@ static bool first_candidate(struct policy *policy, size_t *first, GError **error
 	return true;
 }
 
-/* The body: the first text, and in the same alternative the first of the other kind. */
 bool policy_find_bodies(struct policy *policy, GError **error)
 {
 	size_t first, alternative;
@@ -173,10 +172,11 @@ static void note_references(
 
 		if (!part_at(policy, i)->leaf || location == NULL)
 			continue;
-		/* Beyond what any mail has, all count as referred to. */
+		/* Beyond what any mail has, all count as referred to, and stay. */
 		from = 0;
-		if (searches++ >= LOCATIONS_MAX ||
-			html_next_location(text, length, location, &from, &start)) {
+		if (searches++ >= LOCATIONS_MAX) {
+			part_at(policy, i)->referenced = part_at(policy, i)->fixed = true;
+		} else if (html_next_location(text, length, location, &from, &start)) {
 			part_at(policy, i)->referenced = true;
 			part_at(policy, i)->fixed |= !is_body;
 		}

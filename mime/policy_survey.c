@@ -14,7 +14,6 @@
 
 enum { CHARSET_HEADER_BYTES = 64 * 1024 };
 
-/* The child of parent behind number child, OUTLINE_NONE behind the last. */
 size_t policy_next_child(const struct policy *policy, size_t parent, size_t child)
 {
 	size_t n = outline_entities(policy->outline);
@@ -136,7 +135,6 @@ static size_t message_depth(const struct policy *policy, size_t i)
 	return depth;
 }
 
-/* The parts of this attached message are decided on one by one. */
 bool policy_is_opened(const struct policy *policy, size_t message)
 {
 	return policy->settings->forwarded == MIME_FORWARDED_INSIDE &&
@@ -168,7 +166,6 @@ static bool survey_parent(struct policy *policy, size_t i)
 	return false;
 }
 
-/* Marks leaves and what is protected; numbers leaves. */
 void policy_survey(struct policy *policy)
 {
 	size_t number = 0;
@@ -200,7 +197,6 @@ void policy_survey(struct policy *policy)
 	}
 }
 
-/* The part of the scope behind part i; scope_end behind the last. */
 size_t policy_next_in_scope(const struct policy *policy, size_t i)
 {
 	do

@@ -60,21 +60,20 @@ void qp_decode(const char *raw, size_t length, GString *out)
 	}
 }
 
-size_t qp_raw_offset(const char *raw, size_t length, size_t decoded_offset)
+size_t qp_raw_offset(
+	const char *raw, size_t length, struct qp_place *place, size_t decoded_offset)
 {
-	size_t at = 0, decoded = 0;
-
-	while (at < length) {
+	while (place->raw < length) {
 		int octet;
-		size_t n = step(raw + at, length - at, &octet);
+		size_t n = step(raw + place->raw, length - place->raw, &octet);
 
-		if (octet >= 0 && decoded == decoded_offset)
-			return at;
+		if (octet >= 0 && place->decoded == decoded_offset)
+			break;
 		if (octet >= 0)
-			decoded++;
-		at += n;
+			place->decoded++;
+		place->raw += n;
 	}
-	return length;
+	return place->raw;
 }
 
 static void put_octet(GString *out, unsigned char octet)

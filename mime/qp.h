@@ -18,9 +18,15 @@ enum { QP_LINE_BYTES = 76 };
 
 void qp_decode(const char *raw, size_t length, GString *out);
 
+/* A place in both, to go on from; zero: the beginning. */
+struct qp_place {
+	size_t raw, decoded;
+};
+
 /* Where in raw the octet number decoded_offset begins, behind any soft line break before
- * it; length when the text ends there. */
-size_t qp_raw_offset(const char *raw, size_t length, size_t decoded_offset);
+ * it; length when the text ends there. place must not be behind that, and becomes it. */
+size_t qp_raw_offset(
+	const char *raw, size_t length, struct qp_place *place, size_t decoded_offset);
 
 /*
  * Appends text as quoted-printable whose lines have at most QP_LINE_BYTES octets and

@@ -203,10 +203,19 @@ static void test_qp_places(void **state)
 		{ "a=\r\n", 1, 4 }, { "", 0, 0 } };
 
 	(void)state;
-	for (size_t i = 0; i < G_N_ELEMENTS(places); i++)
-		assert_int_equal(qp_raw_offset(places[i].raw, strlen(places[i].raw),
-					 places[i].decoded),
+	for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+		struct qp_place place = { 0 };
+		size_t length = strlen(places[i].raw);
+
+		/* Asked again from there, and from each place before it. */
+		for (size_t k = 0; k <= places[i].decoded; k++)
+			qp_raw_offset(places[i].raw, length, &place, k);
+		assert_int_equal(place.raw, places[i].want);
+		place = (struct qp_place){ 0 };
+		assert_int_equal(
+			qp_raw_offset(places[i].raw, length, &place, places[i].decoded),
 			places[i].want);
+	}
 }
 
 int main(void)

@@ -66,6 +66,11 @@ static const struct {
 			   "x\r\n--b-\r\n--b\r\n\r\n\r\n--b--",
 		"[--bb\r\n --b\r\n--b x\r\n--b-][]" },
 	{ "padding", MIXED("b") "--b \t\r\n\r\none\r\n--b-- \r\nepilogue", "[one]" },
+	{ "a lone CR behind a delimiter", MIXED("b") "--b\r\r\n\r\none\r\n--b--", NULL },
+	{ "a lone CR in a delimiter line",
+		MIXED("b") "--b\r\n\r\none\r\n--b-- \rx\r\n--b--", NULL },
+	{ "a lone CR in a line that is none", MIXED("b") "--b\r\n\r\n--bx\r--b\r\n--b--",
+		"[--bx\r--b]" },
 	{ "preamble and epilogue",
 		MIXED("b") "pre\r\n--b\r\n\r\none\r\n--b--\r\npost\r\n", "[one]" },
 	{ "close delimiter twice", MIXED("b") "--b\r\n\r\none\r\n--b--\r\n--b--\r\n",
@@ -185,6 +190,29 @@ static void test_endless_line(void **state)
 	outline_free(&outline);
 }
 
+/* The line break before a delimiter is the delimiter's, whatever is within. */
+static void test_message_of_a_header(void **state)
+{
+	static const char *const contents[] = { "", "Subject: x",
+		"Subject: x\r\nContent-Type: message/rfc822\r\n\r\nSubject: y" };
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(contents); i++) {
+		g_autofree char *text = g_strconcat(MIXED("b"),
+			"--b\r\nContent-Type: message/rfc822\r\n\r\n", contents[i],
+			"\r\n--b--\r\n", NULL);
+		struct outline *outline = read_pieces(text, strlen(text), 7);
+		const struct outline_entity *message = outline_entity(outline, 1);
+
+		assert_int_equal(message->kind, OUTLINE_MESSAGE);
+		assert_int_equal(
+			message->body_end - message->body_start, strlen(contents[i]));
+		assert_memory_equal(
+			text + message->body_start, contents[i], strlen(contents[i]));
+		outline_free(&outline);
+	}
+}
+
 static void test_fields(void **state)
 {
 	static const char text[] = "CONTENT-type: text/plain;\r\n charset=x\r\nX: y\r\n"
@@ -249,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_header_ceiling),
 		cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_message_of_a_header),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_date),
 	};
