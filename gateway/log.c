@@ -33,9 +33,23 @@ static void write_line(GString *line)
 	(void)write_all(STDERR_FILENO, line->str, line->len);
 }
 
+/* JSON escapes what ASCII has of control characters, but no others: terminals obey those
+ * of Unicode's first block too, and marks of direction hide what is written. */
 static int append_json(const char *data, size_t size, void *line)
 {
-	g_string_append_len(line, data, (gssize)size);
+	const char *end = data + size;
+	for (const char *p = data; p < end; p = g_utf8_next_char(p)) {
+		gunichar c = (unsigned char)*p;
+		if (c < 0x7f) {
+			g_string_append_c(line, *p);
+			continue;
+		}
+		c = g_utf8_get_char(p);
+		if (g_unichar_isprint(c) || c > 0xffff)
+			g_string_append_unichar(line, c);
+		else
+			g_string_append_printf(line, "\\u%04x", c);
+	}
 	return 0;
 }
 

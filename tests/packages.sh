@@ -22,7 +22,8 @@ list() {
 			swaks libnet-ssleay-perl msmtp s-nail nodejs node-nodemailer \
 			make bzip2 libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper \
 			python3-pytest \
-			python3-pytest-xdist python3-pytest-timeout python3-yaml python3-botocore ;;
+			python3-pytest-xdist python3-pytest-timeout python3-yaml python3-botocore \
+			python3-cryptography ;;
 		radosgw) echo radosgw ceph-mon ceph-osd curl openssl ;;
 		swift) echo swift-proxy swift-account swift-container swift-object memcached \
 			curl openssl ;;

@@ -74,9 +74,31 @@ static enum policy_verdict may_relay(const struct conf_listener *listener,
 						    : POLICY_NO_RELAY;
 }
 
+/* RFC 5321, section 4.5.1: whoever receives for a domain takes mail for its postmaster,
+ * also where no map names one. NULL: address is another, or the map leads to nobody. */
+static char *postmaster_target(const struct conf *conf,
+	const struct conf_recipient_map *map, const char *address)
+{
+	const char *domain = strrchr(address, '@');
+	if (!policy_is_postmaster(address) || !domain ||
+		(!has_domain(map, address) &&
+			g_ascii_strcasecmp(domain + 1, conf->hostname) != 0))
+		return NULL;
+	if (conf->postmaster)
+		return g_strdup(conf->postmaster);
+	for (size_t i = 0; i < conf_recipient_map_size(map); i++) {
+		char *target = conf_recipient_map_leads_to(map, i);
+		if (target && *target != '@')
+			return target;
+		g_free(target);
+	}
+	return NULL;
+}
+
 /* Where the listener itself sends address. */
-static enum policy_verdict first_step(const struct conf_listener *listener,
-	const struct sockaddr *client, const char *user, const char *address, char **next)
+static enum policy_verdict first_step(const struct conf *conf,
+	const struct conf_listener *listener, const struct sockaddr *client,
+	const char *user, const char *address, char **next)
 {
 	if (!listener->recipients) {
 		enum policy_verdict verdict = may_relay(listener, client, user);
@@ -86,6 +108,8 @@ static enum policy_verdict first_step(const struct conf_listener *listener,
 	if (listener->auth == CONF_AUTH_REQUIRED && !user)
 		return POLICY_AUTH_NEEDED;
 	*next = conf_recipient_map_resolve(listener->recipients, address);
+	if (!*next)
+		*next = postmaster_target(conf, listener->recipients, address);
 	if (*next)
 		return POLICY_ACCEPT;
 	return has_domain(listener->recipients, address) ? POLICY_NO_SUCH
@@ -150,7 +174,8 @@ enum policy_verdict policy_recipient(const struct conf *conf,
 	g_autofree char *ascii = idn_address(complete);
 	if (!ascii)
 		return POLICY_NO_SUCH;
-	enum policy_verdict verdict = first_step(listener, client, user, ascii, &next);
+	enum policy_verdict verdict =
+		first_step(conf, listener, client, user, ascii, &next);
 	if (verdict == POLICY_ACCEPT)
 		verdict = lead_out(conf, listener, next, forward_path);
 	if (verdict == POLICY_ACCEPT && !strcmp(*forward_path, ascii)) {

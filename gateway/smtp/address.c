@@ -253,6 +253,24 @@ static void forgive_spaces(struct cursor *cursor)
 		cursor->forgiven |= FORGIVEN_SPACE;
 }
 
+/* The closing bracket, where there was an opening one; or (lenient) one without the other.
+ */
+static bool end_path(struct cursor *cursor, bool bracket)
+{
+	const struct cursor before = *cursor;
+	bool lenient = cursor->flags & PATH_LENIENT;
+	if (lenient && bracket)
+		forgive_spaces(cursor);
+	bool is_closed = take(cursor, '>');
+	if (is_closed == bracket)
+		return true;
+	if (!is_closed)
+		*cursor = before; /* the spaces are those before parameters */
+	cursor->forgiven |= FORGIVEN_BRACKETS;
+	bool is_whole = cursor->at == cursor->end || *cursor->at == ' ';
+	return lenient && is_whole;
+}
+
 /* Behind the opening bracket, where there is one. */
 static enum smtp_path_status parse_inside(
 	struct cursor *cursor, bool bracket, GString *out)
@@ -265,9 +283,7 @@ static enum smtp_path_status parse_inside(
 	enum smtp_path_status status = parse_mailbox(cursor, out);
 	if (status != PATH_OK)
 		return status;
-	if (lenient && bracket)
-		forgive_spaces(cursor);
-	return bracket && !take(cursor, '>') ? PATH_SYNTAX : PATH_OK;
+	return end_path(cursor, bracket) ? PATH_OK : PATH_SYNTAX;
 }
 
 /* Path with its brackets, or (lenient) without any. */

@@ -9,7 +9,7 @@
 
 enum smtp_path_flags {
 	PATH_REVERSE = 1, /* "<>" is a path; without it "<postmaster>" is one */
-	/* No brackets, stray spaces, any dots, a sender without domain. */
+	/* No brackets or one of them, stray spaces, any dots, a sender without domain. */
 	PATH_LENIENT = 2,
 	/* Spaces before the path: the commonest mistake of all (RFC
 	 * 5321, section 3.3). */

@@ -5,14 +5,14 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <openssl/sha.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define ENTRIES_MAX         65536 /* of a table */
-#define KNOWN_ADDRESSES_MAX 4     /* of a user */
-#define MINUTE_US           UINT64_C(60000000)
+#define ENTRIES_MAX 65536 /* of a table */
+#define MINUTE_US   UINT64_C(60000000)
 
 struct key {
 	uint64_t words[2];
@@ -40,14 +40,10 @@ struct peer {
 	struct failures failures;
 };
 
-/* A user who has authenticated, and from where. */
+/* A user at an address from where it has authenticated. */
 struct known {
 	struct entry entry;
-	struct {
-		struct key address;
-		struct failures failures;
-	} at[KNOWN_ADDRESSES_MAX]; /* the last one first */
-	unsigned n;
+	struct failures failures; /* since then */
 };
 
 struct table {
@@ -118,13 +114,22 @@ static struct key network_key(
 	return address_key(ceilings, client, 24, 48);
 }
 
-static struct key user_key(const struct ceilings *ceilings, const char *user)
+static struct key text_key(const struct ceilings *ceilings, const char *text)
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 	uint64_t words[2];
-	SHA256((const unsigned char *)user, strlen(user), digest);
+	SHA256((const unsigned char *)text, strlen(text), digest);
 	memcpy(words, digest, sizeof(words));
 	return make_key(ceilings, words[0], words[1]);
+}
+
+static struct key known_key(
+	const struct ceilings *ceilings, const struct sockaddr *client, const char *user)
+{
+	struct key address = client_key(ceilings, client);
+	g_autofree char *text = g_strdup_printf(
+		"%" PRIx64 " %" PRIx64 " %s", address.words[0], address.words[1], user);
+	return text_key(ceilings, text);
 }
 
 /* ---- tables ---- */
@@ -186,7 +191,7 @@ static struct peer *peer_of_client(
 
 static struct peer *peer_of_user(struct ceilings *ceilings, const char *user)
 {
-	struct key key = user_key(ceilings, user);
+	struct key key = text_key(ceilings, user);
 	return (struct peer *)find_or_add(&ceilings->users, &key);
 }
 
@@ -354,32 +359,23 @@ static bool is_shut_out(
 static struct failures *failures_at_known(
 	struct ceilings *ceilings, const struct sockaddr *client, const char *user)
 {
-	struct key address = client_key(ceilings, client),
-		   name = user_key(ceilings, user);
-	struct known *known = (struct known *)find(&ceilings->known, &name);
-	for (unsigned i = 0; known && i < known->n; i++) {
-		if (key_equal(&known->at[i].address, &address))
-			return &known->at[i].failures;
-	}
-	return NULL;
+	struct key key = known_key(ceilings, client, user);
+	struct known *known = (struct known *)find(&ceilings->known, &key);
+	return known ? &known->failures : NULL;
 }
 
-/* Puts the address first, its failures forgotten; the last one may fall out. */
+bool ceilings_knows(
+	struct ceilings *ceilings, const struct sockaddr *client, const char *user)
+{
+	return failures_at_known(ceilings, client, user);
+}
+
 static void set_known(
 	struct ceilings *ceilings, const struct sockaddr *client, const char *user)
 {
-	struct key address = client_key(ceilings, client),
-		   name = user_key(ceilings, user);
-	struct known *known = (struct known *)find_or_add(&ceilings->known, &name);
-	unsigned i = 0;
-	while (i < known->n && !key_equal(&known->at[i].address, &address))
-		i++;
-	if (i == known->n && known->n < KNOWN_ADDRESSES_MAX)
-		known->n++;
-	i = MIN(i, KNOWN_ADDRESSES_MAX - 1);
-	memmove(&known->at[1], &known->at[0], i * sizeof(known->at[0]));
-	known->at[0].address = address;
-	known->at[0].failures = (struct failures){ 0 };
+	struct key key = known_key(ceilings, client, user);
+	struct known *known = (struct known *)find_or_add(&ceilings->known, &key);
+	known->failures = (struct failures){ 0 };
 }
 
 bool ceilings_may_authenticate(struct ceilings *ceilings, const struct conf *conf,

@@ -41,12 +41,15 @@ bool ceilings_take_user_recipient(struct ceilings *ceilings, unsigned per_minute
 
 /*
  * Whether a password may be tried: neither the address nor the user has failed too often
- * (auth.max_failures within auth.failure_window). Where a user once authenticated, a few
- * addresses each, its failures elsewhere do not shut it out: nobody can lock a device out
- * by guessing. A user that does not exist is counted as any other.
+ * (auth.max_failures within auth.failure_window). Where a user once authenticated, its
+ * failures elsewhere do not shut it out: nobody can lock a device out by guessing, nor a
+ * fleet that shares one name. A user that does not exist is counted as any other.
  */
 bool ceilings_may_authenticate(struct ceilings *ceilings, const struct conf *conf,
 	const struct sockaddr *client, const char *user, uint64_t now_ms);
+/* Whether user authenticated from client's address, not too long ago. */
+bool ceilings_knows(
+	struct ceilings *ceilings, const struct sockaddr *client, const char *user);
 void ceilings_authenticated(struct ceilings *ceilings, const struct conf *conf,
 	const struct sockaddr *client, const char *user, bool good, uint64_t now_ms);
 

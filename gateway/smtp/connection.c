@@ -5,9 +5,14 @@
 #include <openssl/crypto.h>
 #include <unistd.h>
 
-/* Steps of one connection before it is others' turn: 32 KiB of commands, 128 KiB of TLS
- * records. */
-#define STEPS_PER_TURN   8
+/* Steps of one connection before it is others' turn; fewer where many wait for theirs, so
+ * that a round of all of them stays short. */
+#define STEPS_PER_TURN 8
+#define CROWD          32
+/* In one read, but for the data of a few: what is not taken at once costs memory. A TLS
+ * record and more. */
+#define INPUT_BYTES      20480
+#define FEW              128
 #define LINGER_BYTES_MAX 1048576
 
 /* ---- life ---- */
@@ -67,11 +72,18 @@ void connection_close(struct connection *c)
 
 /* ---- reading ---- */
 
+/* libuv reads on and on from who fills its buffer: none is had (UV_ENOBUFS) until others
+ * were looked after. */
 static void on_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
 	(void)suggested;
-	struct front *front = connection_front(handle->data);
-	*buffer = uv_buf_init(front->input, sizeof(front->input));
+	struct connection *c = handle->data;
+	struct front *front = connection_front(c);
+	bool is_bulk = smtp_session_in_data(c->session) &&
+		       g_queue_get_length(&front->connections) <= FEW;
+	size_t room = is_bulk ? sizeof(front->input) : INPUT_BYTES;
+	*buffer = uv_buf_init(front->input, c->filled ? 0 : (unsigned)room);
+	c->filled = false;
 }
 
 static void linger_on(struct connection *c, ssize_t n_bytes)
@@ -101,8 +113,9 @@ static void wipe_secret(struct connection *c, size_t n_bytes)
 static void on_read(uv_stream_t *stream, ssize_t n_bytes, const uv_buf_t *buffer)
 {
 	struct connection *c = stream->data;
-	if (n_bytes == 0)
+	if (n_bytes == 0 || n_bytes == UV_ENOBUFS)
 		return;
+	c->filled = n_bytes > 0 && (size_t)n_bytes == buffer->len;
 	if (c->lingering) {
 		linger_on(c, n_bytes);
 		return;
@@ -132,6 +145,7 @@ static void set_reading(struct connection *c)
 	if (reading == c->reading)
 		return;
 	c->reading = reading;
+	c->filled = false;
 	if (!reading)
 		uv_read_stop((uv_stream_t *)&c->tcp);
 	else if (uv_read_start((uv_stream_t *)&c->tcp, on_buffer, on_read))
@@ -249,15 +263,22 @@ static bool take_step(struct connection *c)
 		moved |= connection_send(c);
 	if (!c->closing && c->starttls)
 		connection_answer_starttls(c);
-	connection_flush_if_full(c);
+	connection_flush_if_due(c);
 	return moved;
+}
+
+static unsigned steps_per_turn(const struct connection *c)
+{
+	unsigned waiting = turns_waiting(connection_front(c)->turns);
+	return MAX(1, STEPS_PER_TURN / (1 + waiting / CROWD));
 }
 
 void connection_advance(struct connection *c)
 {
 	bool moved = !c->lingering;
+	unsigned n_max = steps_per_turn(c);
 	for (unsigned n = 0; moved && !c->closing; n++) {
-		if (n == STEPS_PER_TURN) {
+		if (n == n_max) {
 			turns_wait(connection_front(c)->turns, &c->turn);
 			break;
 		}

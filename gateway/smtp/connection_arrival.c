@@ -151,28 +151,27 @@ static bool may_enter(struct connection *c)
 	return c->entered;
 }
 
+/* The proxy speaks for itself, to see whether we are alive, or for a client that it does
+ * not know: greeted, of no ceiling, and no news. The rights of its own address are not for
+ * whoever is behind it. */
+static void take_proxy(struct connection *c)
+{
+	c->is_proxy = true;
+	connection_arrive(c, NULL);
+}
+
 static void take_client(struct connection *c, const struct sockaddr_storage *client)
 {
 	char proxy[INET6_ADDRSTRLEN];
 	g_strlcpy(proxy, c->client.address, sizeof(proxy));
 	c->client.peer = *client;
 	uv_ip_name(connection_peer(c), c->client.address, sizeof(c->client.address));
-	if (may_enter(c))
+	/* Checks of HAProxy with version 1 name itself. */
+	if (g_str_equal(c->client.address, proxy) &&
+		!policy_client(c->client.listener, connection_peer(c)))
+		take_proxy(c);
+	else if (may_enter(c))
 		connection_arrive(c, proxy);
-}
-
-/* The proxy speaks for itself: it looks whether we are alive. Of no ceiling, and no news.
- */
-static void take_proxy(struct connection *c)
-{
-	if (policy_client(c->client.listener, connection_peer(c))) {
-		connection_arrive(c, NULL);
-		return;
-	}
-	log_debug("session.refused", LOG_TEXT("listener", c->client.listener->name),
-		LOG_TEXT("client", c->client.address),
-		LOG_TEXT("reason", "a proxy without a client"));
-	connection_close(c);
 }
 
 void connection_read_proxy(struct connection *c)

@@ -104,23 +104,32 @@ static void accept_auth(struct connection *c)
 	smtp_session_auth_done(c->session, REPLY_AUTH_OK);
 }
 
-static bool may_try(const struct connection *c)
+static bool may_try(void *context)
 {
+	const struct connection *c = context;
 	return ceilings_may_authenticate(connection_front(c)->ceilings,
 		c->client.settings->conf, connection_peer(c), c->auth_user,
 		connection_now_ms(c));
 }
 
 /* Nothing was tried, so that there is little to tell: not each of a flood. */
-static void refuse_try(struct connection *c)
+static void refuse_untried(struct connection *c, enum smtp_reply_id id, const char *user,
+	const char *method, const char *reason)
 {
 	struct front *front = connection_front(c);
 	unsigned tries;
-	refuse_later(c, REPLY_TOO_MANY_AUTH_FAILURES);
-	if (telling_may(&front->lockouts, connection_now_ms(c), &tries))
-		log_auth(c, c->auth_user, "password", "auth.max_failures reached");
+	refuse_later(c, id);
+	if (tellings_may(
+		    &front->replies, connection_peer(c), connection_now_ms(c), &tries))
+		log_auth(c, user, method, reason);
 	else
 		metrics_add(front->metrics, METRIC_AUTH_TOTAL, "failed", 1);
+}
+
+static void shut_out(struct connection *c)
+{
+	refuse_untried(c, REPLY_TOO_MANY_AUTH_FAILURES, c->auth_user, "password",
+		"auth.max_failures reached");
 }
 
 /* The answer to a wrong password waits, and waits longer with each. */
@@ -147,9 +156,14 @@ static void on_verified(void *context, bool good)
 	if (may_try(c))
 		judge(c, good);
 	else
-		refuse_try(c);
+		shut_out(c);
 	connection_advance(c);
 }
+
+static const struct verifier_callbacks verifier_callbacks = {
+	.is_wanted = may_try,
+	.done = on_verified,
+};
 
 bool connection_lacks_certificate(const struct connection *c)
 {
@@ -166,9 +180,8 @@ void connection_on_auth(void *context, const char *user, const char *password)
 	g_free(c->auth_user);
 	c->auth_user = g_strdup(user);
 	if (!password) {
-		log_auth(c, user, "password",
+		refuse_untried(c, REPLY_AUTH_FAILED, user, "password",
 			"an authorization identity other than the user's own");
-		refuse_later(c, REPLY_AUTH_FAILED);
 		return;
 	}
 	if (connection_lacks_certificate(c)) {
@@ -176,11 +189,17 @@ void connection_on_auth(void *context, const char *user, const char *password)
 		return;
 	}
 	if (!may_try(c)) {
-		refuse_try(c);
+		shut_out(c);
 		return;
 	}
+	const struct login login = {
+		.client = connection_peer(c),
+		.is_known = ceilings_knows(front->ceilings, connection_peer(c), user),
+		.user = user,
+		.password = password,
+	};
 	c->verification = verifier_start(front->verifier, c->client.settings->users,
-		connection_peer(c), user, password, on_verified, c);
+		&login, &verifier_callbacks, c);
 	if (!c->verification)
 		smtp_session_auth_done(c->session, REPLY_AUTH_UNAVAILABLE);
 }
@@ -194,11 +213,12 @@ void connection_on_auth_external(void *context, const char *user)
 		reason = "no certificate that names a user";
 	else if (*user && !g_str_equal(user, own))
 		reason = "an authorization identity other than the certificate's name";
-	log_auth(c, own ? own : user, "external", reason);
 	if (reason) {
-		refuse_later(c, REPLY_AUTH_FAILED);
+		refuse_untried(
+			c, REPLY_AUTH_FAILED, own ? own : user, "external", reason);
 		return;
 	}
+	log_auth(c, own, "external", NULL);
 	c->client.used_auth = true;
 	connection_set_terms(c);
 	smtp_session_auth_done(c->session, REPLY_AUTH_OK);

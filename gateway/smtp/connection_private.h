@@ -54,12 +54,11 @@ struct connection {
 	enum wait wait;
 	enum smtp_reply_id auth_refusal; /* to be said after its delay */
 	size_t lingered_bytes;
-	unsigned refusals_told;
 	unsigned quirks; /* bits of enum quirk: told already */
 	unsigned pins;   /* handles not closed yet, work under way */
-	bool awaits_proxy, entered, greeting_waits, greeted, certified;
+	bool awaits_proxy, is_proxy, entered, greeting_waits, greeted, certified;
 	bool starttls, handshaking, reading, writing, flushing, committing, auth_delayed;
-	bool eof, lingering, closing, heard, said, hung_up, saw_secret, left_mail;
+	bool eof, filled, lingering, closing, heard, said, hung_up, saw_secret, left_mail;
 	void (*ended)(void *owner);
 	void *owner;
 };
@@ -128,7 +127,7 @@ extern const struct smtp_session_callbacks connection_callbacks;
 /* Whether input has to wait. */
 bool connection_is_busy(const struct connection *c);
 void connection_feed(struct connection *c, struct input *input);
-void connection_flush_if_full(struct connection *c);
+void connection_flush_if_due(struct connection *c);
 /* Counts and tells it, once in a session. */
 void connection_tell_quirk(struct connection *c, enum quirk quirk);
 

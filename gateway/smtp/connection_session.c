@@ -3,10 +3,9 @@
 
 #include "gateway/smtp/refusal.h"
 
-/* Of commands, at a time: what they bring about is dearer than their octets. */
-#define COMMAND_BYTES_MAX 4096
-/* Of one session. A client in a loop must not fill the disk. */
-#define REFUSALS_TOLD_MAX 50
+/* In one step. What commands bring about is dearer than their octets. */
+#define COMMAND_BYTES_MAX 1024
+#define DATA_BYTES_MAX    16384
 
 bool connection_is_busy(const struct connection *c)
 {
@@ -16,11 +15,11 @@ bool connection_is_busy(const struct connection *c)
 
 void connection_feed(struct connection *c, struct input *input)
 {
-	size_t n_bytes = input->rest.bytes;
+	bool in_data = smtp_session_in_data(c->session);
+	size_t n_bytes =
+		MIN(input->rest.bytes, in_data ? DATA_BYTES_MAX : COMMAND_BYTES_MAX);
 	if (!n_bytes)
 		return;
-	if (!smtp_session_in_data(c->session))
-		n_bytes = MIN(n_bytes, COMMAND_BYTES_MAX);
 	size_t taken = smtp_session_feed(c->session, input->rest.start, n_bytes);
 	input->rest = slice_from(input->rest, taken);
 	c->data_bytes += taken;
@@ -32,6 +31,11 @@ void connection_feed(struct connection *c, struct input *input)
 static enum smtp_reply_id on_mail(void *context, const struct smtp_mail *mail)
 {
 	struct connection *c = context;
+	if (c->is_proxy) {
+		refusal_tell(connection_front(c), c->client.listener, c->client.address,
+			"proxy_header", "the proxy named no client: its mail is refused");
+		return REPLY_CLIENT_UNKNOWN;
+	}
 	if (connection_lacks_certificate(c))
 		return REPLY_CERTIFICATE_NEEDED;
 	return transaction_mail(&c->transaction, &c->client, mail);
@@ -68,7 +72,7 @@ static size_t on_data_room(void *context)
 static void on_data_bytes(void *context, const char *bytes, size_t n_bytes)
 {
 	struct connection *c = context;
-	transaction_append(&c->transaction, bytes, n_bytes);
+	transaction_append(&c->transaction, &c->client, bytes, n_bytes);
 }
 
 static void on_data_drop(void *context, enum smtp_reply_id why)
@@ -122,7 +126,7 @@ static void end_flush(struct connection *c, bool cancelled)
 		smtp_session_data_failed(c->session, transaction_fault(c->flush_error));
 		g_clear_error(&c->flush_error);
 	} else {
-		transaction_flushed(&c->transaction);
+		transaction_flushed(&c->transaction, &c->client);
 	}
 	c->heard = true;
 }
@@ -139,10 +143,10 @@ static void on_flushed(uv_work_t *work, int status)
 	connection_unpin(c);
 }
 
-void connection_flush_if_full(struct connection *c)
+void connection_flush_if_due(struct connection *c)
 {
-	if (c->closing || c->flushing || !c->transaction.spool ||
-		!spool_is_full(c->transaction.spool))
+	if (c->closing || c->flushing ||
+		!transaction_must_flush(&c->transaction, &c->client))
 		return;
 	c->flushing = true;
 	c->flush_began_ms = connection_now_ms(c);
@@ -159,6 +163,19 @@ static void on_starttls(void *context)
 	c->starttls = true;
 }
 
+static void log_refused(const struct connection *c, const char *code, const char *command,
+	enum smtp_reply_id id)
+{
+	unsigned refusals;
+	if (!tellings_may(&connection_front(c)->replies, connection_peer(c),
+		    connection_now_ms(c), &refusals))
+		return;
+	log_info("command.refused", LOG_CLIENT(c), LOG_TEXT("user", c->client.user),
+		LOG_TEXT("command", command), LOG_TEXT("code", code),
+		LOG_TEXT("reason", smtp_reply_reason(id)),
+		LOG_NUMBER("refusals", refusals));
+}
+
 static void on_refused(void *context, enum smtp_reply_id id, const char *command)
 {
 	struct connection *c = context;
@@ -168,13 +185,8 @@ static void on_refused(void *context, enum smtp_reply_id id, const char *command
 	metrics_add(front->metrics, METRIC_REPLIES_TOTAL, code, 1);
 	refusal_count(front, id);
 	c->hung_up |= smtp_reply_closes(id);
-	bool is_news = (command || id == REPLY_TOO_MANY_ERRORS) &&
-		       c->refusals_told < REFUSALS_TOLD_MAX;
-	c->refusals_told += is_news;
-	log_event(is_news ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "command.refused",
-		LOG_CLIENT(c), LOG_TEXT("user", c->client.user),
-		LOG_TEXT("command", command), LOG_TEXT("code", code),
-		LOG_TEXT("reason", smtp_reply_reason(id)));
+	if (command || id == REPLY_TOO_MANY_ERRORS)
+		log_refused(c, code, command, id);
 }
 
 void connection_tell_quirk(struct connection *c, enum quirk quirk)

@@ -12,6 +12,8 @@
 /* False: not as the RFC has it. */
 bool smtp_dsn_ret(struct slice value, enum queue_ret *ret);
 bool smtp_dsn_notify(struct slice value, unsigned *notify);
+/* One octet at least, all printable ASCII once decoded; "<>" is xtext too. */
+bool smtp_is_xtext(struct slice value);
 /* xtext of at most 100 octets of printable ASCII once decoded. */
 bool smtp_dsn_envid(struct slice value);
 /* addr-type ";" xtext of at most 500 octets. utf8: the transaction is one of SMTPUTF8,

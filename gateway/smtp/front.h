@@ -23,9 +23,11 @@ struct front {
 	struct ceilings *ceilings;
 	struct screener *screener;
 	struct turns *turns; /* of struct connection */
-	struct telling refusals, quirks, tls_failures, lockouts;
+	struct telling refusals, quirks, tls_failures;
+	struct tellings replies;  /* of 4xx and 5xx */
 	GQueue connections;       /* of struct connection */
 	unsigned max_connections; /* of all listeners: what descriptors allow */
+	size_t buffered_bytes;    /* of all transactions' spools */
 	/* One loop, one read at a time: idle sessions need no buffers of their own. */
 	char input[65536];
 	char plain[16384]; /* a TLS record's worth */

@@ -170,6 +170,17 @@ static void unmap(struct sockaddr_storage *address)
 	memcpy(address, &ipv4, sizeof(ipv4));
 }
 
+/* What came already: closing with input unread would reset the connection, and our line
+ * with it. */
+static void drop_input(int fd)
+{
+	char bytes[4096];
+	for (unsigned i = 0; i < 4; i++) {
+		if (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+			return;
+	}
+}
+
 /* Says one line and closes, with no session made. A client that begins
  * with TLS hears nothing. */
 static void refuse(struct listener *listener, int fd, const struct sockaddr_storage *peer,
@@ -187,6 +198,7 @@ static void refuse(struct listener *listener, int fd, const struct sockaddr_stor
 		ssize_t sent =
 			send(fd, line->str, line->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)sent; /* into an empty buffer, to one who may be gone */
+		drop_input(fd);
 	}
 	close(fd);
 }

@@ -32,6 +32,8 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 		"{} has too many connections, try again later" },
 	[REPLY_TOO_MANY_FROM_CLIENT] = { 421, "4.7.0",
 		"{} has too many connections from your address, try again later" },
+	[REPLY_TLS_TOO_SOON] = { 421, "4.7.0",
+		"{} begins in the clear on this port: set the client to STARTTLS" },
 	[REPLY_NOT_SMTP] = { 421, "4.7.0", "{} speaks SMTP only, closing" },
 
 	[REPLY_NO_ROOM] = { 452, "4.3.1", "Insufficient storage, try again later" },
@@ -96,7 +98,8 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_DSN_SYNTAX] = { 501, "5.5.4",
 		"RET, ENVID, NOTIFY or ORCPT is not as RFC 3461 has it" },
 	[REPLY_BDAT_SYNTAX] = { 501, "5.5.4", "Syntax: BDAT octets [LAST]" },
-	[REPLY_BDAT_OVERFLOW] = { 501, "5.5.4", "{} closes: where this BDAT ends cannot be told" },
+	[REPLY_BDAT_UNBOUNDED] = { 501, "5.5.4",
+		"{} closes: where this BDAT ends cannot be told" },
 	[REPLY_UTF8_NEEDED] = { 553, "5.6.7",
 		"An address beyond ASCII needs SMTPUTF8 at MAIL" },
 
@@ -114,6 +117,8 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_AUTH_FAILED] = { 535, "5.7.8", "Authentication credentials invalid" },
 
 	[REPLY_CLIENT_REFUSED] = { 554, "5.7.1", "{} takes no mail from your network" },
+	[REPLY_CLIENT_UNKNOWN] = { 550, "5.7.1",
+		"The proxy names no client, and sends no mail itself" },
 	[REPLY_EARLY_TALKER] = { 554, "5.5.0",
 		"{} closes: you spoke before you were greeted" },
 	[REPLY_BLOCK_LISTED] = { 554, "5.7.1",
@@ -151,7 +156,7 @@ const char *smtp_reply_reason(enum smtp_reply_id id)
 bool smtp_reply_closes(enum smtp_reply_id id)
 {
 	return id == REPLY_BYE || id == REPLY_CLIENT_REFUSED ||
-	       id == REPLY_EARLY_TALKER || id == REPLY_BDAT_OVERFLOW ||
+	       id == REPLY_EARLY_TALKER || id == REPLY_BDAT_UNBOUNDED ||
 	       (id != REPLY_NONE && smtp_reply(id)->code == 421);
 }
 

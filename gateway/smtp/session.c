@@ -283,6 +283,9 @@ static void run_command(struct smtp_session *s, struct slice line)
 
 /* ---- lines ---- */
 
+#define TLS_HANDSHAKE                                                                    \
+	0x16 /* RFC 8446, section 5.1: the type of a client's first record */
+
 static size_t line_limit(const struct smtp_session *s, struct slice line)
 {
 	if (s->auth.mechanism != AUTH_IDLE || slice_begins(line, "AUTH "))
@@ -317,7 +320,7 @@ static struct slice chomp(const struct smtp_session *s, struct slice line)
 static enum smtp_reply_id refusal_of_line(const struct smtp_session *s, struct slice line)
 {
 	if (slice_begins(slice_trim(line), "BDAT "))
-		return REPLY_BDAT_OVERFLOW;
+		return REPLY_BDAT_UNBOUNDED;
 	if (s->line_is_broken)
 		return REPLY_BARE_LINE_FEED;
 	return slice_begins(line, "AUTH ") ? REPLY_AUTH_TOO_LONG : REPLY_LINE_TOO_LONG;
@@ -361,9 +364,23 @@ static void run_kept_line(struct smtp_session *s)
 	s->line_bytes = 0;
 }
 
+/* A client set to TLS from the first byte waits for a handshake that does not come: its
+ * owner learns why from the log. */
+static bool is_tls_too_soon(const struct smtp_session *s, const char *bytes)
+{
+	return *bytes == TLS_HANDSHAKE && !s->line_bytes && !s->tls;
+}
+
 /* Takes bytes up to the next LF. */
 static size_t take_line(struct smtp_session *s, const char *bytes, size_t n_bytes)
 {
+	if (is_tls_too_soon(s, bytes)) {
+		s->verb = NULL;
+		s->command = (struct slice){ bytes, 1 };
+		session_answer(s, REPLY_TLS_TOO_SOON);
+		s->command.start = NULL;
+		return n_bytes;
+	}
 	const char *lf = memchr(bytes, '\n', n_bytes);
 	size_t taken = lf ? (size_t)(lf - bytes) + 1 : n_bytes;
 	bool ends = lf && (session_is_legacy(s) || (lf > bytes && lf[-1] == '\r') ||

@@ -140,7 +140,7 @@ static enum smtp_reply_id parse_chunk_size(struct slice word, uint64_t *size)
 	for (size_t i = 0; i < word.bytes; i++) {
 		unsigned digit = (unsigned)g_ascii_digit_value(word.start[i]);
 		if (*size > (UINT64_MAX - digit) / 10)
-			return REPLY_BDAT_OVERFLOW;
+			return REPLY_BDAT_UNBOUNDED;
 		*size = *size * 10 + digit;
 	}
 	return word.bytes ? REPLY_NONE : REPLY_BDAT_SYNTAX;
@@ -227,8 +227,8 @@ static enum smtp_reply_id begin_chunk(
 static enum smtp_reply_id refuse_chunk(
 	struct smtp_session *s, const struct chunk *chunk, enum smtp_reply_id id)
 {
-	if (chunk->problem == REPLY_BDAT_OVERFLOW)
-		return REPLY_BDAT_OVERFLOW; /* where it ends nobody knows */
+	if (chunk->problem == REPLY_BDAT_UNBOUNDED)
+		return REPLY_BDAT_UNBOUNDED; /* where it ends nobody knows */
 	if (s->body)
 		session_refuse_body(s, id);
 	return begin_chunk(s, chunk, id);

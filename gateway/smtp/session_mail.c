@@ -47,8 +47,7 @@ static enum smtp_reply_id take_auth_parameter(
 	(void)given;
 	if (s->listener->auth == CONF_AUTH_NONE && !s->certified)
 		return REPLY_PARAMETER_UNKNOWN;
-	return value.bytes && slice_is_ascii(value) ? REPLY_NONE
-						    : REPLY_AUTH_PARAMETER_SYNTAX;
+	return smtp_is_xtext(value) ? REPLY_NONE : REPLY_AUTH_PARAMETER_SYNTAX;
 }
 
 static enum smtp_reply_id take_utf8(

@@ -10,26 +10,42 @@
 
 #define FORWARD_PATHS_LOGGED_BYTES_MAX 4096
 
+/* Of all messages that are coming in, in memory: beyond it they go to the disk early, but
+ * for a little of each. */
+#define BUFFERED_BYTES_MAX 16777216
+#define BUFFERED_LITTLE    16384
+
 static const char *or_empty(const char *text)
 {
 	return text ? text : "";
 }
 
+static const struct sockaddr *peer_of(const struct client *client)
+{
+	return (const struct sockaddr *)&client->peer;
+}
+
+/* Whether a refusal is told, and how many it stands for. */
+static bool may_tell(const struct client *client, unsigned *refusals)
+{
+	struct front *front = client->front;
+	return tellings_may(
+		&front->replies, peer_of(client), uv_now(front->loop), refusals);
+}
+
 static void log_refused(const struct transaction *t, const struct client *client,
 	const char *reverse_path, const char *reason)
 {
+	unsigned refusals;
+	if (!may_tell(client, &refusals))
+		return;
 	log_info("message.refused", LOG_TEXT("id", t->message ? t->message->id : NULL),
 		LOG_TEXT("listener", client->listener->name),
 		LOG_TEXT("client", client->address),
 		LOG_TEXT("client_name", client->name),
 		LOG_TEXT("helo", smtp_session_helo(client->session)),
 		LOG_TEXT("user", client->user), LOG_TEXT("reverse_path", reverse_path),
-		LOG_TEXT("reason", reason));
-}
-
-static const struct sockaddr *peer_of(const struct client *client)
-{
-	return (const struct sockaddr *)&client->peer;
+		LOG_TEXT("reason", reason), LOG_NUMBER("refusals", refusals));
 }
 
 /* Whether the account, and then the rates of client and user, let a message begin. */
@@ -151,23 +167,32 @@ static enum smtp_reply_id judge_recipient(
 	return id;
 }
 
+static void log_recipient_refused(const struct transaction *t,
+	const struct client *client, const char *address, enum smtp_reply_id id)
+{
+	unsigned refusals;
+	if (!may_tell(client, &refusals))
+		return;
+	log_info("recipient.refused", LOG_TEXT("listener", client->listener->name),
+		LOG_TEXT("client", client->address),
+		LOG_TEXT("client_name", client->name),
+		LOG_TEXT("helo", smtp_session_helo(client->session)),
+		LOG_TEXT("user", client->user),
+		LOG_TEXT("reverse_path", t->message->reverse_path),
+		LOG_TEXT("recipient", address),
+		LOG_TEXT("block_list",
+			id == REPLY_BLOCK_LISTED ? client->block_list : NULL),
+		LOG_TEXT("reason", smtp_reply_reason(id)),
+		LOG_NUMBER("refusals", refusals));
+}
+
 enum smtp_reply_id transaction_recipient(
 	struct transaction *t, const struct client *client, const struct smtp_rcpt *rcpt)
 {
 	g_autofree char *forward_path = NULL;
 	enum smtp_reply_id id = judge_recipient(client, rcpt->address, &forward_path);
 	if (id != REPLY_RCPT_OK) {
-		log_info("recipient.refused",
-			LOG_TEXT("listener", client->listener->name),
-			LOG_TEXT("client", client->address),
-			LOG_TEXT("client_name", client->name),
-			LOG_TEXT("helo", smtp_session_helo(client->session)),
-			LOG_TEXT("user", client->user),
-			LOG_TEXT("reverse_path", t->message->reverse_path),
-			LOG_TEXT("recipient", rcpt->address),
-			LOG_TEXT("block_list",
-				id == REPLY_BLOCK_LISTED ? client->block_list : NULL),
-			LOG_TEXT("reason", smtp_reply_reason(id)));
+		log_recipient_refused(t, client, rcpt->address, id);
 	} else if (!has_recipient(t->message, rcpt->address)) {
 		struct queue_recipient *recipient = queue_message_add_recipient(
 			t->message, rcpt->address, forward_path);
@@ -205,23 +230,40 @@ enum smtp_reply_id transaction_begin_data(
 	g_autoptr(GString) received = print_received(t, client);
 	t->spool = spool_new(queue_spool_directory(client->front->queue), t->message->id);
 	t->flushed_bytes = 0;
-	transaction_append(t, received->str, received->len);
+	transaction_append(t, client, received->str, received->len);
 	return REPLY_START_DATA;
+}
+
+static size_t buffered(const struct transaction *t)
+{
+	return t->spool ? (size_t)(spool_bytes(t->spool) - t->flushed_bytes) : 0;
 }
 
 size_t transaction_room(const struct transaction *t)
 {
-	return (size_t)(SPOOL_BUFFER_BYTES - (spool_bytes(t->spool) - t->flushed_bytes));
+	return SPOOL_BUFFER_BYTES - buffered(t);
 }
 
-void transaction_append(struct transaction *t, const char *bytes, size_t n_bytes)
+void transaction_append(struct transaction *t, const struct client *client,
+	const char *bytes, size_t n_bytes)
 {
 	size_t taken = spool_append(t->spool, bytes, n_bytes);
 	g_assert(taken == n_bytes); /* no more comes than transaction_room() said */
+	client->front->buffered_bytes += n_bytes;
 }
 
-void transaction_flushed(struct transaction *t)
+bool transaction_must_flush(const struct transaction *t, const struct client *client)
 {
+	if (!t->spool)
+		return false;
+	return spool_is_full(t->spool) ||
+	       (client->front->buffered_bytes > BUFFERED_BYTES_MAX &&
+		       buffered(t) > BUFFERED_LITTLE);
+}
+
+void transaction_flushed(struct transaction *t, const struct client *client)
+{
+	client->front->buffered_bytes -= buffered(t);
 	t->flushed_bytes = spool_bytes(t->spool);
 }
 
@@ -229,11 +271,13 @@ void transaction_drop(
 	struct transaction *t, const struct client *client, enum smtp_reply_id why)
 {
 	log_refused(t, client, t->message->reverse_path, smtp_reply_reason(why));
+	client->front->buffered_bytes -= buffered(t);
 	discard(client->front->loop, &t->spool);
 }
 
 void transaction_reset(struct transaction *t, const struct client *client)
 {
+	client->front->buffered_bytes -= buffered(t);
 	discard(client->front->loop, &t->spool);
 	queue_message_free(t->message);
 	*t = (struct transaction){ 0 };
@@ -297,6 +341,7 @@ void transaction_commit(struct transaction *t, const struct client *client, bool
 	message->user = g_strdup(client->user);
 	fill_receipt(receipt, message);
 	struct spool *spool = t->spool;
+	client->front->buffered_bytes -= buffered(t);
 	*t = (struct transaction){ 0 }; /* both are the queue's from here */
 	commits_submit(client->front->commits, message, spool, done, context);
 }

@@ -34,9 +34,12 @@ enum smtp_reply_id transaction_begin_data(
 
 /* Room in the spool's buffer. */
 size_t transaction_room(const struct transaction *t);
-void transaction_append(struct transaction *t, const char *bytes, size_t n_bytes);
-/* The spool has written its buffer. */
-void transaction_flushed(struct transaction *t);
+void transaction_append(struct transaction *t, const struct client *client,
+	const char *bytes, size_t n_bytes);
+/* Whether the spool's buffer is to be written: it is full, or all together are. */
+bool transaction_must_flush(const struct transaction *t, const struct client *client);
+/* It was. */
+void transaction_flushed(struct transaction *t, const struct client *client);
 
 /* Refused after its data: logs why, frees the spool. */
 void transaction_drop(

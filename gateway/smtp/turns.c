@@ -64,3 +64,8 @@ void turns_wait(struct turns *turns, struct turn *turn)
 		uv_idle_start(&turns->idle, on_idle);
 	g_queue_push_tail_link(&turns->waiting, &turn->link);
 }
+
+unsigned turns_waiting(const struct turns *turns)
+{
+	return turns->waiting.length;
+}

@@ -26,6 +26,8 @@ void turns_free(struct turns **turns);
 
 /* In a turn of the loop that is to come; once, however often it is asked. */
 void turns_wait(struct turns *turns, struct turn *turn);
+/* How many wait. */
+unsigned turns_waiting(const struct turns *turns);
 void turns_forget(struct turns *turns, struct turn *turn);
 
 #endif

@@ -1,13 +1,13 @@
-/* Bounded queues in front of uv_queue_work(), one for each client address, served in
- * turn. Verifying a password is policy/'s. */
+/* Bounded queues in front of uv_queue_work(): two lanes, and in each one queue for each
+ * client address, served in turn. Verifying a password is policy/'s. */
 #include "gateway/smtp/verifier.h"
 
 #include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
-#define AT_A_TIME_MAX 2 /* of libuv's four threads */
-#define WAITING_MAX   256
+#define AT_A_TIME_MAX 2   /* of libuv's four threads */
+#define WAITING_MAX   256 /* of a lane */
 #define WAITING_CLIENT_MAX                                                               \
 	64 /* of one address: a fleet behind one, that starts at once */
 
@@ -18,11 +18,16 @@ struct origin {
 	GList link;
 };
 
-struct verifier {
-	uv_loop_t *loop;
+struct lane {
 	GHashTable *origins; /* by key */
 	GQueue turns;        /* of struct origin */
-	unsigned waiting, running;
+	unsigned waiting;
+};
+
+struct verifier {
+	uv_loop_t *loop;
+	struct lane known, others;
+	unsigned running;
 	bool freed;
 };
 
@@ -31,18 +36,23 @@ struct verification {
 	uv_work_t work;
 	struct users *users;
 	char *user, *password;
-	bool good;
-	void (*done)(void *context, bool good); /* NULL: forgotten */
+	bool is_wanted, good;
+	const struct verifier_callbacks *callbacks; /* NULL: forgotten */
 	void *context;
 };
+
+static void lane_init(struct lane *lane)
+{
+	lane->origins = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+	g_queue_init(&lane->turns);
+}
 
 struct verifier *verifier_new(uv_loop_t *loop)
 {
 	struct verifier *verifier = g_new0(struct verifier, 1);
 	verifier->loop = loop;
-	verifier->origins =
-		g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
-	g_queue_init(&verifier->turns);
+	lane_init(&verifier->known);
+	lane_init(&verifier->others);
 	return verifier;
 }
 
@@ -69,33 +79,33 @@ static guint64 key_of(const struct sockaddr *client)
 	return key;
 }
 
-static struct origin *find_or_add_origin(struct verifier *verifier, guint64 key)
+static struct origin *find_or_add_origin(struct lane *lane, guint64 key)
 {
-	struct origin *origin = g_hash_table_lookup(verifier->origins, &key);
+	struct origin *origin = g_hash_table_lookup(lane->origins, &key);
 	if (!origin) {
 		origin = g_new0(struct origin, 1);
 		origin->key = key;
 		origin->link.data = origin;
 		g_queue_init(&origin->waiting);
-		g_hash_table_insert(verifier->origins, &origin->key, origin);
-		g_queue_push_tail_link(&verifier->turns, &origin->link);
+		g_hash_table_insert(lane->origins, &origin->key, origin);
+		g_queue_push_tail_link(&lane->turns, &origin->link);
 	}
 	return origin;
 }
 
 /* One of each address before a second of any. NULL: nobody waits. */
-static struct verification *next(struct verifier *verifier)
+static struct verification *next(struct lane *lane)
 {
-	struct origin *origin = g_queue_peek_head(&verifier->turns);
+	struct origin *origin = g_queue_peek_head(&lane->turns);
 	if (!origin)
 		return NULL;
 	struct verification *v = g_queue_pop_head(&origin->waiting);
-	verifier->waiting--;
-	g_queue_unlink(&verifier->turns, &origin->link);
+	lane->waiting--;
+	g_queue_unlink(&lane->turns, &origin->link);
 	if (g_queue_is_empty(&origin->waiting))
-		g_hash_table_remove(verifier->origins, &origin->key);
+		g_hash_table_remove(lane->origins, &origin->key);
 	else
-		g_queue_push_tail_link(&verifier->turns, &origin->link);
+		g_queue_push_tail_link(&lane->turns, &origin->link);
 	return v;
 }
 
@@ -104,7 +114,7 @@ static struct verification *next(struct verifier *verifier)
 static void work(uv_work_t *request)
 {
 	struct verification *v = request->data;
-	v->good = users_verify(v->users, v->user, v->password);
+	v->good = v->is_wanted && users_verify(v->users, v->user, v->password);
 }
 
 static void run_next(struct verifier *verifier);
@@ -114,27 +124,37 @@ static void worked(uv_work_t *request, int status)
 	struct verification *v = request->data;
 	struct verifier *verifier = v->verifier;
 	verifier->running--;
-	if (v->done)
-		v->done(v->context, v->good && !status);
+	if (v->callbacks)
+		v->callbacks->done(v->context, v->good && !status);
 	verification_free(v);
 	run_next(verifier);
+}
+
+/* Who is not wanted any more takes the same way, so that nobody hears of it before
+ * verifier_start() has returned. */
+static void run(struct verifier *verifier, struct verification *v)
+{
+	v->is_wanted = v->callbacks->is_wanted(v->context);
+	verifier->running++;
+	uv_queue_work(verifier->loop, &v->work, work, worked);
 }
 
 static void run_next(struct verifier *verifier)
 {
 	while (verifier->running < AT_A_TIME_MAX) {
-		struct verification *v = next(verifier);
+		struct verification *v = next(&verifier->known);
+		if (!v)
+			v = next(&verifier->others);
 		if (!v)
 			break;
-		if (v->done && !verifier->freed) {
-			verifier->running++;
-			uv_queue_work(verifier->loop, &v->work, work, worked);
-		} else {
+		if (v->callbacks && !verifier->freed)
+			run(verifier, v);
+		else
 			verification_free(v);
-		}
 	}
 	if (verifier->freed && !verifier->running) {
-		g_hash_table_unref(verifier->origins);
+		g_hash_table_unref(verifier->known.origins);
+		g_hash_table_unref(verifier->others.origins);
 		g_free(verifier);
 	}
 }
@@ -150,24 +170,25 @@ void verifier_free(struct verifier **verifier)
 }
 
 struct verification *verifier_start(struct verifier *verifier, struct users *users,
-	const struct sockaddr *client, const char *user, const char *password,
-	void (*done)(void *context, bool good), void *context)
+	const struct login *login, const struct verifier_callbacks *callbacks,
+	void *context)
 {
-	if (verifier->waiting >= WAITING_MAX)
+	struct lane *lane = login->is_known ? &verifier->known : &verifier->others;
+	if (lane->waiting >= WAITING_MAX)
 		return NULL;
-	struct origin *origin = find_or_add_origin(verifier, key_of(client));
+	struct origin *origin = find_or_add_origin(lane, key_of(login->client));
 	if (g_queue_get_length(&origin->waiting) >= WAITING_CLIENT_MAX)
 		return NULL;
 	struct verification *v = g_new0(struct verification, 1);
 	v->verifier = verifier;
 	v->work.data = v;
 	v->users = users_ref(users);
-	v->user = g_strdup(user);
-	v->password = g_strdup(password);
-	v->done = done;
+	v->user = g_strdup(login->user);
+	v->password = g_strdup(login->password);
+	v->callbacks = callbacks;
 	v->context = context;
 	g_queue_push_tail(&origin->waiting, v);
-	verifier->waiting++;
+	lane->waiting++;
 	run_next(verifier);
 	return v;
 }
@@ -175,6 +196,6 @@ struct verification *verifier_start(struct verifier *verifier, struct users *use
 void verification_forget(struct verification **verification)
 {
 	if (*verification)
-		(*verification)->done = NULL;
+		(*verification)->callbacks = NULL;
 	*verification = NULL;
 }

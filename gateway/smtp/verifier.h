@@ -19,13 +19,28 @@ struct verifier *verifier_new(uv_loop_t *loop);
 /* What is under way ends by itself, with nobody told. Clears the pointer. */
 void verifier_free(struct verifier **verifier);
 
-/* done is called once, later. Addresses (of IPv6 each /64) take turns: who tries many
- * passwords waits longest. NULL: too many wait already, of all or of client's address.
- * Texts are copied, and wiped. */
+struct login {
+	const struct sockaddr *client;
+	bool is_known; /* user has authenticated from there before */
+	const char *user, *password;
+};
+
+struct verifier_callbacks {
+	/* Asked when its turn has come: false saves the work, and done() is told that
+	 * the password is wrong. */
+	bool (*is_wanted)(void *context);
+	/* Called once, later. */
+	void (*done)(void *context, bool good);
+};
+
+/* Known logins come before all others, so that guessers do not delay them. Among each,
+ * addresses (of IPv6 each /64) take turns: who tries many passwords waits longest. NULL:
+ * too many wait already, of all or of the client's address. Texts are copied, and wiped;
+ * callbacks are borrowed. */
 struct verification *verifier_start(struct verifier *verifier, struct users *users,
-	const struct sockaddr *client, const char *user, const char *password,
-	void (*done)(void *context, bool good), void *context);
-/* done will not be called. Clears the pointer; takes NULL in it. */
+	const struct login *login, const struct verifier_callbacks *callbacks,
+	void *context);
+/* No callback will be called. Clears the pointer; takes NULL in it. */
 void verification_forget(struct verification **verification);
 
 #endif

@@ -23,6 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(answer.message);
 	check(answer.request_id);
 	check(answer.region);
+	check(answer.root);
+	check(answer.upload_id);
 	GError *error = s3_answer_error(&answer, "bucket", "region");
 	if (strlen(error->message) > 2048)
 		abort();

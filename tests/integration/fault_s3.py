@@ -4,6 +4,7 @@ import http.server
 import socket
 import threading
 import urllib.parse
+from xml.etree import ElementTree
 
 from ports import free_port
 
@@ -15,7 +16,8 @@ class FaultS3:
     """
     faults: a list used up from its front, one entry for each PUT: None stores, a pair
     (status, code) answers with that error, "close" cuts the connection. always: the same for
-    every PUT while it is set.
+    every PUT while it is set. With conditions set, a key that is there is not put again
+    (If-None-Match); with wrong_etags so many PUTs name another content's MD5.
     """
 
     def __init__(self, port=None):
@@ -26,6 +28,10 @@ class FaultS3:
         self.faults = []
         self.always = None
         self.puts = 0
+        self.conditions = False
+        self.wrong_etags = 0
+        self.asked = []        # (method, what for)
+        self.uploads = {}      # upload ID: (key, headers, {part: content})
         self.overwritten = []  # keys put twice with different content
         self._lock = threading.Lock()
         self._server = None
@@ -49,6 +55,15 @@ class FaultS3:
 
             def do_GET(self):
                 store.get(self)
+
+            def do_HEAD(self):
+                store.head(self)
+
+            def do_DELETE(self):
+                store.delete(self)
+
+            def do_POST(self):
+                store.post(self)
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
@@ -76,6 +91,8 @@ class FaultS3:
             request.connection.shutdown(socket.SHUT_RDWR)
             return
         body = request.rfile.read(int(request.headers["Content-Length"]))
+        query = self.query(request)
+        self.asked.append(("PUT", "part" if "uploadId" in query else "object"))
         if fault:
             self.answer(request, fault[0], (_ERROR % fault[1]).encode(), "application/xml")
             return
@@ -86,13 +103,70 @@ class FaultS3:
         elif claimed != "UNSIGNED-PAYLOAD" and claimed != hashlib.sha256(body).hexdigest():
             self.answer(request, 400, (_ERROR % "XAmzContentSHA256Mismatch").encode(),
                         "application/xml")
+        elif "uploadId" in query:
+            self.uploads[query["uploadId"]][2][int(query["partNumber"])] = body
+            self.answer(request, 200, b"", etag_of=body)
+        elif (self.conditions and request.headers.get("If-None-Match") == "*"
+              and key in self.objects):
+            self.answer(request, 412, (_ERROR % "PreconditionFailed").encode(),
+                        "application/xml")
         else:
             with self._lock:
                 if self.objects.get(key, body) != body:
                     self.overwritten.append(key)
                 self.objects[key] = body
                 self.headers[key] = dict(request.headers)
-            self.answer(request, 200, b"")
+                wrong = self.wrong_etags > 0
+                self.wrong_etags -= wrong
+            self.answer(request, 200, b"", etag_of=b"wrong" if wrong else body)
+
+    @staticmethod
+    def query(request):
+        return dict(urllib.parse.parse_qsl(request.path.partition("?")[2],
+                                           keep_blank_values=True))
+
+    def head(self, request):
+        key = request.path.split("/", 2)[2]
+        self.asked.append(("HEAD", "object"))
+        with self._lock:
+            body, headers = self.objects.get(key), self.headers.get(key)
+        request.send_response(404 if body is None else 200)
+        if body is not None:
+            request.send_header("Content-Length", str(len(body)))
+            request.send_header("x-amz-meta-sha256", headers["x-amz-meta-sha256"])
+        request.end_headers()
+
+    def post(self, request):
+        """CreateMultipartUpload and CompleteMultipartUpload."""
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        key = request.path.partition("?")[0].split("/", 2)[2]
+        query = self.query(request)
+        self.asked.append(("POST", "create" if "uploads" in query else "complete"))
+        if "uploads" in query:
+            identity = f"upload+{len(self.uploads)}"
+            self.uploads[identity] = (key, dict(request.headers), {})
+            self.answer(request, 200, (
+                "<InitiateMultipartUploadResult><UploadId>%s</UploadId>"
+                "</InitiateMultipartUploadResult>" % identity).encode(), "application/xml")
+            return
+        _, headers, parts = self.uploads.pop(query["uploadId"])
+        named = [int(part.text) for part in ElementTree.fromstring(body).iter(
+            "{http://s3.amazonaws.com/doc/2006-03-01/}PartNumber")]
+        with self._lock:
+            self.objects[key] = b"".join(parts[number] for number in named)
+            self.headers[key] = headers
+        self.answer(request, 200, b"<CompleteMultipartUploadResult>"
+                    b"</CompleteMultipartUploadResult>", "application/xml")
+
+    def delete(self, request):
+        """DeleteObject and AbortMultipartUpload."""
+        query = self.query(request)
+        self.asked.append(("DELETE", "upload" if "uploadId" in query else "object"))
+        if "uploadId" in query:
+            self.uploads.pop(query["uploadId"], None)
+        else:
+            self.objects.pop(request.path.partition("?")[0].split("/", 2)[2], None)
+        self.answer(request, 204, b"")
 
     def get(self, request):
         path, _, query = request.path.partition("?")
@@ -107,13 +181,14 @@ class FaultS3:
                         signed.get("response-content-disposition"))
 
     @staticmethod
-    def answer(request, status, body, media_type=None, disposition=None):
+    def answer(request, status, body, media_type=None, disposition=None, etag_of=None):
         request.send_response(status)
         if media_type:
             request.send_header("Content-Type", media_type)
         if disposition:
             request.send_header("Content-Disposition", disposition)
-        request.send_header("ETag", '"%s"' % hashlib.md5(body).hexdigest())
+        request.send_header("ETag", '"%s"' % hashlib.md5(body if etag_of is None else etag_of)
+                            .hexdigest())
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)

@@ -33,6 +33,7 @@ def environment(**more):
     """The caller's environment without what could reach the AWS credentials chain."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     kept["HOME"] = "/nonexistent"
+    kept["AWS_EC2_METADATA_DISABLED"] = "true"
     kept.setdefault("ASAN_OPTIONS", "detect_stack_use_after_return=1:strict_string_checks=1")
     kept.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     kept.update(more)

@@ -34,6 +34,7 @@ class S3Server:
     secret_access_key: str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
     bucket: str = "mail"
     region: str = "us-east-1"
+    directory: str = ""  # of its files, for its own tools
 
     def settings(self, **more):
         return {"bucket": self.bucket, "region": self.region, "endpoint": self.endpoint,
@@ -55,7 +56,7 @@ class S3Server:
 def s3_server(name, width):
     """Starts tests/servers/NAME.sh; yields its S3Server; width ports are its own."""
     directory, port = reachable_directory(name), free_port(width)
-    server = S3Server(name, f"http://127.0.0.1:{port}")
+    server = S3Server(name, f"http://127.0.0.1:{port}", directory=directory)
     try:
         _run(name + ".sh", "start", directory, port, server.access_key_id,
              server.secret_access_key, server.bucket)

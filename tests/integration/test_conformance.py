@@ -15,7 +15,6 @@ from gateway import Gateway, Listener, lan
 
 MAX = 20_000
 HOST = "gw.test"
-LOOPBACK = ["127.0.0.0/8"]
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +109,12 @@ def as_bytes(text):
 
 
 def lines(*commands):
-    """'COMMAND -> 250 2.0.0' each."""
+    """A script of 'COMMAND -> 250 2.0.0' each."""
+    script = []
     for command in commands:
-        sent, want = command.rsplit(" -> ", 1) if " -> " in command else command.rsplit("-> ", 1)
-        yield sent + "\r\n", want
+        sent, _, want = command.rpartition("-> ")
+        script.append((sent.removesuffix(" ") + "\r\n", want))
+    return script
 
 
 MAIL = "MAIL FROM:<a@client.test> -> 250 2.1.0"
@@ -189,7 +190,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands(shared, name):
-    replay(shared, "mx", list(lines(*COMMANDS[name])), ready=False)
+    replay(shared, "mx", lines(*COMMANDS[name]), ready=False)
 
 
 def test_extensions(shared):
@@ -240,9 +241,9 @@ def test_parameters_lengthen_the_line(shared):
     orcpt = "rfc822;" + "o" * 480 + "@in.test"
     long = "RCPT TO:<" + "l" * 64 + "@in.test> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=" + orcpt
     assert len(long) > 580
-    replay(shared, "mx", list(lines(
+    replay(shared, "mx", lines(
         f"MAIL FROM:<{path(64, 250)}> SIZE={MAX:020} BODY=8BITMIME RET=HDRS ENVID={envid}"
-        " -> 250 2.1.0", long + " -> 250 2.1.5")))
+        " -> 250 2.1.0", long + " -> 250 2.1.5"))
 
 
 def test_a_bare_line_feed_ends_no_command(shared):
@@ -262,7 +263,7 @@ def domain(size):
     """A domain of so many octets, its labels as long as may be."""
     labels = []
     while size > 0:
-        labels.append("d" * min(size - (size in (64,)), 63))
+        labels.append("d" * (62 if size == 64 else min(size, 63)))
         size -= len(labels[-1]) + 1
     return ".".join(labels)
 
@@ -288,7 +289,7 @@ BAD_PATHS = [
     "a@client.test.", "a@-client.test", "a@client-.test", "a@cli ent.test", "a@client!test",
     '"a@client.test', 'a"@client.test', 'a"b"@client.test', '"a"b@client.test',
     '"a"."b"@client.test', "a(b)@client.test", "a\\b@client.test", "a,b@client.test",
-    "a@[192.0.2.256]", "a@[192.0.2]", "a@[192.0.2.1", "a@192.0.2.1]", "a@[2001:db8::1]",
+    "a@[192.0.2.256]", "a@[192.0.2]", "a@[192.0.2.1", "a@192.0.2.1]", "a@[::1]",
     "a@[IPv6:2001:db8:::1]", "a@[IPv6:192.0.2.1]", "a@[]", "a@[tag:]", "a@[:x]",
     "@one.test a@client.test", "@one.test:", "@:a@client.test", "one.test:a@client.test",
     path(65, 200), path(64, 255), path(1, 255), '"' + "q" * 63 + '"@client.test',
@@ -332,7 +333,8 @@ FORMS = {
     "beyond ASCII": ["MAIL FROM:<\xc3\xa9@client.test> -> 553 5.6.7",
                      "MAIL FROM:<a@\xc3\xa9.test> -> 553 5.6.7",
                      'MAIL FROM:<"\xc3\xa9"@client.test> -> 553 5.6.7', MAIL,
-                     "RCPT TO:<\xc3\xa9@in.test> -> 553 5.6.7", "RCPT TO:<\xff@in.test> -> 553 5.6.7"],
+                     "RCPT TO:<\xc3\xa9@in.test> -> 553 5.6.7",
+                     "RCPT TO:<\xff@in.test> -> 553 5.6.7"],
     "relaying in any form": [MAIL] + [f"RCPT TO:<{path}> -> 550 5.7.1" for path in (
         "b@elsewhere.test", "b%elsewhere.test@gw.test", '"b@elsewhere.test"@gw.test',
         "@in.test:b@elsewhere.test", "b@[127.0.0.1]", "b@in.test.elsewhere.test",
@@ -343,7 +345,7 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_forms_of_mail_and_rcpt(shared, name):
-    replay(shared, "mx", list(lines(*FORMS[name])))
+    replay(shared, "mx", lines(*FORMS[name]))
 
 
 # ---- parameters (RFC 5321, 4.1.1.11; 1870, 3461, 4954, 6152) ----
@@ -435,7 +437,8 @@ def deliver(shared, door, data, chunked=False):
 
 
 BODIES = {
-    "dots": (b"..\r\n...\r\n..a\r\nb.\r\n.. \r\n\r\n..\r\n", b".\r\n..\r\n.a\r\nb.\r\n. \r\n\r\n.\r\n"),
+    "dots": (b"..\r\n...\r\n..a\r\nb.\r\n.. \r\n\r\n..\r\n",
+             b".\r\n..\r\n.a\r\nb.\r\n. \r\n\r\n.\r\n"),
     "a dot that was not doubled": (b".a\r\n", b"a\r\n"),
     "commands": (b"QUIT\r\nRSET\r\nMAIL FROM:<x@y.test>\r\nDATA\r\n",) * 2,
     "empty lines": (b"\r\n\r\n\r\n",) * 2,
@@ -488,11 +491,11 @@ def test_odd_messages_are_taken(shared, door, message):
         shared.wait_for("message.sent", id=one)
 
 
-STRICT_DATA = ["a\nb", "a\rb", "\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n", "a\r\r\nb",
-               "\n", "\r", "\n\r\n", "\r\n.\r\r\n", "\r\r\n.", "\r\n\r.\r\n"]
+BARE = ["a\nb", "a\rb", "\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n", "a\r\r\nb",
+        "\n", "\r", "\n\r\n", "\r\n.\r\r\n", "\r\r\n.", "\r\n\r.\r\n"]
 
 
-@pytest.mark.parametrize("piece", ["".join(p) for p in STRICT_DATA], ids=repr)
+@pytest.mark.parametrize("piece", BARE, ids=repr)
 def test_strict_refuses_bare_line_ends_wherever_they_stand(shared, piece):
     smuggled = "MAIL FROM:<evil@client.test>\r\nRCPT TO:<b@in.test>\r\nDATA\r\nx\r\n"
     data = "Subject: x\r\n\r\nbefore" + piece + smuggled
@@ -673,8 +676,10 @@ def test_close_notify_is_answered_and_ends_the_message_at_hand(shared):
         assert dialog.command("DATA").code == 354
         dialog.send(HEADER + b"half of it\r\n")
         dialog.socket.unwrap()          # sends close_notify and waits for the other
-    shared.wait_for("message.refused", since=before)
-    assert not shared.find("message.accepted", since=before)
+    with enter(shared, "lan") as dialog:
+        relayed(shared, dialog.deliver(mails.plain()))
+    assert len(shared.find("message.accepted", since=before)) == 1
+    assert not any(b"half of it" in message.data for message in shared.sink.messages)
 
 
 def test_quit_closes_with_close_notify(shared):
@@ -820,6 +825,21 @@ def test_the_trace_header(shared, door, greeting, protocol, tls):
     assert data.count("Received:") == 1 and max(map(len, trace[0].split("\r\n"))) <= 78
 
 
+@pytest.mark.parametrize("first", [b"\tby evil.test with ESMTP\r\n", b" \r\n", b"\t\r\n \r\n",
+                                   b" indented\r\n"])
+@pytest.mark.parametrize("rest", [b"Subject: x\r\n\r\ny\r\n", b"  no header at all\r\n", b""])
+def test_nothing_is_folded_onto_the_trace_header(shared, first, rest):
+    with enter(shared, "mx") as dialog:
+        begin(dialog)
+        identity = queue_id(dialog.data(first + rest))
+    data = relayed(shared, identity).data.decode("latin-1")
+    assert data.count("Received:") == 1
+    trace = TRACE.match(data, data.index("Received:"))
+    assert data[trace.end():][:1] not in (" ", "\t")
+    others = data.replace(trace[0], "")
+    assert all(word in others for word in (first + rest).decode().split())
+
+
 def test_several_recipients_are_not_told_of_each_other(shared):
     with enter(shared, "lan") as dialog:
         identity = dialog.deliver(mails.plain(), "a@client.test", ["b@in.test", "c@in.test"])
@@ -852,7 +872,9 @@ def test_loops(shared, name, hops, want):
 LEGACY = {
     "paths": ["MAIL FROM: <a@client.test> -> 250 2.1.0", "RCPT TO: b@in.test -> 250 2.1.5",
               "RCPT TO:b@in.test -> 250 2.1.5", "RCPT TO : < b@in.test > -> 250 2.1.5",
-              "RCPT TO:<.b..c.@in.test> -> 250 2.1.5", " RSET -> 250 2.0.0",
+              "RCPT TO:<.b..c.@in.test> -> 250 2.1.5", "RCPT TO:<b@in.test -> 250 2.1.5",
+              "RCPT TO:b@in.test> -> 250 2.1.5", "RCPT TO:<b@in.test NOTIFY=NEVER -> 250 2.1.5",
+              " RSET -> 250 2.0.0",
               "MAIL FROM:a@client.test SIZE=10 -> 250 2.1.0", RSET,
               "MAIL FROM:<ups> -> 250 2.1.0", RSET, "MAIL FROM:<> -> 250 2.1.0"],
     "still no paths": ["MAIL FROM: -> 501 5.1.7", "MAIL FROM:<a@b@c> -> 501 5.1.7", MAIL,
@@ -865,7 +887,7 @@ LEGACY = {
 
 @pytest.mark.parametrize("name", LEGACY)
 def test_legacy(shared, name):
-    replay(shared, "legacy", list(lines(*LEGACY[name])))
+    replay(shared, "legacy", lines(*LEGACY[name]))
 
 
 def test_legacy_line_ends(shared):

@@ -589,6 +589,26 @@ def test_a_proxy_may_look_whether_the_gateway_is_alive(door):
     assert not one.find("session.refused")
 
 
+@pytest.mark.parametrize("header,network", [
+    (V2_LOCAL, "127.0.0.0/8"), (V2_LOCAL, "192.0.2.0/24"),
+    (V2 + b"\x21\0\0\0", "127.0.0.0/8"), (b"PROXY UNKNOWN\r\n", "127.0.0.0/8"),
+    # as HAProxy's checks with version 1
+    (b"PROXY TCP4 127.0.0.5 127.0.0.1 4660 25\r\n", "192.0.2.0/24")],
+    ids=["LOCAL", "LOCAL, not of networks", "UNSPEC", "UNKNOWN", "itself"])
+def test_a_proxy_sends_no_mail_for_a_client_that_it_does_not_name(header, network, door):
+    listener = proxied(networks=[network])
+    one = door(listener)
+    with through(listener.address, header) as dialog:
+        assert dialog.greeting.code == 220
+        dialog.ehlo()
+        reply = dialog.command("MAIL FROM:<a@client.test>")
+        assert reply.code == 550 and reply.lines[0].startswith("5.7.1 ")
+        assert dialog.command("NOOP").code == 250
+        dialog.quit()
+    told = one.wait_for("session.refused", cause="proxy_header", client=PROXY)
+    assert "named no client" in told["reason"]
+
+
 # ---- sockets of the service manager ----
 
 LAUNCHER = """#!/usr/bin/python3

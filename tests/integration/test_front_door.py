@@ -520,3 +520,12 @@ def test_many_clients_at_once_are_all_served(shared):
     assert len(identities) == 60
     for identity in identities:
         shared.wait_for("message.sent", id=identity)
+
+
+def test_a_client_that_begins_with_tls_where_it_must_not_is_told_of_in_the_log(shared):
+    with Dialog(shared.doors["submit"]) as dialog:
+        since = shared.mark()
+        dialog.send(bytes.fromhex("16030100c8010000c40303") + bytes(64))
+        assert dialog.reply().code == 421
+        assert dialog.closed()
+    assert "STARTTLS" in shared.wait_for("command.refused", since=since)["reason"]

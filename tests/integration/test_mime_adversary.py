@@ -324,6 +324,10 @@ MONSTERS = {
     "lines like delimiters": MIXED + b"--x\r\n" * 3_000_000,
     "HTML of one character": with_html(b"<" * 2_000_000),
     "HTML of comments": with_html(b"<!--" * 500_000), "HTML of ids": with_html(b"'cid:&" * 330_000),
+    "references to a large image": MIXED.replace(b"mixed", b"related") +
+        b"--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" +
+        b'<img src=3D"cid:a">\r\n' * 90_000 + b"\r\n--b\r\nContent-Type: image/png\r\n"
+        b"Content-ID: <a>\r\n\r\n" + b"x" * 1_100_000 + b"\r\n--b--\r\n",
     "HTML that hides": with_html(b"<div hidden><a>" * 120_000),
     "signatures": MIXED + b"--b\r\n\r\n" + b"-- \r\n" * 200_000 + FILE + b"--b--\r\n",
     "many locations": MIXED + b"--b\r\nContent-Type: text/html\r\n\r\n" + b"\"a" * 500_000 + b"\r\n"

@@ -1,4 +1,5 @@
 """From the address that mail arrives for to where it goes."""
+import pytest
 import yaml
 
 import mails
@@ -78,6 +79,21 @@ def test_postmaster_without_a_domain_is_taken_where_strangers_come(
     door = mx({"@in.test": "ops@example.com", "postmaster@gw.test": "admin@example.com"})
     one = gateway(make_settings(sink.settings(), store.settings(), [door]))
     assert forwarded(one, sink, door.address, "postmaster") == ["admin@example.com"]
+
+
+@pytest.mark.parametrize("more,target", [
+    ({}, "ops@example.com"), ({"postmaster": "admin@example.com"}, "admin@example.com")])
+def test_a_map_that_names_no_postmaster_has_one_all_the_same(
+        more, target, gateway, make_settings, sink, store):
+    door = mx({"alerts@in.test": "ops@example.com", "logs@in.test": "logs@example.com"})
+    one = gateway(make_settings(sink.settings(), store.settings(), [door], **more))
+    for address in ("postmaster", "Postmaster@in.test", "postmaster@gw.test"):
+        assert forwarded(one, sink, door.address, address) == [target]
+    with Dialog(door.address) as dialog:
+        dialog.ehlo()
+        dialog.command("MAIL FROM:<a@b.test>")
+        for stranger in ("postmaster@elsewhere.test", "postmasters@in.test"):
+            assert dialog.command(f"RCPT TO:<{stranger}>").code == 550
 
 
 def test_a_hundred_recipients_are_taken_and_the_ceiling_is_said(

@@ -223,6 +223,25 @@ def test_authorities_whose_time_is_over_are_a_warning(good, authority, certifica
     assert done.returncode == 0 and b"client_ca" not in done.stderr
 
 
+@pytest.mark.parametrize("user,refused", [
+    ("*", True), ("camera-*", True), ("*.devices.example.com", False), ("camera-1", False)])
+def test_public_authorities_do_not_make_users(user, refused, good, authority, certificate,
+                                              tmp_path):
+    # Anybody gets a certificate of them, for a name of his own.
+    file = tmp_path / "authorities.pem"
+    with open("/etc/ssl/certs/ca-certificates.crt") as bundle, open(authority.certificate) as own:
+        public = bundle.read().split("-----END CERTIFICATE-----\n")[:2]
+        file.write_text(own.read() + "-----END CERTIFICATE-----\n".join([*public, ""]))
+    good["tls"] = dict(zip(("certificate", "key"), certificate))
+    good["auth"]["accounts"] = [{"user": "printer"}, {"user": user}]
+    good["listeners"][0].update(tls="required", auth="required", client_certificates="required",
+                                client_ca=str(file))
+    done = check(tmp_path / "public.yaml", good)
+    assert done.returncode == (EX_CONFIG if refused else 0), done.stderr
+    told = re.search(rb":\d+:\d+: listeners\[0\]\.client_ca: .* is a public authority", done.stderr)
+    assert bool(told) == refused, done.stderr
+
+
 def test_a_missing_settings_file_is_said_plainly(tmp_path):
     for command in (["check"], ["serve"], ["queue", "list"]):
         done = run(*command, "-c", tmp_path / "none.yaml")

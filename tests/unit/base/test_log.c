@@ -33,8 +33,9 @@ static char *captured(void (*write)(const char *), const char *text)
 
 static void write_event(const char *text)
 {
-	log_info("message.accepted", LOG_TEXT("id", "01abc"), LOG_NUMBER("size", 5000000000),
-		LOG_TEXT("user", NULL), LOG_TEXT("helo", text));
+	log_info("message.accepted", LOG_TEXT("id", "01abc"),
+		LOG_NUMBER("size", 5000000000), LOG_TEXT("user", NULL),
+		LOG_TEXT("helo", text));
 }
 
 static void write_debug(const char *text)
@@ -49,6 +50,8 @@ static const struct {
 	{ "quotes and line ends", "a\"b\\c\r\n{\"event\":\"forged\"}",
 		"a\"b\\c\r\n{\"event\":\"forged\"}" },
 	{ "control characters", "a\033[2Jb\001", "a\033[2Jb\001" },
+	{ "control characters beyond ASCII's", "a\177b\302\2332J\342\200\256c",
+		"a\177b\302\2332J\342\200\256c" },
 	{ "UTF-8", "b\303\274ro", "b\303\274ro" },
 	{ "invalid UTF-8 is replaced", "b\374ro", "b\357\277\275ro" },
 };
@@ -61,15 +64,19 @@ static void json_line_is_one_object(void **state)
 		g_autofree char *line = captured(write_event, texts[i].helo);
 		assert_non_null(strchr(line, '\n'));
 		assert_string_equal(strchr(line, '\n'), "\n");
+		assert_null(strchr(line, '\177'));
+		assert_null(strstr(line, "\302\233"));
+		assert_null(strstr(line, "\342\200\256"));
 		json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 		assert_non_null(object);
 		assert_string_equal(json_string_value(json_object_get(object, "event")),
 			"message.accepted");
-		assert_string_equal(json_string_value(json_object_get(object, "level")), "info");
+		assert_string_equal(
+			json_string_value(json_object_get(object, "level")), "info");
 		assert_int_equal(
 			json_integer_value(json_object_get(object, "size")), 5000000000);
-		assert_string_equal(
-			json_string_value(json_object_get(object, "helo")), texts[i].want);
+		assert_string_equal(json_string_value(json_object_get(object, "helo")),
+			texts[i].want);
 		assert_null(json_object_get(object, "user"));
 		assert_int_equal(
 			strlen(json_string_value(json_object_get(object, "time"))), 24);
@@ -86,7 +93,8 @@ static void human_line_shows_no_control_character(void **state)
 		assert_string_equal(strchr(line, '\n'), "\n");
 		for (const char *p = line; *p != '\n'; p++)
 			assert_true((unsigned char)*p >= 0x20 && *p != 0x7f);
-		assert_non_null(strstr(line, "message.accepted  id=01abc  size=5000000000"));
+		assert_non_null(
+			strstr(line, "message.accepted  id=01abc  size=5000000000"));
 	}
 }
 

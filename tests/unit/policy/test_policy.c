@@ -129,6 +129,8 @@ static const struct recipient_case {
 		"victim%example.org@example.net" },
 	{ MX, "192.0.2.1", NULL, "postmaster", POLICY_ACCEPT, "admin@example.net" },
 	{ MX, "192.0.2.1", NULL, "Postmaster", POLICY_ACCEPT, "admin@example.net" },
+	{ CIRCLE, "192.0.2.1", NULL, "postmaster@elsewhere.example", POLICY_ACCEPT,
+		"catch@example.net" },
 	/* Through the next map, until it leaves. */
 	{ MX, "192.0.2.1", NULL, "chain@in.example.com", POLICY_ACCEPT,
 		"end@example.net" },

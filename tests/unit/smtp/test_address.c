@@ -145,9 +145,20 @@ static const struct path_case {
 	{ "root", R | L, PATH_OK, "root", "" },
 	{ "<root>", F | L, PATH_SYNTAX, NULL, NULL },
 	{ "", R | L, PATH_SYNTAX, NULL, NULL },
-	{ "<", R | L, PATH_SYNTAX, NULL, NULL },
-	{ "<a@b", R | L, PATH_SYNTAX, NULL, NULL },
 	{ "<a\x01@b>", R | L, PATH_SYNTAX, NULL, NULL },
+	/* lenient: one bracket without the other */
+	{ "<a@b", F | L, PATH_OK, "a@b", "" },
+	{ "<a@b SIZE=1", R | L, PATH_OK, "a@b", " SIZE=1" },
+	{ "< a@b  SIZE=1", R | L, PATH_OK, "a@b", "  SIZE=1" },
+	{ "a@b>", F | L, PATH_OK, "a@b", "" },
+	{ "a@b> SIZE=1", R | L, PATH_OK, "a@b", " SIZE=1" },
+	{ "a@b>>", F | L, PATH_SYNTAX, NULL, NULL },
+	{ "<a@b, c@d>", F | L, PATH_SYNTAX, NULL, NULL },
+	{ "<a@b", F, PATH_SYNTAX, NULL, NULL },
+	{ "<a@b SIZE=1", R | PATH_SPACE, PATH_SYNTAX, NULL, NULL },
+	{ "a@b>", F, PATH_NO_BRACKETS, NULL, NULL },
+	{ "<", R | L, PATH_SYNTAX, NULL, NULL },
+	{ ">", R | L, PATH_SYNTAX, NULL, NULL },
 };
 
 static void paths(void **state)
@@ -188,6 +199,8 @@ static const struct forgiven_case {
 	{ "<a@b >", F | L, FORGIVEN_SPACE },
 	{ "< >", R | L, FORGIVEN_SPACE },
 	{ "a@b SIZE=1", F | L, FORGIVEN_BRACKETS },
+	{ "<a@b SIZE=1", F | L, FORGIVEN_BRACKETS },
+	{ "a@b>", F | L, FORGIVEN_BRACKETS },
 };
 
 static void forgiven(void **state)

@@ -117,6 +117,12 @@ static const struct session_case cases[] = {
 		BEGIN "BDAT 1000 LAST\r\n" X500 X100 X100 X100 X100 X10 X10 X10 X10 X10
 			X10 X10 X10 X10 "xxxxxxxx\r\n",
 		BEGUN "250 2.0.0|", NULL },
+	{ "as large as may be, the line end that is added aside", &mx,
+		BEGIN "BDAT 1000 LAST\r\n" X500 X500 MAIL, BEGUN "250 2.0.0|250 2.1.0|",
+		NULL },
+	{ "too large without it", &mx,
+		BEGIN "BDAT 500\r\n" X500 "BDAT 501 LAST\r\n" X500 "x",
+		BEGUN "250 2.0.0|552 5.3.4|", NULL },
 	/* syntax */
 	{ "no size", &mx, HELLO "BDAT\r\nBDAT x\r\nBDAT -1\r\nBDAT LAST\r\n" BEGIN,
 		HELLOED
@@ -140,6 +146,12 @@ static const struct session_case cases[] = {
 		BEGUN, ENVELOPE "drop 552|" },
 	{ "too long a line", &mx, BEGIN "BDAT 1 " X500 X10 "\r\nNOOP\r\n",
 		BEGUN "501 5.5.4|", ENVELOPE },
+	{ "a line that ends with a bare LF", &mx, BEGIN "BDAT 6 LAST\nQUIT\r\n" MAIL,
+		BEGUN "501 5.5.4|", ENVELOPE },
+	{ "a line with a bare LF, too long", &plain,
+		BEGIN "bdat 1 \n" X500 X10 "\r\nNOOP\r\n", BEGUN "501 5.5.4|", ENVELOPE },
+	{ "legacy: blanks before a line that is too long", &lan,
+		BEGIN " BDAT 1 " X500 X10 "\r\nNOOP\r\n", BEGUN "501 5.5.4|", ENVELOPE },
 	{ "control characters", &mx, BEGIN "BDAT 1 LAST \x01\r\naNOOP\r\nRSET\r\n",
 		BEGUN "500 5.5.2|250 2.0.0|250 2.0.0|", ENVELOPE "reset|" },
 	/* From */

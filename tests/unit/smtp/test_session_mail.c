@@ -45,6 +45,14 @@ static const struct session_case cases[] = {
 		"555 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|555 5.5.4|"
 		"555 5.5.4|555 5.5.4|",
 		"" },
+	{ "AUTH is xtext", &open_auth,
+		HELLO "MAIL FROM:<a@b> AUTH=\r\nMAIL FROM:<a@b> AUTH\r\n"
+		      "MAIL FROM:<a@b> AUTH=e+zz\r\nMAIL FROM:<a@b> AUTH=\xc3\xb6\r\n"
+		      "MAIL FROM:<a@b> AUTH=e+3Dmc2@b\r\nRSET\r\n"
+		      "MAIL FROM:<a@b> auth=<>\r\n",
+		HELLOED "501 5.5.4|501 5.5.4|501 5.5.4|501 5.5.4|250 2.1.0|250 2.0.0|"
+			"250 2.1.0|",
+		NULL },
 	{ "declared too large", &mx,
 		HELLO "MAIL FROM:<a@b> SIZE=1001\r\n"
 		      "MAIL FROM:<a@b> SIZE=99999999999999999999\r\nMAIL FROM:<a@b> "

@@ -19,6 +19,7 @@ static struct {
 	char *directory;
 	GString *order;
 	unsigned good;
+	const char *unwanted;
 } t;
 
 static int start(void **state)
@@ -37,6 +38,7 @@ static int start(void **state)
 	t.verifier = verifier_new(&t.loop);
 	t.order = g_string_new(NULL);
 	t.good = 0;
+	t.unwanted = NULL;
 	return 0;
 }
 
@@ -54,15 +56,21 @@ static int stop(void **state)
 	return 0;
 }
 
+static bool is_wanted(void *context)
+{
+	return !t.unwanted || !g_str_equal(context, t.unwanted);
+}
+
 static void done(void *context, bool good)
 {
 	g_string_append(t.order, context);
 	t.good += good;
 }
 
-static struct verification *try(
-	const char *client, const char *name, const char *password)
+static struct verification *try_as(
+	bool is_known, const char *client, const char *name, const char *password)
 {
+	static const struct verifier_callbacks callbacks = { is_wanted, done };
 	struct sockaddr_in ipv4 = { .sin_family = AF_INET };
 	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6 };
 	const struct sockaddr *address = (struct sockaddr *)&ipv4;
@@ -70,8 +78,15 @@ static struct verification *try(
 		assert_int_equal(inet_pton(AF_INET6, client, &ipv6.sin6_addr), 1);
 		address = (struct sockaddr *)&ipv6;
 	}
-	return verifier_start(t.verifier, t.users, address, "device", password, done,
-		(void *)(uintptr_t)name);
+	const struct login login = { address, is_known, "device", password };
+	return verifier_start(
+		t.verifier, t.users, &login, &callbacks, (void *)(uintptr_t)name);
+}
+
+static struct verification *try(
+	const char *client, const char *name, const char *password)
+{
+	return try_as(false, client, name, password);
 }
 
 static void right_and_wrong(void **state)
@@ -118,6 +133,36 @@ static void too_many(void **state)
 	assert_int_equal(t.good, 1);
 }
 
+/* However many guess, from wherever. */
+static void the_known_come_first(void **state)
+{
+	(void)state;
+	unsigned strangers = 0;
+	for (int client = 1; client < 250; client++) {
+		g_autofree char *address = g_strdup_printf("192.0.2.%d", client);
+		for (int i = 0; i < 10 && try(address, "s", "wrong"); i++)
+			strangers++;
+	}
+	assert_null(try("198.51.100.1", "s", "sesame"));
+	assert_non_null(try_as(true, "198.51.100.1", "k", "sesame"));
+	uv_run(&t.loop, UV_RUN_DEFAULT);
+	assert_int_equal(t.order->len, strangers + 1);
+	assert_true(strchr(t.order->str, 'k') - t.order->str <= 3);
+	assert_int_equal(t.good, 1);
+}
+
+static void the_unwanted_are_wrong(void **state)
+{
+	(void)state;
+	t.unwanted = "b";
+	assert_non_null(try("192.0.2.1", "a", "sesame"));
+	assert_non_null(try("192.0.2.1", "b", "sesame"));
+	assert_int_equal(t.order->len, 0);
+	uv_run(&t.loop, UV_RUN_DEFAULT);
+	assert_int_equal(t.order->len, 2);
+	assert_int_equal(t.good, 1);
+}
+
 static void the_forgotten_are_not_told(void **state)
 {
 	(void)state;
@@ -153,6 +198,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(right_and_wrong, start, stop),
 		cmocka_unit_test_setup_teardown(addresses_take_turns, start, stop),
 		cmocka_unit_test_setup_teardown(too_many, start, stop),
+		cmocka_unit_test_setup_teardown(the_known_come_first, start, stop),
+		cmocka_unit_test_setup_teardown(the_unwanted_are_wrong, start, stop),
 		cmocka_unit_test_setup_teardown(the_forgotten_are_not_told, start, stop),
 		cmocka_unit_test_setup_teardown(freed_in_between, start, stop),
 	};
