@@ -84,6 +84,19 @@ static void trim(GString *name)
 		g_string_truncate(name, name->len - 1);
 }
 
+/* Of ".pdf" nothing but the extension would be left: it is given a stem. */
+static void keep_lone_extension(GString *name)
+{
+	size_t lead = strspn(name->str, ". ");
+	const char *rest = name->str + lead;
+
+	if (lead == 0 || rest[-1] != '.' || strchr(rest, '.') != NULL ||
+		g_str_equal(filename_media_type(rest - 1), "application/octet-stream"))
+		return;
+	g_string_prepend(name, "attachment");
+	g_string_erase(name, (gssize)strlen("attachment"), (gssize)lead - 1);
+}
+
 /* Cuts before the extension, between characters. */
 static void shorten(GString *name)
 {
@@ -127,6 +140,7 @@ char *filename_clean(const char *name)
 	GString *clean = keep_visible(text);
 
 	keep_base_name(clean);
+	keep_lone_extension(clean);
 	trim(clean);
 	if (is_reserved(clean->str))
 		g_string_prepend_c(clean, '_');

@@ -299,15 +299,11 @@ static struct segment read_segment(const char *text, size_t length)
 	return segment;
 }
 
-/* GMime looks for the charset in the segment that comes first, which need not be number
- * 0: where one stands before its predecessor, all segments are put in order, at the end. */
-static void sort_segments(GString *text)
+static GArray *read_segments(const char *text)
 {
-	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(struct segment));
-	g_autoptr(GString) sorted = NULL;
-	bool in_order = true;
+	GArray *segments = g_array_new(FALSE, FALSE, sizeof(struct segment));
 
-	for (const char *p = text->str; *p != '\0';) {
+	for (const char *p = text; *p != '\0';) {
 		const char *start = p, *value;
 		struct segment segment;
 
@@ -320,27 +316,144 @@ static void sort_segments(GString *text)
 		p = skip_value(value);
 		p += strcspn(p, ";");
 		segment = read_segment(start, (size_t)(p - start));
-		if (segments->len > 0 && segment.name_bytes > 0)
-			in_order =
-				in_order &&
-				compare_segments(&g_array_index(segments, struct segment,
-							 segments->len - 1),
-					&segment) <= 0;
 		g_array_append_val(segments, segment);
 		p += *p == ';';
 	}
-	if (in_order)
-		return;
-	g_array_sort(segments, compare_segments);
-	sorted = g_string_sized_new(text->len);
-	for (size_t i = 0; i < segments->len; i++) {
-		const struct segment *segment =
-			&g_array_index(segments, struct segment, i);
+	return segments;
+}
 
-		g_string_append_len(sorted, segment->text, (gssize)segment->length);
-		g_string_append_c(sorted, ';');
+static const struct segment *segment_at(const GArray *segments, size_t index)
+{
+	return &g_array_index(segments, struct segment, index);
+}
+
+/* Whether no segment stands before its predecessor. */
+static bool are_in_order(const GArray *segments)
+{
+	for (size_t i = 1; i < segments->len; i++)
+		if (segment_at(segments, i)->name_bytes > 0 &&
+			compare_segments(
+				segment_at(segments, i - 1), segment_at(segments, i)) > 0)
+			return false;
+	return true;
+}
+
+static bool is_same_name(const struct segment *a, const struct segment *b)
+{
+	return a->name_bytes == b->name_bytes &&
+	       g_ascii_strncasecmp(a->text, b->text, a->name_bytes) == 0;
+}
+
+/* Where the segment's value begins; extended: it has "*" before "=". */
+static const char *segment_value(const struct segment *segment, bool *extended)
+{
+	const char *p = segment->text + segment->name_bytes + 1;
+
+	p += strspn(p, "0123456789");
+	*extended = *p == '*';
+	p += *extended;
+	return *p == '=' ? p + 1 : NULL;
+}
+
+/* Octets of "charset'language'" at the head of an extended segment's value; 0: none. */
+static size_t charset_bytes(const struct segment *segment)
+{
+	bool extended = false;
+	const char *value =
+		segment->name_bytes > 0 ? segment_value(segment, &extended) : NULL;
+	size_t n = 0;
+
+	if (value == NULL || !extended)
+		return 0;
+	while (g_ascii_isalnum(value[n]) ||
+		(value[n] != '\0' && strchr("-_.:", value[n])))
+		n++;
+	if (n == 0 || value[n] != '\'')
+		return 0;
+	for (n++; g_ascii_isalnum(value[n]) || value[n] == '-';)
+		n++;
+	return value[n] == '\'' ? n + 1 : 0;
+}
+
+/* The segment behind first that has the charset first should have; 0: none. */
+static size_t find_charset(const GArray *segments, size_t first)
+{
+	const struct segment *segment = segment_at(segments, first);
+	bool extended = true;
+
+	if (segment->name_bytes == 0 || segment->number != 0 ||
+		segment_value(segment, &extended) == NULL || extended)
+		return 0;
+	for (size_t i = first + 1; i < segments->len; i++) {
+		if (!is_same_name(segment, segment_at(segments, i)))
+			return 0;
+		if (charset_bytes(segment_at(segments, i)) > 0)
+			return i;
 	}
-	g_string_assign(text, sorted->str);
+	return 0;
+}
+
+/* Writes a plain first segment as an extended one, with the charset of another. */
+static void append_extended(
+	GString *out, const struct segment *first, const struct segment *other)
+{
+	bool extended;
+	const char *end = first->text + first->length;
+	const char *value = segment_value(first, &extended);
+	const char *charset = segment_value(other, &extended);
+
+	g_string_append_len(out, first->text, (gssize)first->name_bytes);
+	g_string_append(out, "*0*=");
+	g_string_append_len(out, charset, (gssize)charset_bytes(other));
+	for (const char *p = value; p < end; p++) {
+		if (*p == '\\' && p + 1 < end)
+			p++;
+		else if (*p == '"')
+			continue;
+		if (g_ascii_isalnum(*p) || *p == '.' || *p == '-')
+			g_string_append_c(out, *p);
+		else
+			g_string_append_printf(out, "%%%02X", (unsigned char)*p);
+	}
+}
+
+/*
+ * GMime looks for the charset in the segment that comes first. Where segments stand out of
+ * order, all are put in order, at the end; a charset that stands in a later segment goes
+ * to number 0.
+ */
+static void arrange_segments(GString *text)
+{
+	g_autoptr(GArray) segments = read_segments(text->str);
+	g_autoptr(GString) arranged = g_string_sized_new(text->len);
+	bool changed = !are_in_order(segments);
+	size_t moved = 0;
+
+	if (changed)
+		g_array_sort(segments, compare_segments);
+	for (size_t i = 0; i < segments->len; i++) {
+		const struct segment *segment = segment_at(segments, i);
+		size_t charset = find_charset(segments, i), cut = 0;
+
+		if (charset > 0) {
+			append_extended(arranged, segment, segment_at(segments, charset));
+			moved = charset;
+			changed = true;
+		} else if (moved > 0 && i == moved) {
+			bool extended;
+			const char *value = segment_value(segment, &extended);
+
+			cut = (size_t)(value - segment->text);
+			g_string_append_len(arranged, segment->text, (gssize)cut);
+			cut += charset_bytes(segment);
+		}
+		if (charset == 0)
+			g_string_append_len(arranged, segment->text + cut,
+				(gssize)(segment->length - cut));
+		g_string_append_c(arranged, ';');
+	}
+	if (changed)
+		g_string_assign(text, arranged->str);
 }
 
 /*
@@ -355,7 +468,7 @@ static GMimeParamList *parse_parameters(const char *text)
 	join_base64_words(copy);
 	drop_comments(copy);
 	if (strchr(copy->str, '*') != NULL)
-		sort_segments(copy);
+		arrange_segments(copy);
 	drop_nuls(copy);
 	if (!g_utf8_validate(text, -1, NULL))
 		keep_second_octets(copy);

@@ -243,17 +243,23 @@ static enum match match_delimiter(
 /*
  * Ends all entities from the current one up to, not including, multipart. An empty one
  * may reach up to the delimiter line itself: the line break before that ends its header.
+ * So do the multiparts that it is the last part of, but no message: the octets of one end
+ * before that line break, whatever its own parts need.
  */
 static void end_entities(struct outline *outline, size_t multipart, uint64_t body_end,
 	uint64_t delimiter_start)
 {
 	size_t i = outline->current;
+	uint64_t parts_end = body_end;
 
 	while (i != multipart && i != OUTLINE_NONE) {
 		struct outline_entity *entity = entity_at(outline, i);
 		bool own = entity->parent == multipart && multipart != OUTLINE_NONE;
 
-		entity->body_end = MAX(entity->body_start, body_end);
+		if (entity->kind != OUTLINE_MULTIPART)
+			parts_end = body_end;
+		parts_end = MAX(entity->body_start, parts_end);
+		entity->body_end = parts_end;
 		entity->region_end = own ? delimiter_start : entity->body_end;
 		entity->ended_by_sibling = own;
 		entity->glued =

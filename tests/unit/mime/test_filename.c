@@ -28,7 +28,10 @@ static const struct {
 	{ "\xe2\x80\xae"
 	  "fdp.exe",
 		"fdp.exe" },
-	{ "\xe2\x80\x8b\xef\xbb\xbf.pdf", "pdf" },
+	{ "\xe2\x80\x8b\xef\xbb\xbf.pdf", "attachment.pdf" },
+	{ ".pdf", "attachment.pdf" },
+	{ "/tmp/. ..PDF ", "attachment.PDF" },
+	{ ".tar.gz", "tar.gz" },
 	{ "gr\xfcn.pdf", "gr\xc3\xbcn.pdf" },
 	{ "gr\xc3\xbcn.pdf", "gr\xc3\xbcn.pdf" },
 	{ "\x81\x8d", NULL },
