@@ -243,6 +243,23 @@ static bool check_token(
 	return push(checker, token->name, token->name_bytes, error);
 }
 
+/* Whether the text up to offset could become an HTML tag or comment with what follows,
+ * which at a section's ends differs from one message to the next. */
+static bool is_half_markup(const GString *text, size_t offset)
+{
+	const char *end = text->str + offset;
+
+	return (offset >= 1 && end[-1] == '<') ||
+	       (offset >= 2 && end[-2] == '<' && strchr("/!?", end[-1]) != NULL) ||
+	       (offset >= 3 && memcmp(end - 3, "<!-", 3) == 0);
+}
+
+static bool check_whole(const struct checker *checker, size_t offset, GError **error)
+{
+	return !is_half_markup(checker->html->text, offset) ||
+	       refuse(error, "a \"<\" that is text must be written &lt;");
+}
+
 /* Sections that begin and end in the text up to offset. */
 static bool pass_text(struct checker *checker, size_t offset, GError **error)
 {
@@ -254,6 +271,8 @@ static bool pass_text(struct checker *checker, size_t offset, GError **error)
 		if (field && mark->offset == offset)
 			break;
 		checker->culprit = mark;
+		if (!field && !check_whole(checker, mark->offset, error))
+			return false;
 		if (mark->type == MARK_OPEN && !push(checker, NULL, 0, error))
 			return false;
 		if (mark->type == MARK_CLOSE && !pop_section(checker, error))
@@ -292,7 +311,8 @@ static bool check_all(struct checker *checker, size_t *offset, GError **error)
 			return false;
 	}
 	*offset = text->len;
-	if (!pass_text(checker, text->len, error))
+	if (!pass_text(checker, text->len, error) ||
+		!check_whole(checker, text->len, error))
 		return false;
 	if (checker->n_open > 0)
 		return refuse(error, "an element is never closed");
