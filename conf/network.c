@@ -133,6 +133,15 @@ bool conf_network_contains(
 	       bits_are_equal(bytes, network->address, network->prefix_bits);
 }
 
+bool conf_networks_contain(
+	const struct conf_network *networks, size_t n, const struct sockaddr *address)
+{
+	for (size_t i = 0; i < n; i++)
+		if (conf_network_contains(&networks[i], address))
+			return true;
+	return false;
+}
+
 static bool lies_in(const struct conf_network *network, const struct conf_network *outer)
 {
 	return network->family == outer->family &&
@@ -179,10 +188,7 @@ bool conf_network_is_world(const struct conf_network *network)
 
 bool conf_address_is_loopback(const struct sockaddr *address)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(loopback); i++)
-		if (conf_network_contains(&loopback[i], address))
-			return true;
-	return false;
+	return conf_networks_contain(loopback, G_N_ELEMENTS(loopback), address);
 }
 
 /* Splits "HOST:PORT" or "[V6]:PORT": host gets the host, the

@@ -23,6 +23,10 @@ bool conf_network_parse(const char *text, struct conf_network *network, GError *
 bool conf_network_contains(
 	const struct conf_network *network, const struct sockaddr *address);
 
+/* Whether one of n networks contains it. */
+bool conf_networks_contain(
+	const struct conf_network *networks, size_t n, const struct sockaddr *address);
+
 /* Whether every address of the network is loopback. */
 bool conf_network_is_loopback(const struct conf_network *network);
 

@@ -225,22 +225,13 @@ static size_t header_section_bytes(const struct bounce *bounce)
 	return n;
 }
 
-static bool is_8bit(const char *octets, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if ((unsigned char)octets[i] >= 0x80)
-			return true;
-	}
-	return false;
-}
-
 static void append_original(GString *out, const struct bounce *bounce)
 {
 	size_t n =
 		bounce->is_whole ? bounce->original_bytes : header_section_bytes(bounce);
 	g_string_append_printf(out, "Content-Type: %s\r\n",
 		bounce->is_whole ? "message/rfc822" : "text/rfc822-headers");
-	if (is_8bit(bounce->original, n))
+	if (!text_is_ascii(bounce->original, n))
 		g_string_append(out, "Content-Transfer-Encoding: 8bit\r\n");
 	g_string_append(out, "\r\n");
 	g_string_append_len(out, bounce->original, (gssize)n);

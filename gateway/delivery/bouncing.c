@@ -1,6 +1,7 @@
 /* A report's way into the queue. Its words are bounce.c's. */
 #include "gateway/delivery/bouncing.h"
 
+#include "gateway/delivery/preflight_text.h"
 #include "gateway/log.h"
 #include <string.h>
 #include <unistd.h>
@@ -122,15 +123,6 @@ static bool write_spool(struct spool *spool, const GString *text, GError **error
 	return true;
 }
 
-static bool is_8bit(const GString *text)
-{
-	for (size_t i = 0; i < text->len; i++) {
-		if ((unsigned char)text->str[i] >= 0x80)
-			return true;
-	}
-	return false;
-}
-
 static bool queue_report(struct queue *queue, const struct conf *conf,
 	const struct queue_message *message, const enum bounce_action *actions, int fd,
 	char id[MESSAGE_ID_BYTES], GError **error)
@@ -142,7 +134,7 @@ static bool queue_report(struct queue *queue, const struct conf *conf,
 	report->reverse_path = g_strdup(""); /* RFC 5321, 4.5.5: never answered */
 	report->listener = g_strdup("bounce");
 	report->client = g_strdup(message->client);
-	report->body_8bit = is_8bit(text);
+	report->body_8bit = !text_is_ascii(text->str, text->len);
 	report->smtputf8 = message->smtputf8;
 	queue_message_add_recipient(report, message->reverse_path, message->reverse_path);
 	if (write_spool(spool, text, error))
@@ -155,17 +147,16 @@ static bool queue_report(struct queue *queue, const struct conf *conf,
 /* Who was told is settled. */
 static void settle(struct queue_message *message, const enum bounce_action *actions)
 {
-	bool others_failed = false, all_settled = true;
+	bool all_settled = true;
 	for (guint i = 0; i < message->recipients->len; i++) {
 		struct queue_recipient *recipient =
 			g_ptr_array_index(message->recipients, i);
 		if (actions[i] == BOUNCE_FAILED)
 			recipient->state = QUEUE_BOUNCED;
-		others_failed |= recipient->state == QUEUE_DEAD;
 		all_settled &= recipient->state == QUEUE_BOUNCED ||
 			       recipient->state == QUEUE_SENT;
 	}
-	if (message->state == QUEUE_DEAD && all_settled && !others_failed)
+	if (message->state == QUEUE_DEAD && all_settled)
 		message->state = QUEUE_BOUNCED;
 }
 

@@ -6,6 +6,7 @@
 #include "gateway/delivery/named.h"
 #include "gateway/delivery/outcome.h"
 #include "gateway/delivery/preflight.h"
+#include "gateway/delivery/preflight_text.h"
 #include "gateway/delivery/rewriter.h"
 #include "gateway/delivery/stowing.h"
 #include "gateway/error.h"
@@ -199,14 +200,9 @@ static GByteArray *read_header(int fd, uint64_t message_bytes, GError **error)
 /* Whether the header, as far as it was read, has to be said in ASCII. */
 static bool wants_ascii(const struct job *job, const GByteArray *header)
 {
-	if (!job->message->body_8bit)
-		return false;
-	for (guint i = 0; i < header->len; i++) {
-		if (header->data[i] >= 0x80)
-			return relay_wants_ascii(
-				job->route->relay, job->message->smtputf8);
-	}
-	return false;
+	return job->message->body_8bit &&
+	       !text_is_ascii((const char *)header->data, header->len) &&
+	       relay_wants_ascii(job->route->relay, job->message->smtputf8);
 }
 
 static bool edit_header(struct job *job, GError **error)

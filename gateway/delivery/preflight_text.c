@@ -42,10 +42,10 @@ char *text_clean(const char *raw, size_t raw_bytes, size_t limit_bytes)
 	return g_string_free(clean, FALSE);
 }
 
-static bool is_ascii(const char *text)
+bool text_is_ascii(const char *text, size_t text_bytes)
 {
-	for (; *text; text++) {
-		if ((unsigned char)*text >= 0x80)
+	for (size_t i = 0; i < text_bytes; i++) {
+		if ((unsigned char)text[i] >= 0x80)
 			return false;
 	}
 	return true;
@@ -78,7 +78,7 @@ static char *encode_words(const char *text)
  * that it reads as it was. */
 static bool needs_words(const char *text)
 {
-	return !is_ascii(text) || strstr(text, "=?");
+	return !text_is_ascii(text, strlen(text)) || strstr(text, "=?");
 }
 
 char *text_phrase(const char *clean)

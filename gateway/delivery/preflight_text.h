@@ -14,6 +14,9 @@
  * characters. Never NULL; g_free(). */
 char *text_clean(const char *raw, size_t raw_bytes, size_t limit_bytes);
 
+/* Whether no octet is above 127. */
+bool text_is_ascii(const char *text, size_t text_bytes);
+
 /* Cleaned text as a phrase (RFC 5322, 3.2.5): a quoted-string, or encoded-words (RFC
  * 2047) where it has characters beyond ASCII. g_free(). */
 char *text_phrase(const char *clean);

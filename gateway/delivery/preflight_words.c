@@ -1,6 +1,8 @@
 /* Encoded-words by GMime. Which messages need them is the caller's to know. */
 #include "gateway/delivery/preflight_words.h"
 
+#include "gateway/delivery/preflight_text.h"
+
 #include <gmime/gmime.h>
 #include <string.h>
 
@@ -40,19 +42,10 @@ static enum kind kind_of(const char *text, const struct fields_span *span)
 	return fields_has_prefix(text, span, "X-") ? TEXT : NONE;
 }
 
-static bool is_ascii(const char *text, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++) {
-		if ((unsigned char)text[i] >= 0x80)
-			return false;
-	}
-	return true;
-}
-
 bool words_are_wanted(const char *text, const struct fields_span *span)
 {
 	size_t bytes = span->end - span->value;
-	return bytes <= VALUE_BYTES_MAX && !is_ascii(text + span->value, bytes) &&
+	return bytes <= VALUE_BYTES_MAX && !text_is_ascii(text + span->value, bytes) &&
 	       kind_of(text, span) != NONE;
 }
 
@@ -95,6 +88,6 @@ char *words_encode(const char *text, const struct fields_span *span, const GStri
 	g_autofree char *encoded =
 		kind_of(text, span) == TEXT ? encode_text(line) : encode_addresses(line);
 	g_autofree char *value = encoded ? unfold(encoded, strlen(encoded)) : NULL;
-	bool good = value && *value && is_ascii(value, strlen(value));
+	bool good = value && *value && text_is_ascii(value, strlen(value));
 	return good ? g_steal_pointer(&value) : NULL;
 }

@@ -10,11 +10,7 @@
 static bool in_networks(
 	const struct conf_listener *listener, const struct sockaddr *address)
 {
-	for (size_t i = 0; i < listener->n_networks; i++) {
-		if (conf_network_contains(&listener->networks[i], address))
-			return true;
-	}
-	return false;
+	return conf_networks_contain(listener->networks, listener->n_networks, address);
 }
 
 bool policy_client(const struct conf_listener *listener, const struct sockaddr *address)

@@ -11,20 +11,10 @@ static bool is_wrapper(const struct connection *c)
 	return c->client.listener->tls == CONF_TLS_WRAPPER;
 }
 
-static bool is_in(
-	const struct conf_network *networks, size_t n, const struct sockaddr *address)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (conf_network_contains(&networks[i], address))
-			return true;
-	}
-	return false;
-}
-
 bool connection_is_from(
 	const struct connection *c, const struct conf_network *networks, size_t n)
 {
-	return is_in(networks, n, connection_peer(c));
+	return conf_networks_contain(networks, n, connection_peer(c));
 }
 
 /* ---- early talkers ---- */
@@ -123,7 +113,7 @@ void connection_arrive(struct connection *c, const char *proxy)
 bool connection_is_proxied(
 	const struct conf_listener *listener, const struct sockaddr *peer)
 {
-	return is_in(listener->proxies, listener->n_proxies, peer);
+	return conf_networks_contain(listener->proxies, listener->n_proxies, peer);
 }
 
 void connection_fail_proxy(struct connection *c, const char *reason)
