@@ -2,6 +2,7 @@
 #include "conf/check.h"
 
 #include "conf/error.h"
+#include "conf/ses.h"
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <string.h>
@@ -56,7 +57,5 @@ void conf_check_secret(const struct conf_check *check, const char *key, const ch
 
 bool conf_check_is_ses(const char *host)
 {
-	g_autofree char *lower = g_ascii_strdown(host, -1);
-	return g_str_has_prefix(lower, "email-smtp") &&
-	       strstr(lower, ".amazonaws.com") != NULL;
+	return conf_ses_is_host(host);
 }

@@ -23,6 +23,7 @@ void conf_check_loops(const struct conf_check *check);
 void conf_check_store(const struct conf_check *check);
 void conf_check_links(const struct conf_check *check);
 void conf_check_relay(const struct conf_check *check);
+void conf_check_routes(const struct conf_check *check);
 void conf_check_sender(const struct conf_check *check);
 void conf_check_queue(const struct conf_check *check);
 void conf_check_attachments(const struct conf_check *check);

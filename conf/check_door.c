@@ -204,14 +204,26 @@ static void check_greeting(const struct conf_subject *s)
 			"has no effect with tls: wrapper: such clients speak first");
 }
 
+/* A message that is refused for now is the client's to send again. */
+static void check_accept(const struct conf_subject *s)
+{
+	if (s->listener->accept == CONF_ACCEPT_RELAY &&
+		s->listener->profile == CONF_PROFILE_LEGACY &&
+		!conf_subject_is_bad(s, "accept") && !conf_subject_is_bad(s, "profile"))
+		conf_subject_warning(s, "accept",
+			"relay is for clients that try again, and those that need "
+			"profile: legacy seldom do: what the relay does not take at once "
+			"is lost to them");
+}
+
 /* SES: a domain beyond ASCII goes out as A-labels, a local part does not go at all. */
 static void check_smtputf8(const struct conf_subject *s)
 {
 	const char *host = s->check->conf->relay.host;
 	if (s->listener->smtputf8 && host != NULL && conf_check_is_ses(host))
 		conf_subject_warning(s, "smtputf8",
-			"SES takes ASCII addresses only: mail from or to a local part "
-			"beyond ASCII will be accepted here and fail there");
+			"SES takes ASCII addresses only: recipients whose local part is "
+			"beyond ASCII are refused, unless a route leads elsewhere");
 }
 
 /* Narrow enough to be a few machines: this many addresses can be answered for. */
@@ -245,6 +257,7 @@ void conf_check_door(const struct conf_subject *s)
 	check_profiles(s);
 	check_extensions(s);
 	check_greeting(s);
+	check_accept(s);
 	check_smtputf8(s);
 	check_proxies(s);
 }

@@ -133,7 +133,7 @@ static void check_addresses(const struct conf_check *check)
 		paths[i] = g_strdup_printf("listeners[%zu].address", i);
 		add_bound(bound, &n, paths[i], conf->listeners[i].address);
 	}
-	add_bound(bound, &n, "s3.listen", conf->s3_listen);
+	add_bound(bound, &n, "s3.listen", conf->downloads.listen);
 	add_bound(bound, &n, "admin.listen", conf->admin_listen);
 	for (size_t i = 0; i < n; i++)
 		check_address(check, bound, n, i);

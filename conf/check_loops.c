@@ -112,7 +112,8 @@ static void check_entry(const struct conf_check *check, size_t listener,
 void conf_check_loops(const struct conf_check *check)
 {
 	const struct conf *conf = check->conf;
-	if (conf_check_any_bad(check, "relay", "relay.maildir", "relay.delivers", NULL))
+	if (conf_check_any_bad(check, "relay", "relays", "routes", "relay.maildir",
+		    "relay.delivers", NULL))
 		return;
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct conf_recipient_map *map = conf->listeners[i].recipients;

@@ -2,6 +2,7 @@
 #include "conf/check.h"
 #include "conf/files.h"
 #include "conf/text.h"
+#include "s3/ambient.h"
 #include "s3/sts.h"
 #include <arpa/inet.h>
 #include <string.h>
@@ -34,28 +35,47 @@ static void check_bucket_name(const struct conf_check *check)
 			s3->bucket);
 }
 
-static void check_region(const struct conf_check *check)
+static bool is_region_of_amazon(const char *region)
 {
-	const struct s3_settings *s3 = &check->conf->s3;
+	size_t length = strlen(region);
+	size_t hyphens = 0;
+	for (const char *c = region; *c != '\0'; c++)
+		hyphens += *c == '-';
+	return hyphens >= 2 && g_ascii_isdigit(region[length - 1]) &&
+	       region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
+}
+
+/* s3: what the settings and what surrounds them say. */
+static void check_region(const struct conf_check *check, const struct s3_settings *s3)
+{
 	if (conf_check_any_bad(check, "s3.region", "s3.endpoint", NULL) ||
 		s3->endpoint != NULL)
 		return;
-	if (s3->region == NULL) {
+	if (s3->region == NULL)
 		conf_source_problem(check->source, "s3.region",
 			"is missing: give the bucket's region, such as eu-west-1, or an "
-			"endpoint");
-		return;
-	}
-	size_t length = strlen(s3->region);
-	size_t hyphens = 0;
-	for (const char *c = s3->region; *c != '\0'; c++)
-		hyphens += *c == '-';
-	if (hyphens < 2 || !g_ascii_isdigit(s3->region[length - 1]) ||
-		s3->region[strspn(s3->region, "abcdefghijklmnopqrstuvwxyz0123456789-")] !=
-			'\0')
+			"endpoint; AWS_REGION and the profile name none here");
+	else if (!is_region_of_amazon(s3->region))
 		conf_source_problem(check->source, "s3.region",
 			"\"%s\" is no region of Amazon: write one such as eu-west-1",
 			s3->region);
+}
+
+/* What AWS's environment variables and profile say has no line of its own. */
+static void check_place(const struct conf_check *check)
+{
+	struct s3_settings filled = check->conf->s3;
+	g_autoptr(GError) error = NULL;
+	struct s3_ambient *ambient = s3_ambient_new(&filled, &error);
+	if (ambient == NULL) {
+		const char *text = error->message;
+		conf_source_problem(check->source, "s3", "%s",
+			g_str_has_prefix(text, "s3: ") ? text + strlen("s3: ") : text);
+		return;
+	}
+	s3_ambient_apply(ambient, &filled);
+	check_region(check, &filled);
+	s3_ambient_free(&ambient);
 }
 
 static void check_prefix(const struct conf_check *check)
@@ -215,21 +235,56 @@ static void check_upload(const struct conf_check *check)
 		conf_source_problem(check->source, "s3.tags", "S3 takes 10 at most");
 }
 
+/* About those of the section that are given. */
+static void warn_of(const struct conf_check *check, const char *const *names, size_t n,
+	const char *what)
+{
+	for (size_t i = 0; i < n; i++) {
+		g_autofree char *key = g_strconcat("s3.", names[i], NULL);
+		if (conf_source_is_given(check->source, key))
+			conf_source_warning(check->source, key, "%s", what);
+	}
+}
+
 static void check_bucket(const struct conf_check *check)
 {
+	static const char *const directory_only[] = { "directory_url",
+		"directory_max_size", "directory_min_free", "listen", "listen_tls",
+		"listen_proxies", "listen_requests_per_minute" };
 	const struct s3_settings *s3 = &check->conf->s3;
 	if (!conf_check_any_bad(check, "s3.bucket", "s3.endpoint", "s3.path_style", NULL))
 		check_bucket_name(check);
-	check_region(check);
+	check_place(check);
 	check_plain_http(check, "s3.endpoint", s3->endpoint);
 	check_credentials(check);
 	check_role(check);
 	check_upload(check);
 	conf_check_file(check, "s3.ca_file", s3->ca_file, conf_file_check_certificates);
-	if (check->conf->s3_listen != NULL || s3->directory_url != NULL)
-		conf_source_warning(check->source,
-			s3->directory_url != NULL ? "s3.directory_url" : "s3.listen",
-			"has no effect without s3.directory");
+	warn_of(check, directory_only, G_N_ELEMENTS(directory_only),
+		"has no effect without s3.directory");
+}
+
+static void check_listen(const struct conf_check *check)
+{
+	static const char *const listen_only[] = { "listen_tls", "listen_proxies",
+		"listen_requests_per_minute" };
+	const struct conf *conf = check->conf;
+	if (conf_check_any_bad(check, "s3.listen", "s3.listen_tls", "s3.directory_url",
+		    "tls", "tls.certificate", "tls.key", NULL))
+		return;
+	if (conf->downloads.listen == NULL) {
+		warn_of(check, listen_only, G_N_ELEMENTS(listen_only),
+			"has no effect without s3.listen");
+		return;
+	}
+	if (conf->downloads.tls &&
+		(conf->tls_certificate == NULL || conf->tls_key == NULL))
+		conf_source_problem(check->source, "s3.listen_tls",
+			"needs tls.certificate and tls.key");
+	if (conf->downloads.tls && conf->s3.directory_url != NULL &&
+		!conf_text_url_is_https(conf->s3.directory_url))
+		conf_source_problem(check->source, "s3.directory_url",
+			"must begin with https where s3.listen_tls is true");
 }
 
 static void check_directory(const struct conf_check *check)
@@ -253,12 +308,10 @@ static void check_directory(const struct conf_check *check)
 			"as https://files.example.com");
 	check_plain_http(check, "s3.directory_url", s3->directory_url);
 	conf_check_file(check, "s3.directory", s3->directory, conf_directory_check);
-	for (size_t i = 0; i < G_N_ELEMENTS(unused) && s3->bucket == NULL; i++) {
-		g_autofree char *key = g_strconcat("s3.", unused[i], NULL);
-		if (conf_source_is_given(check->source, key))
-			conf_source_warning(
-				check->source, key, "has no effect with s3.directory");
-	}
+	if (s3->bucket == NULL)
+		warn_of(check, unused, G_N_ELEMENTS(unused),
+			"has no effect with s3.directory");
+	check_listen(check);
 }
 
 void conf_check_store(const struct conf_check *check)

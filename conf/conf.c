@@ -100,6 +100,23 @@ static void complete_listener(
 		conf_address_parse(listener->address, &listener->socket_address, NULL);
 }
 
+static void complete_downloads(
+	struct conf_downloads *downloads, const struct conf_source *source)
+{
+	if (conf_source_is_given(source, "s3.listen_requests_per_minute"))
+		return;
+	downloads->requests_per_minute =
+		(struct conf_ceiling){ .n = 600, .spares_loopback = true };
+}
+
+/* A false that is written stands against AWS's environment variables and profile. */
+static void complete_store(struct s3_settings *s3, const struct conf_source *source)
+{
+	s3->path_style_given = conf_source_is_given(source, "s3.path_style");
+	s3->dual_stack_given = conf_source_is_given(source, "s3.dual_stack");
+	s3->fips_given = conf_source_is_given(source, "s3.fips");
+}
+
 /* "mail/" and "/mail" are what people write who know other tools. */
 static const char *trim_slashes(struct conf_snapshot *snapshot, const char *prefix)
 {
@@ -111,6 +128,14 @@ static const char *trim_slashes(struct conf_snapshot *snapshot, const char *pref
 	return length > 0 ? conf_snapshot_text(snapshot, trimmed) : NULL;
 }
 
+static void complete_relay(
+	struct conf_relay *relay, const struct conf_source *source, const char *tls_path)
+{
+	if (relay->tls == CONF_TLS_REQUIRED && !conf_source_is_given(source, tls_path) &&
+		(relay->port == 465 || relay->port == 2465))
+		relay->tls = CONF_TLS_WRAPPER;
+}
+
 /* What holds where nothing is given, but depends on what is. */
 static void complete(struct conf_snapshot *snapshot, const struct conf_source *source)
 {
@@ -119,14 +144,17 @@ static void complete(struct conf_snapshot *snapshot, const struct conf_source *s
 	struct conf_listener *listeners = (struct conf_listener *)conf->listeners;
 	for (size_t i = 0; i < conf->n_listeners; i++)
 		complete_listener(&listeners[i], source, i);
-	if (conf->relay.tls == CONF_TLS_REQUIRED &&
-		!conf_source_is_given(source, "relay.tls") &&
-		(conf->relay.port == 465 || conf->relay.port == 2465))
-		conf->relay.tls = CONF_TLS_WRAPPER;
+	struct conf_relay *relays = (struct conf_relay *)conf->relays;
+	conf->relay.name = CONF_RELAY_DEFAULT;
+	complete_relay(&conf->relay, source, "relay.tls");
+	for (size_t i = 0; i < conf->n_relays; i++) {
+		g_autofree char *tls = g_strdup_printf("relays[%zu].tls", i);
+		complete_relay(&relays[i], source, tls);
+	}
+	complete_downloads(&conf->downloads, source);
 	if (conf->s3.prefix != NULL)
 		conf->s3.prefix = trim_slashes(snapshot, conf->s3.prefix);
-	if (conf->s3.endpoint != NULL && conf->s3.region == NULL)
-		conf->s3.region = "us-east-1"; /* what stores without regions take */
+	complete_store(&conf->s3, source);
 }
 
 static void check_all(const struct conf_check *check)
@@ -138,6 +166,7 @@ static void check_all(const struct conf_check *check)
 	conf_check_store(check);
 	conf_check_links(check);
 	conf_check_relay(check);
+	conf_check_routes(check);
 	conf_check_sender(check);
 	conf_check_queue(check);
 	conf_check_attachments(check);
@@ -183,10 +212,18 @@ static char *read_file(int fd, size_t *length)
 	return bytes;
 }
 
+static bool relay_has_secret(const struct conf_relay *relay)
+{
+	return relay->password != NULL || relay->iam_secret_access_key != NULL;
+}
+
 static bool has_secret(const struct conf *conf)
 {
-	return conf->s3.secret_access_key != NULL || conf->s3.session_token != NULL ||
-	       conf->relay.password != NULL || conf->relay.iam_secret_access_key != NULL;
+	bool has = conf->s3.secret_access_key != NULL || conf->s3.session_token != NULL ||
+		   relay_has_secret(&conf->relay);
+	for (size_t i = 0; i < conf->n_relays && !has; i++)
+		has = relay_has_secret(&conf->relays[i]);
+	return has;
 }
 
 static void warn_of_readers(
@@ -224,17 +261,4 @@ struct conf *conf_load(const char *path, GPtrArray *problems, GPtrArray *warning
 	if (fd >= 0)
 		close(fd);
 	return conf;
-}
-
-bool conf_relay_delivers(const struct conf *conf, const char *address)
-{
-	const char *at = strrchr(address, '@');
-	if (conf->relay.maildir != NULL)
-		return true; /* it goes no further, whatever its domain */
-	if (at == NULL || conf->relay.delivers == NULL)
-		return false;
-	for (const char *const *domain = conf->relay.delivers; *domain != NULL; domain++)
-		if (g_ascii_strcasecmp(at + 1, *domain) == 0)
-			return true;
-	return false;
 }

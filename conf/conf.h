@@ -58,6 +58,24 @@ enum conf_reverse_dns {
 };
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_JSON, CONF_LOG_HUMAN };
 
+/* Which mail goes first when there is more than may leave. */
+enum conf_priority {
+	CONF_PRIORITY_LOW,
+	CONF_PRIORITY_NORMAL,
+	CONF_PRIORITY_HIGH,
+	CONF_PRIORITY_LISTENER, /* of accounts only: the listener's holds */
+};
+/* When the client of a listener is told 250. */
+enum conf_accept {
+	CONF_ACCEPT_QUEUE, /* the message is durable here */
+	CONF_ACCEPT_RELAY, /* the next hop has taken it; nothing is kept here */
+};
+/* What becomes of a message whose final dot was sent and never answered. */
+enum conf_once {
+	CONF_AT_LEAST_ONCE, /* it is sent again: may come twice */
+	CONF_AT_MOST_ONCE,  /* it is held for a person: may be lost */
+};
+
 /* At most n; 0: no ceiling. */
 struct conf_ceiling {
 	unsigned n;
@@ -107,6 +125,9 @@ struct conf_listener {
 	const char *const *dnsbl; /* NULL-ended: zones; NULL: none */
 	enum conf_reverse_dns reverse_dns;
 	bool recipients_in_text; /* see struct conf_recipients */
+	enum conf_priority priority;
+	enum conf_accept accept;
+	const char *const *tags; /* see struct conf_ses */
 };
 
 /* One certificate and its key: PEM files. */
@@ -129,6 +150,8 @@ struct conf_account {
 	unsigned messages_per_minute;   /* 0: no ceiling */
 	unsigned recipients_per_minute; /* 0: no ceiling */
 	bool recipients_in_text;        /* see struct conf_recipients */
+	enum conf_priority priority;    /* LISTENER: as there */
+	const char *const *tags;        /* see struct conf_ses */
 };
 
 /*
@@ -153,6 +176,18 @@ struct conf_exception {
 	struct mime_settings attachments; /* complete: with what is not given here */
 };
 
+/*
+ * What SES is told of a message in header fields, each NULL where it is not: the
+ * configuration set, tags (NULL-ended "name=value"), and the identities of another account
+ * to send for. Of a route, else of its relay; tags of both, and of listener and account, are
+ * joined, the nearest to the message first where they share a name.
+ */
+struct conf_ses {
+	const char *configuration_set;                       /* X-SES-CONFIGURATION-SET */
+	const char *const *tags;                             /* X-SES-MESSAGE-TAGS */
+	const char *source_arn, *from_arn, *return_path_arn; /* X-SES-*-ARN */
+};
+
 struct conf_sender {
 	const char *from; /* address that replaces a From that is not verified */
 	/* NULL-ended: domains and addresses SES may send for */
@@ -160,9 +195,18 @@ struct conf_sender {
 	/* reverse-path at the relay; NULL: the from address where set,
 	 * else the client's own */
 	const char *envelope;
+	/* The local part of envelope gets "+ID": what comes back can be matched */
+	bool envelope_has_id;
+	/* What a From that is replaced shows as its name: "{name}", "{address}", "{domain}"
+	 * and "{gateway}" (the domain of from) stand for what was there; NULL:
+	 * "{name} via {gateway}" */
+	const char *display_name;
 };
 
+#define CONF_RELAY_DEFAULT "default" /* the name of the relay of the section relay */
+
 struct conf_relay {
+	const char *name;
 	const char *host;
 	unsigned port;
 	enum conf_tls tls;    /* NONE: loopback only; STARTTLS is read as REQUIRED */
@@ -174,8 +218,12 @@ struct conf_relay {
 	const char *iam_access_key_id, *iam_access_key_id_file;
 	const char *iam_secret_access_key, *iam_secret_access_key_file;
 	const char *region; /* for the derivation; NULL: taken from an SES host name */
-	const char *configuration_set; /* X-SES-CONFIGURATION-SET; NULL: none */
-	double rate;                   /* recipients per second; 0: unpaced */
+	struct conf_ses ses;
+	double rate; /* recipients per second; 0: unpaced; with rate_auto where it begins */
+	bool rate_auto;       /* "auto": learnt from SES's API and from its replies */
+	double rate_share;    /* this gateway's part of rate and quota, over 0 to 1 */
+	uint64_t daily_quota; /* recipients in 24 hours; 0: unknown, or SES's API says */
+	const char *api_endpoint; /* of SES's API, https://...; NULL: the region's */
 	unsigned connections;
 	unsigned messages_per_connection;
 	unsigned connection_lifetime_s;
@@ -190,6 +238,32 @@ struct conf_relay {
 	const char *maildir; /* instead of host: write to this Maildir */
 };
 
+/* Which relays mail goes by. The first that fits a recipient; where none does, the relay
+ * "default". Conditions that are not given fit all. */
+struct conf_route {
+	const char *listener;       /* its name */
+	const char *user;           /* a name; "*" in it stands for any run of octets */
+	const char *const *senders; /* domains and addresses, of the reverse-path */
+	const char *const *recipients; /* the same, of the forward-path */
+	/* NULL-ended names; a later one is tried where those before cannot be used */
+	const char *const *relays;
+	struct conf_ses ses;
+	bool preserve_sender; /* From, Sender and reverse-path stay as they are */
+	enum conf_once once;
+};
+
+/* Where the links of a directory store are answered. */
+struct conf_downloads {
+	const char *listen; /* HOST:PORT; NULL: not here */
+	bool tls;           /* with tls.certificate and tls.additional */
+	/* of one address (IPv6: its /64) */
+	struct conf_ceiling requests_per_minute;
+	/* Clients of these networks are proxies: the client is whom X-Forwarded-For
+	 * names. */
+	const struct conf_network *proxies;
+	size_t n_proxies;
+};
+
 struct conf_queue {
 	const char *directory;
 	unsigned workers;        /* deliveries at a time */
@@ -200,7 +274,9 @@ struct conf_queue {
 	unsigned retry_max_s;
 	unsigned lifetime_s; /* undelivered for so long: dead */
 	unsigned history_s;  /* how long the record of a finished message is kept */
-	bool bounces;        /* senders that may have one get a report of failure */
+	unsigned
+		dead_retention_s; /* the same for dead ones, with the message; 0: for ever */
+	bool bounces;             /* senders that may have one get a report of failure */
 };
 
 struct conf {
@@ -222,7 +298,7 @@ struct conf {
 	const char *const *dns_servers;
 	unsigned dns_timeout_ms;
 	struct s3_settings s3;
-	const char *s3_listen;   /* HOST:PORT serving a directory store; NULL: not here */
+	struct conf_downloads downloads;
 	unsigned s3_retention_s; /* objects are deleted after it; 0: never, or unknown */
 	unsigned link_expiry_s;
 	struct mime_settings attachments;
@@ -233,6 +309,10 @@ struct conf {
 	struct conf_recipients recipients;
 	struct conf_sender sender;
 	struct conf_relay relay;
+	const struct conf_relay *relays; /* beside it */
+	size_t n_relays;
+	const struct conf_route *routes;
+	size_t n_routes;
 	struct conf_queue queue;
 	const char *admin_listen; /* HOST:PORT of /metrics and the like; NULL: off */
 	unsigned shutdown_timeout_s;
@@ -268,9 +348,28 @@ const struct conf_account *conf_account_find(const struct conf *conf, const char
  * (not one above it); in any case, needless quotes aside. */
 bool conf_identities_have(const char *const *list, const char *address);
 
-/* Whether the relay delivers the address's domain itself
- * (relay.delivers; a Maildir: all). */
+/* The relay of that name; NULL: there is none. */
+const struct conf_relay *conf_relay_find(const struct conf *conf, const char *name);
+
+/* A message on its way to one recipient, as routes see it. */
+struct conf_way {
+	const char *listener;
+	const char *user; /* NULL: nobody known */
+	const char *reverse_path, *forward_path;
+};
+
+/* The first route that fits; NULL: none, so that it goes by the relay "default". Domains
+ * beyond ASCII are compared as A-labels, which the caller has made of them. */
+const struct conf_route *conf_route_for(
+	const struct conf *conf, const struct conf_way *way);
+
+/* Whether each relay that mail for the address ("@domain": for any of the domain) may go by
+ * delivers its domain itself (delivers; a Maildir: all). */
 bool conf_relay_delivers(const struct conf *conf, const char *address);
+
+/* Whether the relay is SES: by its host's name, or by an option that only SES knows: keys of
+ * IAM, a region, what ses holds. */
+bool conf_relay_is_ses(const struct conf_relay *relay);
 
 /* The sample file: every option with its text, default and bounds, as comments. */
 void conf_print_sample(FILE *out);

@@ -94,6 +94,9 @@ bool conf_field_read(struct conf_snapshot *snapshot, const struct conf_field *fi
 	case CONF_KIND_RATE:
 		return conf_value_rate(
 			text, (double)field->max, member(field, base), error);
+	case CONF_KIND_PACE:
+		return conf_value_pace(text, (double)field->max, member(field, base),
+			(bool *)((char *)base + field->count_offset), error);
 	case CONF_KIND_NUMBER:
 	case CONF_KIND_SIZE:
 	case CONF_KIND_SECONDS:
@@ -116,7 +119,8 @@ void conf_field_set_defaults(
 	for (size_t i = 0; i < section->n_fields; i++) {
 		const struct conf_field *field = &section->fields[i];
 		if (field->kind == CONF_KIND_SECTION)
-			conf_field_set_defaults(snapshot, field->section, base);
+			conf_field_set_defaults(
+				snapshot, field->section, (char *)base + field->offset);
 		else if (field->initial != NULL &&
 			 !conf_field_read(snapshot, field, field->initial, base, NULL))
 			g_error("the default of %s is not in its own bounds", field->key);

@@ -310,7 +310,7 @@ static void read_scalar(const struct reader *reader, const struct conf_field *fi
 static void read_value(const struct reader *reader, const struct conf_field *field,
 	const yaml_node_t *node, void *base, const char *path)
 {
-	struct place place = { field->section, base, path };
+	struct place place = { field->section, (char *)base + field->offset, path };
 	mark(reader, node, path);
 	if (conf_yaml_is_null(node)) {
 		/* A section whose lines are all commented out is as good as none. */
@@ -337,6 +337,7 @@ static void read_value(const struct reader *reader, const struct conf_field *fie
 	case CONF_KIND_WORDS:
 	case CONF_KIND_SERVERS:
 	case CONF_KIND_PAIRS:
+	case CONF_KIND_WORD_LIST:
 		read_texts(reader, field, node, base, path);
 		break;
 	default:

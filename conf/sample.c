@@ -39,6 +39,7 @@ static void append_bounds(GString *text, const struct conf_field *field)
 		append_range(text, field, CONF_UNIT_NONE);
 		break;
 	case CONF_KIND_RATE:
+	case CONF_KIND_PACE:
 		append_range(text, field, CONF_UNIT_NONE);
 		break;
 	case CONF_KIND_SIZE:

@@ -40,6 +40,29 @@ static const struct conf_choice relay_tls_choices[] = {
 	{ "wrapper", CONF_TLS_WRAPPER },
 	{ NULL, 0 },
 };
+static const struct conf_choice priority_choices[] = {
+	{ "low", CONF_PRIORITY_LOW },
+	{ "normal", CONF_PRIORITY_NORMAL },
+	{ "high", CONF_PRIORITY_HIGH },
+	{ NULL, 0 },
+};
+static const struct conf_choice account_priority_choices[] = {
+	{ "listener", CONF_PRIORITY_LISTENER },
+	{ "low", CONF_PRIORITY_LOW },
+	{ "normal", CONF_PRIORITY_NORMAL },
+	{ "high", CONF_PRIORITY_HIGH },
+	{ NULL, 0 },
+};
+static const struct conf_choice accept_choices[] = {
+	{ "queue", CONF_ACCEPT_QUEUE },
+	{ "relay", CONF_ACCEPT_RELAY },
+	{ NULL, 0 },
+};
+static const struct conf_choice once_choices[] = {
+	{ "again", CONF_AT_LEAST_ONCE },
+	{ "hold", CONF_AT_MOST_ONCE },
+	{ NULL, 0 },
+};
 static const struct conf_choice auth_choices[] = {
 	{ "none", CONF_AUTH_NONE },
 	{ "optional", CONF_AUTH_OPTIONAL },
@@ -304,6 +327,18 @@ static const struct conf_field listener_fields[] = {
 	{ "recipients_in_text", CONF_KIND_BOOL, "false", TO_LISTENER(recipients_in_text),
 		.help = "Recipients named in the text of a message that comes here, see "
 			"the section recipients, take the place of those it came for." },
+	{ "priority", CONF_KIND_CHOICE, "normal", .choices = priority_choices,
+		TO_LISTENER(priority),
+		.help = "Mail of a higher one goes first when there is more than may "
+			"leave." },
+	{ "tags", CONF_KIND_PAIRS, .example = "[ site=berlin ]", TO_LISTENER(tags),
+		.help = "SES's message tags (X-SES-MESSAGE-TAGS) of its mail." },
+	{ "accept", CONF_KIND_CHOICE, "queue", .choices = accept_choices,
+		TO_LISTENER(accept),
+		.help = "When 250 is said: queue: the message is safe on this disk. "
+			"relay: "
+			"the relay has taken it, and its refusal is the client's; for "
+			"clients that try again by themselves." },
 };
 static const struct conf_section listener_section = SECTION(listener_fields);
 
@@ -368,6 +403,12 @@ static const struct conf_field account_fields[] = {
 		.help = "The same for recipients." },
 	{ "recipients_in_text", CONF_KIND_BOOL, "false", TO_ACCOUNT(recipients_in_text),
 		.help = "As for a listener, for the user's messages." },
+	{ "priority", CONF_KIND_CHOICE, "listener", .choices = account_priority_choices,
+		TO_ACCOUNT(priority),
+		.help = "Mail of a higher one goes first when there is more than may "
+			"leave." },
+	{ "tags", CONF_KIND_PAIRS, .example = "[ site=berlin ]", TO_ACCOUNT(tags),
+		.help = "SES's message tags (X-SES-MESSAGE-TAGS) of its mail." },
 };
 static const struct conf_section account_section = SECTION(account_fields);
 
@@ -406,18 +447,23 @@ static const struct conf_field s3_fields[] = {
 	{ "bucket", CONF_KIND_TEXT, .example = "acme-mail-attachments", TO(s3.bucket),
 		.help = "The bucket. It stays private: links are signed." },
 	{ "region", CONF_KIND_WORD, .example = "eu-west-1", TO(s3.region),
-		.unset = "us-east-1 where an endpoint is given",
+		.unset =
+			"AWS_REGION, the profile's, us-east-1 where an endpoint is given",
 		.help = "The bucket's region." },
 	{ "endpoint", CONF_KIND_URL, .example = "https://s3.example.com", TO(s3.endpoint),
-		.unset = "Amazon S3 of the region",
+		.unset =
+			"AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's, Amazon S3 "
+			"of the region",
 		.help = "Another store that speaks S3. http only to loopback." },
 	{ "prefix", CONF_KIND_TEXT, .example = "mail", TO(s3.prefix),
 		.help = "What all keys begin with, without the slash behind it." },
 	{ "path_style", CONF_KIND_BOOL, "false", TO(s3.path_style),
+		.unset = "the profile's addressing_style, false",
 		.help = "/bucket/key instead of bucket.host/key: many stores other than "
 			"Amazon's need it." },
 	{ "ca_file", CONF_KIND_PATH, .example = "/etc/ssl/certs/ca-certificates.crt",
-		TO(s3.ca_file), .unset = "the distribution's bundle",
+		TO(s3.ca_file),
+		.unset = "AWS_CA_BUNDLE, the profile's, the distribution's bundle",
 		.help = "PEM file of the authorities that may vouch for the endpoint." },
 	{ "access_key_id", CONF_KIND_TEXT, .example = "AKIAIOSFODNN7EXAMPLE",
 		TO(s3.access_key_id),
@@ -467,8 +513,10 @@ static const struct conf_field s3_fields[] = {
 	{ "attempts", CONF_KIND_NUMBER, "3", .min = 1, .max = 10, TO(s3.attempts),
 		.help = "Tries for each object before the message waits in the queue." },
 	{ "dual_stack", CONF_KIND_BOOL, "false", TO(s3.dual_stack),
+		.unset = "AWS_USE_DUALSTACK_ENDPOINT, the profile's, false",
 		.help = "Amazon's endpoints that answer over IPv6 too." },
 	{ "fips", CONF_KIND_BOOL, "false", TO(s3.fips),
+		.unset = "AWS_USE_FIPS_ENDPOINT, the profile's, false",
 		.help = "Amazon's endpoints with FIPS 140 cryptography." },
 	{ "multipart_threshold", CONF_KIND_SIZE, "64MiB", .min = 5 * MIB, .max = 5 * GIB,
 		TO(s3.multipart_threshold),
@@ -518,11 +566,32 @@ static const struct conf_field s3_fields[] = {
 			"gateway itself answers their links." },
 	{ "directory_url", CONF_KIND_URL, .example = "https://files.example.com",
 		TO(s3.directory_url),
-		.help = "What links to the directory begin with. http only for loopback: "
-			"put a TLS proxy in front of s3.listen." },
-	{ "listen", CONF_KIND_ADDRESS, .example = "\"127.0.0.1:8025\"", TO(s3_listen),
-		.unset = "not served here",
-		.help = "Where the directory's links are answered, over plain HTTP." },
+		.help = "What links to the directory begin with. http only for "
+			"loopback." },
+	{ "directory_max_size", CONF_KIND_SIZE, .example = "100GiB", .max = 1024 * TIB,
+		.min = MIB, .unset = "no ceiling", TO(s3.directory_max_bytes),
+		.help = "What the directory's objects may have together. Mail with "
+			"attachments waits while there is no room." },
+	{ "directory_min_free", CONF_KIND_SIZE, "256MiB", .max = 64 * TIB,
+		TO(s3.directory_min_free_bytes),
+		.help = "The same while less than this is free on the directory's "
+			"disk." },
+	{ "listen", CONF_KIND_ADDRESS, .example = "\"127.0.0.1:8025\"",
+		TO(downloads.listen), .unset = "not served here",
+		.help = "Where the directory's links are answered." },
+	{ "listen_tls", CONF_KIND_BOOL, "false", TO(downloads.tls),
+		.help = "By HTTPS, with tls.certificate or what of tls.additional has "
+			"the name asked for. Else by HTTP, for a proxy in front." },
+	{ "listen_proxies", CONF_KIND_NETWORKS, .example = "[ 127.0.0.1 ]",
+		.unset = "no proxies", TO(downloads.proxies),
+		.count_offset = offsetof(struct conf, downloads.n_proxies),
+		.help = "Proxies in front, whose X-Forwarded-For names the client. They "
+			"must leave the header field Host as it was sent." },
+	{ "listen_requests_per_minute", CONF_KIND_NUMBER, .max = 1000000,
+		.example = "600", .unset = "600, loopback excepted",
+		TO(downloads.requests_per_minute.n),
+		.help = "Requests of one address (IPv6: a /64); more are told to come "
+			"later (429). 0: no ceiling." },
 	{ "retention", CONF_KIND_SECONDS, .example = "30d", .min = DAY, .max = 3650 * DAY,
 		TO(s3_retention_s), .unset = "for ever",
 		.help = "How long objects are kept. Those of a directory the gateway "
@@ -770,82 +839,164 @@ static const struct conf_field sender_fields[] = {
 	{ "envelope", CONF_KIND_MAILBOX, .example = "bounces@example.com",
 		TO(sender.envelope), .unset = "sender.from, else the client's own",
 		.help = "The reverse-path at the relay: bounces go there." },
+	{ "envelope_id", CONF_KIND_BOOL, "false", TO(sender.envelope_has_id),
+		.help = "Add \"+ID\" to the local part of that reverse-path: what comes "
+			"back names its message." },
+	{ "display_name", CONF_KIND_TEXT, .example = "\"{name} via {gateway}\"",
+		TO(sender.display_name), .unset = "\"{name} via {gateway}\"",
+		.help = "The name beside sender.from. {name}, {address} and {domain} are "
+			"the author's, {gateway} is the domain of sender.from." },
 };
 static const struct conf_section sender_section = SECTION(sender_fields);
 
+#define TO_RELAY(member) MEMBER(struct conf_relay, member)
+#define SES_FIELDS(type)                                                                 \
+	{ "configuration_set", CONF_KIND_WORD, .example = "gateway",                     \
+		MEMBER(type, ses.configuration_set),                                     \
+		.help = "SES's configuration set (X-SES-CONFIGURATION-SET)." },          \
+		{ "tags", CONF_KIND_PAIRS, .example = "[ team=it ]",                     \
+			MEMBER(type, ses.tags),                                          \
+			.help = "SES's message tags (X-SES-MESSAGE-TAGS)." },            \
+		{ "source_arn", CONF_KIND_TEXT,                                          \
+			.example = "arn:aws:ses:eu-west-1:123456789012:identity/"        \
+				   "example.com",                                        \
+			MEMBER(type, ses.source_arn),                                    \
+			.help = "The identity of another account that allows to send "   \
+				"for it (X-SES-SOURCE-ARN)." },                          \
+		{ "from_arn", CONF_KIND_TEXT,                                            \
+			.example = "arn:aws:ses:eu-west-1:123456789012:identity/"        \
+				   "example.com",                                        \
+			MEMBER(type, ses.from_arn),                                      \
+			.help = "The same for From (X-SES-FROM-ARN)." },                 \
+	{                                                                                \
+		"return_path_arn", CONF_KIND_TEXT,                                       \
+			.example = "arn:aws:ses:eu-west-1:123456789012:identity/"        \
+				   "example.com",                                        \
+			MEMBER(type, ses.return_path_arn),                               \
+			.help = "The same for the reverse-path "                         \
+				"(X-SES-RETURN-PATH-ARN)."                               \
+	}
+
+/* The first is of those in relays alone. */
 static const struct conf_field relay_fields[] = {
+	{ "name", CONF_KIND_WORD, .required = true, .example = "second", TO_RELAY(name),
+		.help = "What routes and the log call it. That of relay is default." },
 	{ "host", CONF_KIND_HOST, .example = "email-smtp.eu-west-1.amazonaws.com",
-		TO(relay.host), .help = "The SMTP server that all mail goes to." },
-	{ "port", CONF_KIND_NUMBER, "587", .min = 1, .max = 65535, TO(relay.port),
+		TO_RELAY(host), .help = "The SMTP server that all mail goes to." },
+	{ "port", CONF_KIND_NUMBER, "587", .min = 1, .max = 65535, TO_RELAY(port),
 		.help = "SES: 587 and 2587, or 465 and 2465 with tls: wrapper." },
 	{ "tls", CONF_KIND_CHOICE, "required", .choices = relay_tls_choices,
-		TO(relay.tls), .unset = "required; wrapper on the ports 465 and 2465",
+		TO_RELAY(tls), .unset = "required; wrapper on the ports 465 and 2465",
 		.help = "required (or starttls): STARTTLS before anything else. none: "
 			"only to loopback. The certificate is always verified." },
 	{ "ca_file", CONF_KIND_PATH, .example = "/etc/ssl/certs/ca-certificates.crt",
-		TO(relay.ca_file), .unset = "the distribution's bundle",
+		TO_RELAY(ca_file), .unset = "the distribution's bundle",
 		.help = "PEM file of the authorities that may vouch for the host." },
-	{ "tls_name", CONF_KIND_DOMAIN, .example = "smtp.example.com", TO(relay.tls_name),
+	{ "tls_name", CONF_KIND_DOMAIN, .example = "smtp.example.com", TO_RELAY(tls_name),
 		.unset = "relay.host",
 		.help = "The name that its certificate must have." },
-	{ "user", CONF_KIND_TEXT, .example = "AKIAIOSFODNN7EXAMPLE", TO(relay.user),
+	{ "user", CONF_KIND_TEXT, .example = "AKIAIOSFODNN7EXAMPLE", TO_RELAY(user),
 		.help = "SMTP credentials, as SES's console makes them." },
 	{ "password", CONF_KIND_SECRET, .example = "BEXAMPLEpasswordOfTheSmtpInterface",
-		TO(relay.password), .help = "Better in a file of its own:" },
+		TO_RELAY(password), .help = "Better in a file of its own:" },
 	{ "password_file", CONF_KIND_PATH, .example = "/etc/stowage/relay-password",
-		TO(relay.password_file), .help = "The same, in a file." },
+		TO_RELAY(password_file), .help = "The same, in a file." },
 	{ "iam_access_key_id", CONF_KIND_TEXT, .example = "AKIAIOSFODNN7EXAMPLE",
-		TO(relay.iam_access_key_id),
+		TO_RELAY(iam_access_key_id),
 		.help = "Instead of user and password: the key of an IAM user that may "
 			"ses:SendRawEmail. The SMTP password is derived from it." },
 	{ "iam_access_key_id_file", CONF_KIND_PATH,
 		.example = "/etc/stowage/ses-access-key-id",
-		TO(relay.iam_access_key_id_file), .help = "The same, in a file." },
+		TO_RELAY(iam_access_key_id_file), .help = "The same, in a file." },
 	{ "iam_secret_access_key", CONF_KIND_SECRET,
 		.example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-		TO(relay.iam_secret_access_key), .help = "Better in a file of its own:" },
+		TO_RELAY(iam_secret_access_key), .help = "Better in a file of its own:" },
 	{ "iam_secret_access_key_file", CONF_KIND_PATH,
 		.example = "/etc/stowage/ses-secret-access-key",
-		TO(relay.iam_secret_access_key_file), .help = "The same, in a file." },
-	{ "region", CONF_KIND_WORD, .example = "eu-west-1", TO(relay.region),
+		TO_RELAY(iam_secret_access_key_file), .help = "The same, in a file." },
+	{ "region", CONF_KIND_WORD, .example = "eu-west-1", TO_RELAY(region),
 		.unset = "from SES's host name",
 		.help = "For deriving the password where the host name does not tell "
 			"it." },
-	{ "configuration_set", CONF_KIND_WORD, .example = "gateway",
-		TO(relay.configuration_set),
-		.help = "SES's configuration set (X-SES-CONFIGURATION-SET)." },
-	{ "rate", CONF_KIND_RATE, "0", .max = 100000, TO(relay.rate),
+	SES_FIELDS(struct conf_relay),
+	{ "rate", CONF_KIND_PACE, "0", .max = 100000, TO_RELAY(rate),
+		.count_offset = offsetof(struct conf_relay, rate_auto),
 		.help = "Recipients a second at most; stay below SES's limit. 0: as fast "
-			"as it goes." },
+			"as it goes. auto: what SES's API says that the account may "
+			"(ses:GetAccount), and what SES's answers teach; auto 14: begin "
+			"with 14 where the API says nothing." },
+	{ "rate_share", CONF_KIND_RATE, "1", .max = 1, TO_RELAY(rate_share),
+		.help = "This gateway's part of rate and quota where several send by one "
+			"account: 0.5 for each of two." },
+	{ "daily_quota", CONF_KIND_NUMBER, "0", .max = 1000000000, TO_RELAY(daily_quota),
+		.help = "Recipients in 24 hours that SES allows the account. 0: not "
+			"known here." },
+	{ "api_endpoint", CONF_KIND_URL,
+		.example = "https://email.eu-west-1.amazonaws.com",
+		TO_RELAY(api_endpoint), .unset = "SES's API in the region",
+		.help = "Where SES's API is asked for the account's rate and quota." },
 	{ "connections", CONF_KIND_NUMBER, "8", .min = 1, .max = 256,
-		TO(relay.connections), .help = "Connections at a time." },
+		TO_RELAY(connections), .help = "Connections at a time." },
 	{ "messages_per_connection", CONF_KIND_NUMBER, "500", .min = 1, .max = 1000000,
-		TO(relay.messages_per_connection), .help = "Then a new one is made." },
+		TO_RELAY(messages_per_connection), .help = "Then a new one is made." },
 	{ "connection_lifetime", CONF_KIND_SECONDS, "5m", .min = 1, .max = DAY,
-		TO(relay.connection_lifetime_s), .help = "Then a new one is made." },
+		TO_RELAY(connection_lifetime_s), .help = "Then a new one is made." },
 	{ "connect_timeout", CONF_KIND_SECONDS, "30s", .min = 1, .max = 300,
-		TO(relay.connect_timeout_s), .help = "How long connecting may take." },
+		TO_RELAY(connect_timeout_s), .help = "How long connecting may take." },
 	{ "command_timeout", CONF_KIND_SECONDS, "5m", .min = 1, .max = HOUR,
-		TO(relay.command_timeout_s), .help = "How long an answer may take." },
+		TO_RELAY(command_timeout_s), .help = "How long an answer may take." },
 	{ "data_timeout", CONF_KIND_SECONDS, "10m", .min = 1, .max = HOUR,
-		TO(relay.data_timeout_s),
+		TO_RELAY(data_timeout_s),
 		.help = "How long the answer to a whole message may take. Giving up "
 			"early can send it twice." },
 	{ "max_message_size", CONF_KIND_SIZE, "40MB", .min = KIB, .max = TIB,
-		TO(relay.max_message_size),
+		TO_RELAY(max_message_size),
 		.help = "What it takes after links replaced the attachments. SES: 40 "
 			"MB." },
 	{ "max_recipients", CONF_KIND_NUMBER, "50", .min = 1, .max = 10000,
-		TO(relay.max_recipients), .help = "In one transaction. SES: 50." },
+		TO_RELAY(max_recipients), .help = "In one transaction. SES: 50." },
 	{ "delivers", CONF_KIND_DOMAINS, .example = "[ in.example.com ]",
-		TO(relay.delivers),
+		TO_RELAY(delivers),
 		.help = "Domains that come to this gateway and that the relay delivers "
 			"itself, by no MX lookup: their mail may keep its address." },
 	{ "maildir", CONF_KIND_PATH, .example = "/var/lib/stowage/maildir",
-		TO(relay.maildir),
+		TO_RELAY(maildir),
 		.help = "Instead of a host: all mail is written to this Maildir." },
 };
-static const struct conf_section relay_section = SECTION(relay_fields);
+static const struct conf_section relay_section = { relay_fields + 1,
+	G_N_ELEMENTS(relay_fields) - 1 };
+static const struct conf_section further_relay_section = SECTION(relay_fields);
+
+static const struct conf_field route_fields[] = {
+	{ "listener", CONF_KIND_WORD, .example = "mx", .unset = "any",
+		MEMBER(struct conf_route, listener),
+		.help = "The name of the listener that the mail came by." },
+	{ "user", CONF_KIND_USER, .example = "\"camera-*\"",
+		.unset = "anyone, authenticated or not", MEMBER(struct conf_route, user),
+		.help = "The user that it came from; * stands for anything." },
+	{ "senders", CONF_KIND_IDENTITIES, .example = "[ alarms@example.com ]",
+		.unset = "any", MEMBER(struct conf_route, senders),
+		.help = "Domains and addresses of the reverse-path." },
+	{ "recipients", CONF_KIND_IDENTITIES, .example = "[ corp.example.com ]",
+		.unset = "any", MEMBER(struct conf_route, recipients),
+		.help = "Domains and addresses that it goes to." },
+	{ "relays", CONF_KIND_WORD_LIST, .required = true,
+		.example = "[ default, second ]", MEMBER(struct conf_route, relays),
+		.help = "The names of the relays, in the order in which they are "
+			"tried." },
+	SES_FIELDS(struct conf_route),
+	{ "preserve_sender", CONF_KIND_BOOL, "false",
+		MEMBER(struct conf_route, preserve_sender),
+		.help = "Leave From, Sender and reverse-path as they are, for relays "
+			"that "
+			"take any." },
+	{ "uncertain", CONF_KIND_CHOICE, "again", .choices = once_choices,
+		MEMBER(struct conf_route, once),
+		.help = "A message whose end was sent and never answered: again sends it "
+			"once more, so that it may come twice; hold keeps it for you, so "
+			"that it comes once at most." },
+};
+static const struct conf_section route_section = SECTION(route_fields);
 
 static const struct conf_field queue_fields[] = {
 	{ "directory", CONF_KIND_PATH, "/var/lib/stowage", TO(queue.directory),
@@ -871,6 +1022,10 @@ static const struct conf_field queue_fields[] = {
 	{ "history", CONF_KIND_SECONDS, "30d", .max = 3650 * DAY, TO(queue.history_s),
 		.help = "How long the record of a finished message is kept, and a "
 			"bounced one itself." },
+	{ "dead_retention", CONF_KIND_SECONDS, "90d", .max = 3650 * DAY,
+		TO(queue.dead_retention_s),
+		.help = "How long a dead message is kept, with its record. 0: until you "
+			"delete it." },
 	{ "bounces", CONF_KIND_BOOL, "true", TO(queue.bounces),
 		.help = "Tell senders of mail that cannot be delivered (RFC 3464): those "
 			"who authenticated and clients of a listener's networks, never "
@@ -924,7 +1079,17 @@ static const struct conf_field file_fields[] = {
 	{ "sender", CONF_KIND_SECTION, .section = &sender_section,
 		.help = "In whose name mail is sent." },
 	{ "relay", CONF_KIND_SECTION, .section = &relay_section,
-		.help = "Where mail goes out." },
+		.offset = offsetof(struct conf, relay), .help = "Where mail goes out." },
+	{ "relays", CONF_KIND_LIST, .max = 64,
+		.example = "- { name: second, host: smtp.example.net, user: gateway, "
+			   "password_file: /etc/stowage/second-password }",
+		LIST_OF(further_relay_section, struct conf_relay, relays, n_relays),
+		.help = "Further relays, each with the options of relay and a name." },
+	{ "routes", CONF_KIND_LIST, .max = 1000,
+		.example = "- { recipients: [ corp.example.com ], relays: [ second ] }",
+		LIST_OF(route_section, struct conf_route, routes, n_routes),
+		.help = "Which relays mail goes by: the first route that fits a "
+			"recipient; without one, relay." },
 	{ "queue", CONF_KIND_SECTION, .section = &queue_section,
 		.help = "What is accepted is kept here until it is delivered." },
 	{ "admin", CONF_KIND_SECTION, .section = &admin_section,

@@ -21,30 +21,33 @@ enum conf_kind {
 	CONF_KIND_SECONDS,      /* [unsigned] */
 	CONF_KIND_MILLISECONDS, /* [unsigned] */
 	CONF_KIND_RATE,         /* [double] */
-	CONF_KIND_CHOICE,       /* [enum] */
-	CONF_KIND_TEXT,         /* [const char *] printable, not empty */
-	CONF_KIND_USER,         /* [const char *] the same in UTF-8, at most 255 octets */
-	CONF_KIND_SECRET,       /* [const char *] never shown */
-	CONF_KIND_WORD,         /* [const char *] letters, digits, - and _, at most 64 */
-	CONF_KIND_PATH,         /* [const char *] absolute */
-	CONF_KIND_ADDRESS,      /* [const char *] numeric HOST:PORT */
-	CONF_KIND_ADDRESS_OFF,  /* [const char *] the same; "off" is NULL */
-	CONF_KIND_MAILBOX,      /* [const char *] local-part@domain */
-	CONF_KIND_HOST,         /* [const char *] domain name or numeric address */
-	CONF_KIND_DOMAIN,       /* [const char *] domain name */
-	CONF_KIND_URL,          /* [const char *] http or https, of an origin: no path */
-	CONF_KIND_DOMAINS,      /* [const char *const *] NULL-ended */
+	/* [double, and bool at count_offset]: a rate, or "auto" with or without one */
+	CONF_KIND_PACE,
+	CONF_KIND_CHOICE,      /* [enum] */
+	CONF_KIND_TEXT,        /* [const char *] printable, not empty */
+	CONF_KIND_USER,        /* [const char *] the same in UTF-8, at most 255 octets */
+	CONF_KIND_SECRET,      /* [const char *] never shown */
+	CONF_KIND_WORD,        /* [const char *] letters, digits, - and _, at most 64 */
+	CONF_KIND_PATH,        /* [const char *] absolute */
+	CONF_KIND_ADDRESS,     /* [const char *] numeric HOST:PORT */
+	CONF_KIND_ADDRESS_OFF, /* [const char *] the same; "off" is NULL */
+	CONF_KIND_MAILBOX,     /* [const char *] local-part@domain */
+	CONF_KIND_HOST,        /* [const char *] domain name or numeric address */
+	CONF_KIND_DOMAIN,      /* [const char *] domain name */
+	CONF_KIND_URL,         /* [const char *] http or https, of an origin: no path */
+	CONF_KIND_DOMAINS,     /* [const char *const *] NULL-ended */
 	/* [const char *const *] NULL-ended, domains and mailboxes */
 	CONF_KIND_IDENTITIES,
 	/* [const char *const *] NULL-ended, words of choices, as those write them */
 	CONF_KIND_WORDS,
 	/* [const char *const *] NULL-ended, numeric HOST or HOST:PORT */
 	CONF_KIND_SERVERS,
-	CONF_KIND_PAIRS, /* [const char *const *] NULL-ended, name=value */
+	CONF_KIND_PAIRS,     /* [const char *const *] NULL-ended, name=value */
+	CONF_KIND_WORD_LIST, /* [const char *const *] NULL-ended, each as WORD has it */
 	/* [const struct conf_network *], its number at count_offset */
 	CONF_KIND_NETWORKS,
 	CONF_KIND_RECIPIENTS, /* [struct conf_recipient_map *] */
-	CONF_KIND_SECTION,    /* a mapping; its fields fill the same struct */
+	CONF_KIND_SECTION,    /* a mapping; its fields fill the struct at offset */
 	/* Mappings, each a struct of element_size that section fills: [const pointer to
 	 * the first], their number at count_offset; at most max of them */
 	CONF_KIND_LIST,

@@ -152,6 +152,7 @@ bool conf_text_check(enum conf_kind kind, const char *text, GError **error)
 		[CONF_KIND_IDENTITIES] = check_identity,
 		[CONF_KIND_SERVERS] = check_server,
 		[CONF_KIND_PAIRS] = check_pair,
+		[CONF_KIND_WORD_LIST] = check_word,
 	};
 	if (!check_any(text, error))
 		return false;

@@ -162,6 +162,29 @@ bool conf_value_rate(const char *text, double max, double *value, GError **error
 	return false;
 }
 
+bool conf_value_pace(
+	const char *text, double max, double *value, bool *is_auto, GError **error)
+{
+	static const char word[] = "auto";
+	size_t length = strlen(word);
+	const char *rest = text + MIN(strlen(text), length);
+	bool automatic = g_ascii_strncasecmp(text, word, length) == 0 &&
+			 (*rest == '\0' || *rest == ' ');
+	double rate = 0;
+	rest += strspn(rest, " ");
+	if (automatic ? *rest == '\0' || conf_value_rate(rest, max, &rate, NULL)
+		      : conf_value_rate(text, max, &rate, NULL)) {
+		*value = rate;
+		*is_auto = automatic;
+		return true;
+	}
+	g_autofree char *quoted = conf_value_quote(text);
+	g_set_error(error, CONF_ERROR, CONF_ERROR_VALUE,
+		"%s is not a number from 0 to %.0f, such as 14 or 0.5, nor auto", quoted,
+		max);
+	return false;
+}
+
 bool conf_value_bool(const char *text, bool *value, GError **error)
 {
 	static const struct {

@@ -30,6 +30,11 @@ bool conf_value_number(const char *text, enum conf_unit unit, uint64_t min, uint
 /* "14", "0.5": no sign, no exponent. */
 bool conf_value_rate(const char *text, double max, double *value, GError **error);
 
+/* The same; or "auto", which sets *is_auto, and what stands behind it ("auto 14"), else
+ * 0. */
+bool conf_value_pace(
+	const char *text, double max, double *value, bool *is_auto, GError **error);
+
 /* As a person would write it: "150MiB", "1h30m"; g_free(). */
 char *conf_value_print(uint64_t value, enum conf_unit unit);
 

@@ -32,15 +32,13 @@ static const char usage_text[] =
 	"                             HOST:PORT choose its addresses\n"
 	"  check [-c FILE]            say what is wrong with the settings, all of it\n"
 	"  sample-config              print a settings file with every option explained\n"
-	"  queue list [--state STATE] [--json] [-c FILE]\n"
-	"  queue show ID [--json] [-c FILE]\n"
-	"  queue retry ID...|--all [-c FILE]\n"
-	"  links list [--message ID] [--sender ADDRESS] [--recipient ADDRESS]\n"
-	"             [--since DURATION] [--expiring DURATION] [--all] [--json]\n"
-	"             [-c FILE]\n"
-	"  links show|extend|revoke ID [NUMBER...] [--json] [-c FILE]\n"
+	"  queue list|show|retry|redrive|hold|release|delete|export [-c FILE]\n"
+	"                             what is queued, and what becomes of it; its "
+	"options:\n"
+	"                             queue help\n"
+	"  links list|show|extend|revoke [-c FILE]\n"
 	"                             what was linked until when; new links for it; its\n"
-	"                             files deleted\n"
+	"                             files deleted; its options: links help\n"
 	"  user add|remove|list|verify USERSFILE [NAME]\n"
 	"                             who may authenticate; passwords come from\n"
 	"                             standard input\n"
@@ -121,6 +119,9 @@ static void tell_credentials(const struct conf *conf)
 {
 	if (conf->s3.directory)
 		return;
+	g_auto(GStrv) ambient = s3_settings_ambient(&conf->s3, NULL);
+	for (char **word = ambient; word && *word; word++)
+		printf("S3 %s\n", *word);
 	g_autoptr(GError) error = NULL;
 	g_autofree char *source = s3_credentials_describe(&conf->s3, &error);
 	printf("S3 credentials%s: %s\n",
@@ -179,11 +180,17 @@ static char *take_config(int *argc, char **argv)
 	return path;
 }
 
+/* What needs no settings: the verb is missing, or asks for help. */
+static bool asks_for_help(int argc, char **argv)
+{
+	return argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help");
+}
+
 static int run_queue(int argc, char **argv)
 {
 	g_autofree char *path = take_config(&argc, argv);
-	if (argc < 2)
-		return usage_error("queue", "list, show or retry?");
+	if (asks_for_help(argc, argv))
+		return queue_command(NULL, argc - 1, argv + 1);
 	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
 	struct conf *conf = problems_load_conf(path, warnings);
 	if (!conf)
@@ -196,8 +203,8 @@ static int run_queue(int argc, char **argv)
 static int run_links(int argc, char **argv)
 {
 	g_autofree char *path = take_config(&argc, argv);
-	if (argc < 2)
-		return usage_error("links", "list, show, extend or revoke?");
+	if (asks_for_help(argc, argv))
+		return links_command(NULL, argc - 1, argv + 1);
 	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
 	struct conf *conf = problems_load_conf(path, warnings);
 	if (!conf)

@@ -8,10 +8,14 @@
 #include "gateway/admin/objects.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/log.h"
+#include "gateway/parting.h"
 #include "gateway/problems.h"
 #include "gateway/queue/queue.h"
 #include "gateway/queue/sweeper.h"
+#include "gateway/reading.h"
+#include "gateway/signals.h"
 #include "gateway/smtp/server.h"
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,11 +25,14 @@
 #include <unistd.h>
 #include <uv.h>
 
+#define PARTING_LEAST_US (2 * G_TIME_SPAN_SECOND)
+
 struct gateway {
 	const char *path;
 	struct conf *conf;
 	struct metrics *metrics;
 	struct queue *queue;
+	struct relay_memory *memory;
 	struct route *route;
 	struct delivery *delivery;
 	struct smtp_server *server;
@@ -35,10 +42,12 @@ struct gateway {
 	char *not_ready; /* the last answer to /readyz */
 
 	uv_loop_t loop;
-	uv_signal_t hangup, terminate, interrupt;
+	struct signals *signals;
 	uv_timer_t watchdog, deadline;
 	uv_async_t delivery_over;
+	bool reading, read_again; /* the settings; once more when that is done */
 	bool stopping;
+	int64_t stop_by_us; /* monotonic time */
 	bool sessions_ended, deliveries_ended;
 };
 
@@ -71,15 +80,13 @@ static void refresh_metrics(void *context)
 static void close_handles(struct gateway *gateway)
 {
 	uv_handle_t *handles[] = {
-		(uv_handle_t *)&gateway->hangup,
-		(uv_handle_t *)&gateway->terminate,
-		(uv_handle_t *)&gateway->interrupt,
 		(uv_handle_t *)&gateway->watchdog,
 		(uv_handle_t *)&gateway->deadline,
 		(uv_handle_t *)&gateway->delivery_over,
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(handles); i++)
 		uv_close(handles[i], NULL);
+	signals_free(&gateway->signals);
 	smtp_server_free(&gateway->server);
 	if (gateway->admin)
 		admin_free(&gateway->admin);
@@ -129,9 +136,8 @@ static void on_deadline(uv_timer_t *timer)
 		"at the next start");
 }
 
-static void on_stop(uv_signal_t *handle, int signal_number)
+static void stop(struct gateway *gateway, int signal_number)
 {
-	struct gateway *gateway = handle->data;
 	if (gateway->stopping) {
 		leave_at_once(gateway, "told to stop a second time");
 		return;
@@ -141,10 +147,12 @@ static void on_stop(uv_signal_t *handle, int signal_number)
 		LOG_NUMBER("deliveries", delivery_in_flight(gateway->delivery)));
 	sd_notify(0, "STOPPING=1");
 	gateway->stopping = true;
+	gateway->stop_by_us = g_get_monotonic_time() +
+			      gateway->conf->shutdown_timeout_s * G_TIME_SPAN_SECOND;
 	uv_timer_start(&gateway->deadline, on_deadline,
 		gateway->conf->shutdown_timeout_s * 1000ULL, 0);
 	queue_stop(gateway->queue);
-	relay_hurry(gateway->route->relay);
+	relays_hurry(gateway->route->relays);
 	smtp_server_drain(gateway->server, on_sessions_ended, gateway);
 }
 
@@ -156,26 +164,6 @@ static void log_problems(
 			level, event, LOG_TEXT("reason", g_ptr_array_index(problems, i)));
 }
 
-/* What a running gateway cannot change; true with reason when the new settings try to. */
-static bool needs_restart(
-	const struct conf *old, const struct conf *new, const char **reason)
-{
-	*reason = NULL;
-	if (strcmp(old->queue.directory, new->queue.directory))
-		*reason = "queue.directory cannot change while the gateway runs: restart "
-			  "it";
-	else if (old->queue.workers != new->queue.workers)
-		*reason =
-			"queue.workers cannot change while the gateway runs: restart it";
-	else if (g_strcmp0(old->admin_listen, new->admin_listen))
-		*reason = "admin.listen cannot change while the gateway runs: restart it";
-	else if (g_strcmp0(old->s3_listen, new->s3_listen) ||
-		 g_strcmp0(old->s3.directory, new->s3.directory))
-		*reason = "s3.directory and s3.listen cannot change while the gateway "
-			  "runs: restart it";
-	return *reason != NULL;
-}
-
 static void set_log(const struct conf *conf)
 {
 	bool human = conf->log_format == CONF_LOG_HUMAN ||
@@ -183,58 +171,75 @@ static void set_log(const struct conf *conf)
 	log_init(human, conf->log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 }
 
-static bool put_in_force(struct gateway *gateway, struct conf *conf, GError **error)
+static bool put_in_force(struct gateway *gateway, struct reading *reading, GError **error)
 {
-	struct route *route = route_new(conf, gateway->metrics, error);
-	if (!route)
+	if (gateway->objects && !objects_reload(gateway->objects, reading->conf, error))
 		return false;
-	if (!smtp_server_reload(gateway->server, conf, error)) {
-		route_unref(&route);
+	if (!smtp_server_reload(gateway->server, reading->door, error)) {
+		if (gateway->objects)
+			objects_reload(gateway->objects, gateway->conf, NULL);
 		return false;
 	}
-	delivery_set_route(gateway->delivery, route);
-	route_unref(&gateway->route);
-	gateway->route = route;
-	queue_set_settings(gateway->queue, &conf->queue);
+	delivery_set_route(gateway->delivery, reading->route);
+	struct route *old = gateway->route;
+	gateway->route = reading->route;
+	reading->route = old;
+	conf_unref(gateway->conf);
+	gateway->conf = conf_ref(reading->conf);
+	queue_set_settings(gateway->queue, &gateway->conf->queue);
 	if (gateway->sweeper)
-		sweeper_set_retention(gateway->sweeper, conf->s3_retention_s);
-	set_log(conf);
+		sweeper_set_retention(gateway->sweeper, gateway->conf->s3_retention_s);
+	set_log(gateway->conf);
 	return true;
 }
 
-static void reload(struct gateway *gateway)
+static void take_reading(struct gateway *gateway, struct reading *reading)
 {
-	g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GError) error = NULL;
-	const char *reason = NULL;
-	struct conf *conf = conf_load(gateway->path, problems, warnings);
-	if (!conf) {
-		log_problems("settings.rejected", LOG_LEVEL_WARNING, problems);
-		return;
-	}
-	log_problems("settings.warning", LOG_LEVEL_WARNING, warnings);
-	if (!needs_restart(gateway->conf, conf, &reason) &&
-		put_in_force(gateway, conf, &error)) {
-		conf_unref(gateway->conf);
-		gateway->conf = conf;
+	log_problems("settings.warning", LOG_LEVEL_WARNING, reading->warnings);
+	if (reading->problems->len)
+		log_problems("settings.rejected", LOG_LEVEL_WARNING, reading->problems);
+	else if (put_in_force(gateway, reading, &error))
 		log_info("settings.reloaded", LOG_TEXT("file", gateway->path));
-		return;
-	}
-	log_warning("settings.rejected",
-		LOG_TEXT("reason", reason ? reason : error->message));
-	conf_unref(conf);
+	else
+		log_warning("settings.rejected", LOG_TEXT("reason", error->message));
 }
 
-static void on_hangup(uv_signal_t *handle, int signal_number)
+static void reload(struct gateway *gateway);
+
+static void on_read(void *context, struct reading *reading)
 {
-	struct gateway *gateway = handle->data;
-	(void)signal_number;
+	struct gateway *gateway = context;
+	gateway->reading = false;
 	if (gateway->stopping)
 		return;
+	take_reading(gateway, reading);
+	if (gateway->read_again)
+		reload(gateway);
+	else
+		sd_notify(0, "READY=1");
+}
+
+/* However often it is told to, it reads one time after the other, and once behind the
+ * last. */
+static void reload(struct gateway *gateway)
+{
+	gateway->read_again = gateway->reading;
+	if (gateway->reading)
+		return;
+	gateway->reading = true;
 	sd_notify(0, "RELOADING=1");
-	reload(gateway);
-	sd_notify(0, "READY=1");
+	reading_start(&gateway->loop, gateway->path, gateway->conf, gateway->metrics,
+		gateway->memory, on_read, gateway);
+}
+
+static void on_signal(void *context, int signal_number)
+{
+	struct gateway *gateway = context;
+	if (signal_number != SIGHUP)
+		stop(gateway, signal_number);
+	else if (!gateway->stopping)
+		reload(gateway);
 }
 
 static void on_watchdog(uv_timer_t *timer)
@@ -246,23 +251,10 @@ static void on_watchdog(uv_timer_t *timer)
 /* 0, or libuv's error: no descriptors or memory left at the very start. */
 static int init_loop(struct gateway *gateway)
 {
-	static const struct {
-		size_t offset;
-		int number;
-		uv_signal_cb run;
-	} signals[] = {
-		{ offsetof(struct gateway, hangup), SIGHUP, on_hangup },
-		{ offsetof(struct gateway, terminate), SIGTERM, on_stop },
-		{ offsetof(struct gateway, interrupt), SIGINT, on_stop },
-	};
 	int bad = uv_loop_init(&gateway->loop);
-	for (size_t i = 0; bad == 0 && i < G_N_ELEMENTS(signals); i++) {
-		uv_signal_t *handle =
-			(void *)G_STRUCT_MEMBER_P(gateway, (glong)signals[i].offset);
-		handle->data = gateway;
-		bad = uv_signal_init(&gateway->loop, handle);
-		if (bad == 0)
-			bad = uv_signal_start(handle, signals[i].run, signals[i].number);
+	if (bad == 0) {
+		gateway->signals = signals_new(&gateway->loop, on_signal, gateway);
+		bad = gateway->signals ? 0 : -errno;
 	}
 	if (bad == 0)
 		bad = uv_async_init(
@@ -282,7 +274,7 @@ static int init_loop(struct gateway *gateway)
 static bool start_objects(struct gateway *gateway, GError **error)
 {
 	const struct s3_settings *s3 = &gateway->conf->s3;
-	if (!s3->directory || !gateway->conf->s3_listen)
+	if (!s3->directory || !gateway->conf->downloads.listen)
 		return true;
 	g_autofree char *access_key_id = NULL;
 	char *secret_access_key = NULL;
@@ -290,12 +282,13 @@ static bool start_objects(struct gateway *gateway, GError **error)
 		    s3->directory, &access_key_id, &secret_access_key, error))
 		return false;
 	const struct objects_settings settings = {
-		.address = gateway->conf->s3_listen,
+		.address = gateway->conf->downloads.listen,
 		.directory = s3->directory,
 		.bucket = s3_store_bucket(gateway->route->store),
 		.region = s3_store_region(gateway->route->store),
 		.access_key_id = access_key_id,
 		.secret_access_key = secret_access_key,
+		.conf = gateway->conf,
 	};
 	gateway->objects = objects_new(&settings, error);
 	OPENSSL_cleanse(secret_access_key, strlen(secret_access_key));
@@ -321,7 +314,8 @@ static bool start(struct gateway *gateway, GError **error)
 	gateway->queue = queue_new(&conf->queue, error);
 	if (!gateway->queue)
 		return false;
-	gateway->route = route_new(conf, gateway->metrics, error);
+	gateway->memory = route_memory_new(gateway->queue);
+	gateway->route = route_new(conf, gateway->metrics, gateway->memory, error);
 	if (!gateway->route || !start_objects(gateway, error) ||
 		!start_sweeper(gateway, error))
 		return false;
@@ -357,6 +351,13 @@ static void log_ready(const struct gateway *gateway)
 		LOG_NUMBER("pid", getpid()));
 }
 
+/* Who used up his time waiting for others has a little left. */
+static struct parting *part(const struct gateway *gateway)
+{
+	int64_t least_us = g_get_monotonic_time() + PARTING_LEAST_US;
+	return parting_new(MAX(gateway->stop_by_us, least_us));
+}
+
 /* Frees in the reverse order of start(), whatever of it was reached. */
 static void deinit(struct gateway *gateway)
 {
@@ -365,6 +366,7 @@ static void deinit(struct gateway *gateway)
 	if (gateway->objects)
 		objects_free(&gateway->objects);
 	route_unref(&gateway->route);
+	route_memory_free(&gateway->memory);
 	if (gateway->queue)
 		queue_free(&gateway->queue);
 	conf_unref(gateway->conf);
@@ -383,6 +385,7 @@ int serve(const char *path)
 	set_log(gateway.conf);
 	log_problems("settings.warning", LOG_LEVEL_WARNING, warnings);
 	signal(SIGPIPE, SIG_IGN);
+	signals_block();
 	mime_init();
 	gateway.metrics = metrics_new();
 	int bad = init_loop(&gateway);
@@ -401,7 +404,9 @@ int serve(const char *path)
 		close_handles(&gateway);
 	}
 	uv_run(&gateway.loop, UV_RUN_DEFAULT);
+	struct parting *parting = started ? part(&gateway) : NULL;
 	deinit(&gateway);
+	parting_free(&parting);
 	if (started)
 		log_info("gateway.stopped", LOG_TEXT("reason", "told to stop"));
 	return started ? EX_OK : EX_UNAVAILABLE;

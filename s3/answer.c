@@ -1,5 +1,6 @@
 /* S3's error answers: parsed, classified, explained. Trying again is client.c's. */
 #include "s3/answer.h"
+#include "s3/error.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,108 +8,201 @@
 #define CLOCK_OFF_MAX_S 300
 #define CLOCK_TAKEN_S   900
 
-enum { RETRY = S3_ERROR_RETRY, MEND = S3_ERROR_MEND };
+/* SLOW: as RETRY, and the store asks for less. */
+enum kind { RETRY, SLOW, MEND };
 
-static const char check_policy[] = "this key may not write here: check its IAM policy "
-				   "(s3:PutObject on the prefix), the "
-				   "bucket policy and, with SSE-KMS, kms:GenerateDataKey";
+static const char check_policy[] =
+	"this key may not do that here: check its IAM policy "
+	"(s3:PutObject on the prefix), the bucket policy and, with "
+	"SSE-KMS, kms:GenerateDataKey";
+static const char check_kms_policy[] =
+	"this identity may not use the KMS key: allow it "
+	"kms:GenerateDataKey and, for large objects, kms:Decrypt, in "
+	"its IAM policy and in the key policy";
 static const char check_key[] =
 	"check the access key id: there is no such key at this endpoint";
 static const char check_secret[] =
-	"check the secret access key: it does not belong to this access key id";
+	"check the secret access key: it does not belong to this access "
+	"key id";
 static const char check_token[] = "the session token has expired or is wrong: renew it";
 static const char check_clock[] = "this machine's clock is wrong: set it (NTP)";
 static const char check_bucket[] = "check the bucket's name and the endpoint";
+static const char check_owner[] =
+	"check s3.expected_bucket_owner: it must be the 12 digits of "
+	"the account";
+static const char check_bucket_state[] =
+	"check the bucket: another configuration of it forbids this";
 static const char check_region[] = "check the region: the bucket lies elsewhere";
+static const char check_scope[] =
+	"check the region, which the bucket is not in, and the access "
+	"key id";
 static const char check_account[] =
 	"the account is closed, unpaid or not signed up for S3";
 static const char check_size[] = "the object is too large for this store";
 static const char check_quota[] = "the store's quota is used up";
 static const char check_options[] =
-	"this store does not know something that the settings ask for: check "
-	"s3.encryption, storage_class, tags, checksum and object_lock";
+	"this store does not know something that the settings ask for: "
+	"check s3.encryption, storage_class, tags, checksum and "
+	"object_lock";
+static const char check_request[] =
+	"check what the message names: s3.checksum, encryption, "
+	"object_lock (which the bucket must have), storage_class and "
+	"tags";
+static const char check_prefix[] =
+	"check s3.prefix: with what follows it, keys are too long for "
+	"this store";
 static const char check_kms[] =
-	"check the bucket's KMS key: disabled, deleted or not for this "
-	"identity";
+	"check the KMS key (s3.kms_key_id, or the bucket's own): "
+	"disabled, deleted, in another region or not for this identity";
+static const char check_encryption[] =
+	"check s3.encryption, kms_key_id and kms_context: the bucket "
+	"wants it otherwise";
+static const char check_endpoint[] =
+	"check the endpoint: what answers there is no S3 server";
+static const char check_proxy[] =
+	"check the endpoint: something before it changes requests";
+static const char check_signature[] =
+	"check the endpoint: this store does not know Signature Version "
+	"4";
+static const char check_damaged[] = "the content was damaged on the way";
+static const char check_cut[] = "the upload was cut short";
+static const char check_part[] = "a part of the upload was lost";
+static const char check_upload[] = "the store has dropped the upload's parts";
+static const char check_other[] = "another object has this key";
+static const char check_class[] = "check s3.storage_class";
+static const char check_tags[] = "check s3.tags, and the organisation's tag policies";
+static const char check_lock[] =
+	"check s3.object_lock: the bucket must have object lock, and "
+	"s3.object_lock_days must suit it";
+static const char check_acl[] =
+	"check the endpoint: an ACL was seen, which is never sent";
+static const char check_archive[] = "the object that has this key lies in an archive";
 
 /* https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and what Ceph,
- * Swift and MinIO call the same things. */
+ * Swift, MinIO and others call the same things. In the order of strcmp(). */
 static const struct meaning {
 	const char *code;
-	int kind;
+	enum kind kind;
 	const char *advice;
+	enum s3_subject subject; /* of MEND */
 } meanings[] = {
-	{ "AccessDenied", MEND, check_policy },
-	{ "AccountProblem", MEND, check_account },
-	{ "AllAccessDisabled", MEND, check_account },
-	{ "AuthorizationHeaderMalformed", MEND, check_region },
-	{ "BadDigest", RETRY, "the content was damaged on the way" },
-	{ "BandwidthLimitExceeded", RETRY, NULL },
-	{ "ConditionalRequestConflict", RETRY, NULL },
-	{ "EntityTooLarge", MEND, check_size },
-	{ "ExpiredToken", MEND, check_token },
-	{ "IllegalLocationConstraintException", MEND, check_region },
-	{ "IncompleteBody", RETRY, "the upload was cut short" },
-	{ "InternalError", RETRY, NULL },
-	{ "InvalidAccessKeyId", MEND, check_key },
-	{ "InvalidBucketName", MEND, check_bucket },
-	{ "InvalidDigest", RETRY, "the content was damaged on the way" },
-	{ "InvalidObjectState", MEND, check_policy },
-	{ "InvalidPart", RETRY, "a part of the upload was lost" },
-	{ "InvalidRegion", MEND, check_region },
-	{ "InvalidStorageClass", MEND, "check s3.storage_class" },
-	{ "InvalidTag", MEND, "check s3.tags" },
-	{ "InvalidToken", MEND, check_token },
-	{ "KMS.DisabledException", MEND, check_kms },
-	{ "KMS.InvalidStateException", MEND, check_kms },
-	{ "KMS.KMSInvalidStateException", MEND, check_kms },
-	{ "KMS.NotFoundException", MEND, check_kms },
-	{ "NoSuchBucket", MEND, check_bucket },
-	{ "NoSuchUpload", RETRY, "the store has dropped the upload's parts" },
-	{ "NotImplemented", MEND, check_options },
-	{ "NotSignedUp", MEND, check_account },
-	{ "OperationAborted", RETRY, NULL },
-	{ "PermanentRedirect", MEND, check_region },
-	{ "PreconditionFailed", MEND, "another object has this key" },
-	{ "QuotaExceeded", MEND, check_quota },
-	{ "RequestExpired", MEND, check_clock },
-	{ "RequestLimitExceeded", RETRY, NULL },
-	{ "RequestTimeTooSkewed", MEND, check_clock },
-	{ "RequestTimeout", RETRY, NULL },
-	{ "ServiceUnavailable", RETRY, NULL },
-	{ "SignatureDoesNotMatch", MEND, check_secret },
-	{ "SlowDown", RETRY, NULL },
-	{ "TemporaryRedirect", MEND, check_region },
-	{ "Throttling", RETRY, NULL },
-	{ "ThrottlingException", RETRY, NULL },
-	{ "TokenRefreshRequired", MEND, check_token },
-	{ "TooManyRequests", RETRY, NULL },
-	{ "XAmzContentChecksumMismatch", RETRY, "the content was damaged on the way" },
-	{ "XAmzContentSHA256Mismatch", RETRY, "the content was damaged on the way" },
-	{ "XMinioStorageFull", MEND, check_quota },
+	{ "AccessControlListNotSupported", MEND, check_acl, S3_SUBJECT_SETTINGS },
+	{ "AccessDenied", MEND, check_policy, S3_SUBJECT_ACCESS },
+	{ "AccessForbidden", MEND, check_policy, S3_SUBJECT_ACCESS },
+	{ "AccountProblem", MEND, check_account, S3_SUBJECT_ACCOUNT },
+	{ "AccountSuspended", MEND, check_account, S3_SUBJECT_ACCOUNT },
+	{ "AllAccessDisabled", MEND, check_account, S3_SUBJECT_ACCOUNT },
+	{ "AuthorizationHeaderMalformed", MEND, check_scope, S3_SUBJECT_REGION },
+	{ "BadDigest", RETRY, check_damaged, 0 },
+	{ "BandwidthLimitExceeded", SLOW, NULL, 0 },
+	{ "BucketQuotaExceeded", MEND, check_quota, S3_SUBJECT_QUOTA },
+	{ "ConditionalRequestConflict", RETRY, NULL, 0 },
+	{ "CredentialsNotSupported", MEND, check_key, S3_SUBJECT_CREDENTIALS },
+	{ "EndpointNotFound", MEND, check_endpoint, S3_SUBJECT_ENDPOINT },
+	{ "EntityTooLarge", MEND, check_size, S3_SUBJECT_OBJECT },
+	{ "ExpiredToken", MEND, check_token, S3_SUBJECT_CREDENTIALS },
+	{ "IllegalLocationConstraintException", MEND, check_region, S3_SUBJECT_REGION },
+	{ "IncompleteBody", RETRY, check_cut, 0 },
+	{ "InternalError", RETRY, NULL, 0 },
+	{ "InvalidAccessKeyId", MEND, check_key, S3_SUBJECT_CREDENTIALS },
+	{ "InvalidArgument", MEND, check_request, S3_SUBJECT_SETTINGS },
+	{ "InvalidBucketName", MEND, check_bucket, S3_SUBJECT_BUCKET },
+	{ "InvalidBucketOwnerAWSAccountID", MEND, check_owner, S3_SUBJECT_BUCKET },
+	{ "InvalidBucketState", MEND, check_bucket_state, S3_SUBJECT_BUCKET },
+	{ "InvalidDigest", RETRY, check_damaged, 0 },
+	{ "InvalidEncryptionAlgorithmError", MEND, check_encryption,
+		S3_SUBJECT_ENCRYPTION },
+	{ "InvalidHostHeader", MEND, check_proxy, S3_SUBJECT_ENDPOINT },
+	{ "InvalidLocationConstraint", MEND, check_region, S3_SUBJECT_REGION },
+	{ "InvalidObjectState", MEND, check_archive, S3_SUBJECT_OBJECT },
+	{ "InvalidPart", RETRY, check_part, 0 },
+	{ "InvalidPartOrder", RETRY, check_part, 0 },
+	{ "InvalidPayer", MEND, check_account, S3_SUBJECT_ACCOUNT },
+	{ "InvalidRegion", MEND, check_region, S3_SUBJECT_REGION },
+	{ "InvalidRequest", MEND, check_request, S3_SUBJECT_SETTINGS },
+	{ "InvalidRetentionPeriod", MEND, check_lock, S3_SUBJECT_SETTINGS },
+	{ "InvalidSecurity", MEND, check_key, S3_SUBJECT_CREDENTIALS },
+	{ "InvalidSignature", MEND, check_secret, S3_SUBJECT_CREDENTIALS },
+	{ "InvalidStorageClass", MEND, check_class, S3_SUBJECT_SETTINGS },
+	{ "InvalidTag", MEND, check_tags, S3_SUBJECT_SETTINGS },
+	{ "InvalidToken", MEND, check_token, S3_SUBJECT_CREDENTIALS },
+	{ "KMS.AccessDeniedException", MEND, check_kms_policy, S3_SUBJECT_ENCRYPTION },
+	{ "KMS.DisabledException", MEND, check_kms, S3_SUBJECT_ENCRYPTION },
+	{ "KMS.InternalException", RETRY, NULL, 0 },
+	{ "KMS.InvalidKeyUsageException", MEND, check_kms, S3_SUBJECT_ENCRYPTION },
+	{ "KMS.InvalidStateException", MEND, check_kms, S3_SUBJECT_ENCRYPTION },
+	{ "KMS.KMSInvalidStateException", MEND, check_kms, S3_SUBJECT_ENCRYPTION },
+	{ "KMS.NotFoundException", MEND, check_kms, S3_SUBJECT_ENCRYPTION },
+	{ "KMS.ThrottlingException", SLOW, NULL, 0 },
+	{ "KeyTooLongError", MEND, check_prefix, S3_SUBJECT_SETTINGS },
+	{ "MethodNotAllowed", MEND, check_endpoint, S3_SUBJECT_ENDPOINT },
+	{ "MissingContentLength", MEND, check_proxy, S3_SUBJECT_ENDPOINT },
+	{ "MissingSecurityHeader", MEND, check_proxy, S3_SUBJECT_ENDPOINT },
+	{ "NoSuchAccessPoint", MEND, check_bucket, S3_SUBJECT_BUCKET },
+	{ "NoSuchBucket", MEND, check_bucket, S3_SUBJECT_BUCKET },
+	{ "NoSuchUpload", RETRY, check_upload, 0 },
+	{ "NotImplemented", MEND, check_options, S3_SUBJECT_SETTINGS },
+	{ "NotSignedUp", MEND, check_account, S3_SUBJECT_ACCOUNT },
+	{ "ObjectLockConfigurationNotFoundError", MEND, check_lock, S3_SUBJECT_SETTINGS },
+	{ "OperationAborted", RETRY, NULL, 0 },
+	{ "PermanentRedirect", MEND, check_region, S3_SUBJECT_REGION },
+	{ "PreconditionFailed", MEND, check_other, S3_SUBJECT_OBJECT },
+	{ "PriorRequestNotComplete", SLOW, NULL, 0 },
+	{ "QuotaExceeded", MEND, check_quota, S3_SUBJECT_QUOTA },
+	{ "RequestExpired", MEND, check_clock, S3_SUBJECT_CLOCK },
+	{ "RequestLimitExceeded", SLOW, NULL, 0 },
+	{ "RequestTimeTooSkewed", MEND, check_clock, S3_SUBJECT_CLOCK },
+	{ "RequestTimeout", RETRY, NULL, 0 },
+	{ "ServiceUnavailable", SLOW, NULL, 0 },
+	{ "SignatureDoesNotMatch", MEND, check_secret, S3_SUBJECT_CREDENTIALS },
+	{ "SlowDown", SLOW, NULL, 0 },
+	{ "SlowDownRead", SLOW, NULL, 0 },
+	{ "SlowDownWrite", SLOW, NULL, 0 },
+	{ "StorageCapExceeded", MEND, check_quota, S3_SUBJECT_QUOTA },
+	{ "TagPolicyException", MEND, check_tags, S3_SUBJECT_SETTINGS },
+	{ "TemporaryRedirect", MEND, check_region, S3_SUBJECT_REGION },
+	{ "Throttling", SLOW, NULL, 0 },
+	{ "ThrottlingException", SLOW, NULL, 0 },
+	{ "TokenRefreshRequired", MEND, check_token, S3_SUBJECT_CREDENTIALS },
+	{ "TooManyRequests", SLOW, NULL, 0 },
+	{ "UnauthorizedAccess", MEND, check_account, S3_SUBJECT_ACCOUNT },
+	{ "UnexpectedContent", MEND, check_proxy, S3_SUBJECT_ENDPOINT },
+	{ "UnsupportedSignature", MEND, check_signature, S3_SUBJECT_ENDPOINT },
+	{ "UserSuspended", MEND, check_account, S3_SUBJECT_ACCOUNT },
+	{ "XAmzContentChecksumMismatch", RETRY, check_damaged, 0 },
+	{ "XAmzContentSHA256Mismatch", RETRY, check_damaged, 0 },
+	{ "XMinioAdminBucketQuotaExceeded", MEND, check_quota, S3_SUBJECT_QUOTA },
+	{ "XMinioStorageFull", MEND, check_quota, S3_SUBJECT_QUOTA },
 };
 
 /* Where the code says nothing. First match. */
 static const struct status_meaning {
 	long from, to;
-	int kind;
-	const char *advice;
+	struct meaning meaning;
 } status_meanings[] = {
-	{ 200, 299, MEND, "check the endpoint: what answers there is no S3 server" },
-	{ 300, 399, MEND, check_region },
-	{ 400, 400, MEND,
-		"check region, endpoint and key: the request was not understood" },
-	{ 401, 403, MEND, check_policy },
-	{ 404, 404, MEND, check_bucket },
-	{ 408, 409, RETRY, NULL },
-	{ 413, 413, MEND, check_size },
-	{ 425, 425, RETRY, NULL },
-	{ 429, 429, RETRY, NULL },
-	{ 501, 501, MEND, check_options },
-	{ 507, 507, MEND, check_quota },
-	{ 500, 599, RETRY, NULL },
-	{ 0, INT32_MAX, MEND, "check the endpoint: this is no answer of an S3 server" },
+	{ 200, 299, { "", MEND, check_endpoint, S3_SUBJECT_ENDPOINT } },
+	{ 300, 399, { "", MEND, check_region, S3_SUBJECT_REGION } },
+	{ 400, 400,
+		{ "", MEND,
+			"check region, endpoint and key: the request was not understood",
+			S3_SUBJECT_SETTINGS } },
+	{ 401, 403, { "", MEND, check_policy, S3_SUBJECT_ACCESS } },
+	{ 404, 404, { "", MEND, check_bucket, S3_SUBJECT_BUCKET } },
+	{ 408, 409, { "", RETRY, NULL, 0 } },
+	{ 413, 413, { "", MEND, check_size, S3_SUBJECT_OBJECT } },
+	{ 425, 425, { "", RETRY, NULL, 0 } },
+	{ 429, 429, { "", SLOW, NULL, 0 } },
+	{ 501, 501, { "", MEND, check_options, S3_SUBJECT_SETTINGS } },
+	{ 503, 503, { "", SLOW, NULL, 0 } },
+	{ 507, 507, { "", MEND, check_quota, S3_SUBJECT_QUOTA } },
+	{ 500, 599, { "", RETRY, NULL, 0 } },
+	{ 0, INT32_MAX, { "", MEND, check_endpoint, S3_SUBJECT_ENDPOINT } },
 };
+
+/* A 200 that became an error while it was waited for. */
+static const struct meaning late_failure = { "", RETRY, NULL, 0 };
+static const struct meaning kms_denied = { "", MEND, check_kms_policy,
+	S3_SUBJECT_ENCRYPTION };
 
 static int compare_code(const void *code, const void *meaning)
 {
@@ -121,28 +215,39 @@ static const struct meaning *meaning_of(const char *code)
 		compare_code);
 }
 
-static int judge(const struct s3_answer *answer, const char **advice)
+static const struct meaning *judge(const struct s3_answer *answer)
 {
 	const struct meaning *meaning = meaning_of(answer->code);
-	if (meaning) {
-		*advice = meaning->advice;
-		return meaning->kind;
-	}
-	*advice = NULL;
+	if (meaning && meaning->subject == S3_SUBJECT_ACCESS &&
+		strstr(answer->message, "kms:"))
+		return &kms_denied;
+	if (meaning)
+		return meaning;
 	if (answer->status < 300 && *answer->code)
-		return RETRY; /* a 200 that became an error while it was waited for */
+		return &late_failure;
 	size_t i = 0;
 	while (answer->status < status_meanings[i].from ||
 		answer->status > status_meanings[i].to)
 		i++;
-	*advice = status_meanings[i].advice;
-	return status_meanings[i].kind;
+	return &status_meanings[i].meaning;
 }
 
 bool s3_answer_is_transient(const struct s3_answer *answer)
 {
-	const char *advice;
-	return judge(answer, &advice) == RETRY;
+	return judge(answer)->kind != MEND;
+}
+
+bool s3_answer_is_throttle(const struct s3_answer *answer)
+{
+	return judge(answer)->kind == SLOW;
+}
+
+bool s3_answer_is_about_token(const struct s3_answer *answer)
+{
+	static const char *const codes[] = { "ExpiredToken", "InvalidToken",
+		"TokenRefreshRequired", "InvalidAccessKeyId", NULL };
+	return answer->status >= 400 && answer->status < 500 &&
+	       g_strv_contains(codes, answer->code);
 }
 
 bool s3_answer_is_about_clock(const struct s3_answer *answer)
@@ -241,16 +346,15 @@ static void append_field(GString *text, const char *before, const char *field)
 GError *s3_answer_error(
 	const struct s3_answer *answer, const char *bucket, const char *region)
 {
-	const char *advice;
-	int kind = judge(answer, &advice);
+	const struct meaning *meaning = judge(answer);
 	g_autoptr(GString) text = g_string_new(NULL);
 	g_string_append_printf(text, "S3 answered %ld", answer->status);
 	append_field(text, " ", answer->code);
 	append_field(text, ": ", answer->message);
 	append_field(text, ", request ID ", answer->request_id);
-	if (advice)
-		g_string_append_printf(text, "; %s", advice);
-	if (kind == MEND)
+	if (meaning->advice)
+		g_string_append_printf(text, "; %s", meaning->advice);
+	if (meaning->kind == MEND)
 		g_string_append_printf(
 			text, " (bucket \"%s\", region \"%s\")", bucket, region);
 	if (*answer->region && strcmp(answer->region, region) != 0)
@@ -262,5 +366,9 @@ GError *s3_answer_error(
 			" s %s the server's",
 			ABS(answer->clock_off_s),
 			answer->clock_off_s < 0 ? "behind" : "ahead of");
-	return g_error_new_literal(S3_ERROR, kind, text->str);
+	GError *error = g_error_new_literal(S3_ERROR,
+		meaning->kind == MEND ? S3_ERROR_MEND : S3_ERROR_RETRY, text->str);
+	s3_error_set_subject(error, meaning->subject);
+	s3_error_set_throttle(error, meaning->kind == SLOW);
+	return error;
 }

@@ -16,9 +16,10 @@ struct s3_answer {
 	char code[64];
 	char message[240];
 	char request_id[96];
-	char region[64];     /* where the bucket is, if the answer said so */
-	int64_t clock_off_s; /* our clock minus the server's */
-	char root[48];       /* the body's outermost element */
+	char region[64];        /* where the bucket is, if the answer said so */
+	int64_t clock_off_s;    /* our clock minus the server's */
+	unsigned retry_after_s; /* up to a minute; 0: not said */
+	char root[48];          /* the body's outermost element */
 	char upload_id[1024];
 	/* headers */
 	char etag[160];         /* without its quotes */
@@ -37,6 +38,12 @@ void s3_answer_set(char *field, size_t field_bytes, const char *text, size_t tex
 
 /* Whether another attempt right away may do better (5xx, SlowDown, damage on the way). */
 bool s3_answer_is_transient(const struct s3_answer *answer);
+
+/* Whether the store asks for fewer requests (SlowDown, 429, 503). */
+bool s3_answer_is_throttle(const struct s3_answer *answer);
+
+/* Whether it refuses the credentials for what new ones of the same source would mend. */
+bool s3_answer_is_about_token(const struct s3_answer *answer);
 
 /* Whether it refuses for this machine's clock. */
 bool s3_answer_is_about_clock(const struct s3_answer *answer);

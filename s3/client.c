@@ -1,6 +1,8 @@
 /* The upload loop: hands transfers to channels, drives libcurl by libuv, tries again with
  * jitter, wakes the callers. What a request is and what its answer means: transfer.c. */
 #include "s3/client.h"
+#include "s3/budget.h"
+#include "s3/curl.h"
 #include "s3/transfer.h"
 #include <signal.h>
 #include <string.h>
@@ -39,6 +41,7 @@ struct s3_client {
 	GPtrArray *idle;     /* struct s3_channel without a transfer */
 	GHashTable *watches; /* by socket */
 	unsigned n_channels;
+	struct s3_budget budget;
 
 	GMutex lock; /* of what follows */
 	GQueue incoming;
@@ -100,6 +103,10 @@ static struct s3_channel *new_channel(struct s3_client *client);
 
 static struct s3_channel *take_channel(struct s3_client *client)
 {
+	unsigned under_way = client->n_channels - client->idle->len;
+	if (!s3_budget_may_begin(
+		    &client->budget, under_way, (int64_t)uv_now(&client->loop)))
+		return NULL;
 	if (client->idle->len)
 		return g_ptr_array_steal_index_fast(client->idle, client->idle->len - 1);
 	if (client->n_channels == client->settings.connections)
@@ -122,6 +129,8 @@ static void start_on(struct s3_client *client, struct s3_channel *channel,
 		g_error("libcurl: %s", curl_multi_strerror(added));
 }
 
+static void arm_retry_timer(struct s3_client *client);
+
 static void start_ready(struct s3_client *client)
 {
 	while (!g_queue_is_empty(&client->ready)) {
@@ -133,8 +142,10 @@ static void start_ready(struct s3_client *client)
 			continue;
 		}
 		struct s3_channel *channel = take_channel(client);
-		if (!channel)
+		if (!channel) {
+			arm_retry_timer(client);
 			return;
+		}
 		g_queue_pop_head(&client->ready);
 		start_on(client, channel, transfer);
 	}
@@ -142,16 +153,20 @@ static void start_ready(struct s3_client *client)
 
 static void on_retry_timer(uv_timer_t *timer);
 
+/* For the first that rests; and for those that are ready, once the store is left alone for
+ * long enough. */
 static void arm_retry_timer(struct s3_client *client)
 {
 	const struct s3_transfer *next = g_queue_peek_head(&client->resting);
-	if (!next) {
+	int64_t now_ms = (int64_t)uv_now(&client->loop);
+	int64_t due_ms = next ? next->due_ms : INT64_MAX;
+	if (!g_queue_is_empty(&client->ready) && client->budget.resume_ms > now_ms)
+		due_ms = MIN(due_ms, client->budget.resume_ms);
+	if (due_ms == INT64_MAX)
 		uv_timer_stop(&client->retry_timer);
-		return;
-	}
-	int64_t wait_ms = next->due_ms - (int64_t)uv_now(&client->loop);
-	uv_timer_start(
-		&client->retry_timer, on_retry_timer, (uint64_t)MAX(wait_ms, 0), 0);
+	else
+		uv_timer_start(&client->retry_timer, on_retry_timer,
+			(uint64_t)MAX(due_ms - now_ms, 0), 0);
 }
 
 static int compare_due(gconstpointer a, gconstpointer b, gpointer unused)
@@ -171,6 +186,31 @@ static void rest(struct s3_client *client, struct s3_transfer *transfer)
 	arm_retry_timer(client);
 }
 
+/* Whether there is to be another attempt of one that failed with *error, which says so
+ * where only the budget forbids it. */
+static bool may_try_again(
+	struct s3_client *client, const struct s3_transfer *transfer, GError **error)
+{
+	if (transfer->attempts >= client->settings.attempts ||
+		batch_failed(transfer->batch))
+		return false;
+	if (s3_budget_pay(&client->budget))
+		return true;
+	char *said = g_strconcat((*error)->message,
+		"; not tried again at once, since too many requests have failed of late",
+		NULL);
+	g_free((*error)->message);
+	(*error)->message = said;
+	return false;
+}
+
+static void note_throttle(struct s3_client *client, const struct s3_transfer *transfer)
+{
+	uv_update_time(&client->loop);
+	s3_budget_throttled(&client->budget, (int64_t)uv_now(&client->loop),
+		transfer->answer.retry_after_s * 1000, g_random_double());
+}
+
 static void end_attempt(struct s3_client *client, CURL *easy, CURLcode result)
 {
 	struct s3_channel *channel = NULL;
@@ -181,11 +221,14 @@ static void end_attempt(struct s3_client *client, CURL *easy, CURLcode result)
 	enum s3_verdict verdict = s3_channel_end(channel, result, &error);
 	g_ptr_array_add(client->idle, channel);
 
+	if (verdict == S3_DONE)
+		s3_budget_succeeded(&client->budget, transfer->attempts > 1);
+	else if (error && s3_error_is_throttle(error))
+		note_throttle(client, transfer);
+
 	if (verdict == S3_AGAIN_NOW) {
 		g_queue_push_head(&client->ready, transfer);
-	} else if (verdict == S3_AGAIN_LATER &&
-		   transfer->attempts < client->settings.attempts &&
-		   !batch_failed(transfer->batch)) {
+	} else if (verdict == S3_AGAIN_LATER && may_try_again(client, transfer, &error)) {
 		g_clear_error(&error);
 		rest(client, transfer);
 	} else {
@@ -406,13 +449,7 @@ static gpointer run(gpointer data)
 
 static void init_curl(struct s3_client *client)
 {
-	static gsize initialised;
-	if (g_once_init_enter(&initialised)) {
-		CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
-		if (code != CURLE_OK)
-			g_error("libcurl: %s", curl_easy_strerror(code));
-		g_once_init_leave(&initialised, 1);
-	}
+	s3_curl_start();
 	client->multi = curl_multi_init();
 	if (!client->multi)
 		g_error("libcurl gives no handle: out of memory");
@@ -483,6 +520,7 @@ struct s3_client *s3_client_new(const struct s3_client_settings *settings, GErro
 {
 	struct s3_client *client = g_new0(struct s3_client, 1);
 	client->settings = *settings;
+	s3_budget_init(&client->budget, settings->connections);
 	if (!init_loop(client, error)) {
 		g_free(client);
 		return NULL;

@@ -16,6 +16,8 @@
 #define RENEW_SOONEST_S  1
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS   60000
+#define ASK_AGAIN_US     (2 * G_USEC_PER_SEC)
+#define REFUSED_US       (INT64_C(1000) * S3_CREDENTIALS_REFUSED_MS)
 
 struct s3_credentials_chain {
 	const struct s3_settings *settings;
@@ -30,6 +32,7 @@ struct s3_credentials_chain {
 	unsigned failures;              /* in a row */
 	int64_t due_us;                 /* monotonic: when to ask it next */
 	int64_t asked_us;               /* when it was asked last, or is to be at once */
+	int64_t refused_us; /* when it was asked because the store refused; 0: never */
 	bool asking, stop;
 	GThread *thread;
 };
@@ -209,11 +212,18 @@ static bool is_under_way(const struct s3_credentials_chain *chain)
 	return chain->asking || chain->due_us <= g_get_monotonic_time();
 }
 
+/* After a sleep of the machine the clock may say what no timer has noticed. And who asks
+ * after a failure may know that it is mended. */
+static bool is_worth_asking(const struct s3_credentials_chain *chain, int64_t now_s)
+{
+	return !is_usable(chain->current, now_s) && !is_under_way(chain) &&
+	       (!chain->failures ||
+		       g_get_monotonic_time() >= chain->asked_us + ASK_AGAIN_US);
+}
+
 static void wait_for_answer(struct s3_credentials_chain *chain, int64_t now_s)
 {
-	/* After a sleep of the machine the clock may say what no timer has noticed. */
-	if (!is_usable(chain->current, now_s) && !chain->failures &&
-		!is_under_way(chain)) {
+	if (is_worth_asking(chain, now_s)) {
 		chain->asked_us = chain->due_us = g_get_monotonic_time();
 		g_cond_broadcast(&chain->news);
 	}
@@ -252,10 +262,55 @@ static struct s3_credentials *get_locked(
 struct s3_credentials *s3_credentials_chain_get(
 	struct s3_credentials_chain *chain, int64_t now_s, GError **error)
 {
+	GError *failure = NULL;
 	g_mutex_lock(&chain->lock);
-	struct s3_credentials *credentials = get_locked(chain, now_s, error);
+	struct s3_credentials *credentials = get_locked(chain, now_s, &failure);
 	g_mutex_unlock(&chain->lock);
+	if (failure) {
+		s3_error_set_subject(failure, S3_SUBJECT_CREDENTIALS);
+		g_propagate_error(error, failure);
+	}
 	return credentials;
+}
+
+static bool is_same(const struct s3_credentials *a, const struct s3_credentials *b)
+{
+	return a && !strcmp(a->keys.access_key_id, b->keys.access_key_id) &&
+	       !strcmp(a->keys.secret_access_key, b->keys.secret_access_key) &&
+	       !g_strcmp0(a->keys.session_token, b->keys.session_token);
+}
+
+/* Those refused are given up at once: nobody is to sign with them while others are asked
+ * for. */
+static bool refused_locked(
+	struct s3_credentials_chain *chain, const struct s3_credentials *used)
+{
+	if (!resolve(chain, NULL))
+		return false;
+	if (!is_same(chain->current, used))
+		return true;
+	int64_t now_us = g_get_monotonic_time();
+	if (!s3_provider_is_remote(chain->provider) ||
+		(chain->refused_us && now_us < chain->refused_us + REFUSED_US))
+		return false;
+	g_clear_pointer(&chain->current, s3_credentials_unref);
+	g_clear_error(&chain->failure);
+	chain->failures = 0;
+	chain->refused_us = chain->asked_us = chain->due_us = now_us;
+	g_cond_broadcast(&chain->news);
+	g_log("s3", G_LOG_LEVEL_WARNING,
+		"the store refuses the credentials from %s: others are asked for",
+		used->source);
+	return true;
+}
+
+bool s3_credentials_chain_refused(
+	struct s3_credentials_chain *chain, const struct s3_credentials *used)
+{
+	g_mutex_lock(&chain->lock);
+	bool others = refused_locked(chain, used);
+	g_mutex_unlock(&chain->lock);
+	return others;
 }
 
 bool s3_credentials_chain_check(

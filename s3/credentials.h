@@ -54,6 +54,15 @@ bool s3_credentials_chain_check(
 struct s3_credentials *s3_credentials_chain_get(
 	struct s3_credentials_chain *chain, int64_t now_s, GError **error);
 
+/*
+ * The store has refused used, which the chain gave, as expired, unknown or not valid. Has
+ * others asked for, if their source can give others, and at most every
+ * S3_CREDENTIALS_REFUSED_MS. True: s3_credentials_chain_get() may give others now.
+ */
+#define S3_CREDENTIALS_REFUSED_MS 60000
+bool s3_credentials_chain_refused(
+	struct s3_credentials_chain *chain, const struct s3_credentials *used);
+
 /* For people: which source these settings lead to here, "profile "work" (role ...)".
  * g_free() it. NULL with S3_ERROR_MEND. Asks no service. */
 char *s3_credentials_describe(const struct s3_settings *settings, GError **error);

@@ -1,33 +1,48 @@
 /* Files instead of S3. Signing and serving their links is done elsewhere. */
 #include "s3/directory.h"
+#include "s3/directory_room.h"
+#include "s3/error.h"
 #include "s3/name.h"
-#include "s3/profile.h"
 #include "s3/sigv4.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <jansson.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define DIRECTORY_MODE  0750
-#define OBJECT_MODE     0640
-#define ORPHAN_AGE_S    86400
-#define COPY_BYTES      ((size_t)64 << 10)
-#define CREDENTIALS     "credentials"
-#define CREDENTIALS_MAX ((size_t)4096)
+#define DIRECTORY_MODE 0750
+#define OBJECT_MODE    0640
+#define ORPHAN_AGE_S   86400
+#define COPY_BYTES     ((size_t)64 << 10)
 
-static bool fail(GError **error, int kind, const char *what, const char *path)
+struct s3_directory {
+	char *path;
+	struct directory_room *room;
+};
+
+/* By errno: what passes by itself is tried again, the rest takes a person. */
+static bool fail(GError **error, const char *what, const char *path)
 {
 	int saved = errno;
-	g_set_error(error, S3_ERROR, kind, "%s %s: %s", what, path, g_strerror(saved));
-	return false;
+	const char *reason = g_strerror(saved);
+	switch (saved) {
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return s3_fail_about(
+			error, S3_SUBJECT_ACCESS, "%s %s: %s", what, path, reason);
+	case ENOSPC:
+	case EDQUOT:
+		return s3_fail_about(
+			error, S3_SUBJECT_QUOTA, "%s %s: %s", what, path, reason);
+	default:
+		return s3_fail(error, S3_ERROR_RETRY, "%s %s: %s", what, path, reason);
+	}
 }
 
 /* ---- durable directories ---- */
@@ -36,10 +51,10 @@ static bool sync_directory(const char *path, GError **error)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return fail(error, S3_ERROR_RETRY, "cannot open", path);
+		return fail(error, "cannot open", path);
 	int result = fsync(fd);
 	close(fd);
-	return result == 0 || fail(error, S3_ERROR_RETRY, "cannot sync", path);
+	return result == 0 || fail(error, "cannot sync", path);
 }
 
 /* mkdir of path within root, with its parents, each synced into its own parent. */
@@ -51,7 +66,7 @@ static bool make_directories(const char *root, char *path, GError **error)
 			*p = '\0';
 		bool made = mkdir(path, DIRECTORY_MODE) == 0;
 		if (!made && errno != EEXIST)
-			return fail(error, S3_ERROR_RETRY, "cannot make", path);
+			return fail(error, "cannot make", path);
 		if (made) {
 			g_autofree char *parent = g_path_get_dirname(path);
 			if (!sync_directory(parent, error))
@@ -77,19 +92,43 @@ static void remove_orphans(const char *incoming)
 	}
 }
 
-bool s3_directory_prepare(const char *directory, GError **error)
+static bool prepare(const char *directory, GError **error)
 {
 	static const char *const parts[] = { "objects", "metadata", "incoming" };
 	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
 		g_autofree char *path = g_build_filename(directory, parts[i], NULL);
 		if (g_mkdir_with_parents(path, DIRECTORY_MODE) < 0)
-			return fail(error, S3_ERROR_CONFIG, "cannot make", path);
+			return s3_fail(error, S3_ERROR_CONFIG, "cannot make %s: %s", path,
+				g_strerror(errno));
 		if (access(path, W_OK | X_OK) < 0)
-			return fail(error, S3_ERROR_CONFIG, "cannot write to", path);
+			return s3_fail(error, S3_ERROR_CONFIG, "cannot write to %s: %s",
+				path, g_strerror(errno));
 		if (strcmp(parts[i], "incoming") == 0)
 			remove_orphans(path);
 	}
 	return true;
+}
+
+struct s3_directory *s3_directory_open(const char *directory, uint64_t max_bytes,
+	uint64_t min_free_bytes, GError **error)
+{
+	if (!prepare(directory, error))
+		return NULL;
+	g_autofree char *objects = g_build_filename(directory, "objects", NULL);
+	struct s3_directory *opened = g_new0(struct s3_directory, 1);
+	opened->path = g_strdup(directory);
+	opened->room = directory_room_new(objects, max_bytes, min_free_bytes);
+	return opened;
+}
+
+void s3_directory_close(struct s3_directory **directory)
+{
+	struct s3_directory *gone = g_steal_pointer(directory);
+	if (!gone)
+		return;
+	directory_room_free(&gone->room);
+	g_free(gone->path);
+	g_free(gone);
 }
 
 /* ---- objects ---- */
@@ -149,6 +188,51 @@ static bool write_temporary(int fd, const struct s3_object *object)
 	return written && fchmod(fd, OBJECT_MODE) == 0 && fdatasync(fd) == 0;
 }
 
+enum stored { STORED_NOT, STORED_SAME, STORED_OTHER };
+
+/* Whether path is there, and with the object's content. */
+static enum stored look(const char *path, const struct s3_object *object)
+{
+	struct stat file;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? STORED_NOT : STORED_OTHER;
+	enum stored stored = STORED_OTHER;
+	g_autofree unsigned char *buffer = g_malloc(COPY_BYTES);
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *hash = EVP_MD_CTX_new();
+	ssize_t n = -1;
+	if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
+		(uint64_t)file.st_size == object->size &&
+		EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) {
+		while ((n = read(fd, buffer, COPY_BYTES)) > 0)
+			EVP_DigestUpdate(hash, buffer, (size_t)n);
+	}
+	if (n == 0 && EVP_DigestFinal_ex(hash, digest, NULL) &&
+		memcmp(digest, object->sha256, sizeof(object->sha256)) == 0)
+		stored = STORED_SAME;
+	EVP_MD_CTX_free(hash);
+	close(fd);
+	return stored;
+}
+
+/* As rename(2), but errno EEXIST where path is there, on file systems that can. */
+static int rename_to_new(const char *temporary, const char *path)
+{
+	int result = renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE);
+	if (result < 0 && (errno == EINVAL || errno == ENOSYS))
+		result = rename(temporary, path);
+	return result;
+}
+
+static bool is_same(const char *path, const struct s3_object *object, GError **error)
+{
+	if (look(path, object) == STORED_SAME)
+		return true;
+	return s3_fail_about(error, S3_SUBJECT_OBJECT,
+		"%s is there with other content: it is not overwritten", path);
+}
+
 static bool store_object(const char *directory, const struct s3_object *object,
 	const char *path, GError **error)
 {
@@ -156,17 +240,17 @@ static bool store_object(const char *directory, const struct s3_object *object,
 		g_build_filename(directory, "incoming", "XXXXXX", NULL);
 	int fd = g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return fail(error, S3_ERROR_RETRY, "cannot make", temporary);
-	bool written = write_temporary(fd, object);
+		return fail(error, "cannot make", temporary);
+	bool stored = write_temporary(fd, object);
 	int saved = errno;
 	close(fd);
 	errno = saved;
-	if (!written || rename(temporary, path) < 0) {
-		fail(error, S3_ERROR_RETRY, "cannot write", path);
-		unlink(temporary);
-		return false;
-	}
-	return true;
+	if (stored && rename_to_new(temporary, path) == 0)
+		return true;
+	stored = stored && errno == EEXIST ? is_same(path, object, error)
+					   : fail(error, "cannot write", path);
+	unlink(temporary);
+	return stored;
 }
 
 static char *metadata_text(const struct s3_object *object)
@@ -212,26 +296,38 @@ static char *path_for(const char *directory, const char *part, const char *key,
 	return g_steal_pointer(&path);
 }
 
-bool s3_directory_put(
-	const char *directory, const struct s3_object *object, GError **error)
+/* An object as it is to be found after a crash: what stands beside it is there first. */
+static bool put_new(struct s3_directory *directory, const struct s3_object *object,
+	const char *path, GError **error)
 {
-	if (!s3_name_is_key(object->key)) {
-		g_set_error(error, S3_ERROR, S3_ERROR_MEND,
+	g_autofree char *metadata =
+		path_for(directory->path, "metadata", object->key, ".json", error);
+	if (!metadata || !directory_room_take(directory->room, object->size, error))
+		return false;
+	g_autofree char *beside = g_path_get_dirname(metadata);
+	if (store_metadata(object, metadata, error) && sync_directory(beside, error) &&
+		store_object(directory->path, object, path, error))
+		return true;
+	directory_room_give(directory->room, object->size);
+	return false;
+}
+
+bool s3_directory_put(
+	struct s3_directory *directory, const struct s3_object *object, GError **error)
+{
+	if (!s3_name_is_key(object->key))
+		return s3_fail_about(error, S3_SUBJECT_OBJECT,
 			"\"%s\" cannot be an object's key: check the prefix",
 			object->key);
-		return false;
-	}
-	g_autofree char *path = path_for(directory, "objects", object->key, "", error);
+	g_autofree char *path =
+		path_for(directory->path, "objects", object->key, "", error);
 	if (!path)
 		return false;
-	g_autofree char *metadata =
-		path_for(directory, "metadata", object->key, ".json", error);
-	if (!metadata)
-		return false;
+	bool stored = look(path, object) == STORED_NOT
+			      ? put_new(directory, object, path, error)
+			      : is_same(path, object, error);
 	g_autofree char *parent = g_path_get_dirname(path);
-	return store_metadata(object, metadata, error) &&
-	       store_object(directory, object, path, error) &&
-	       sync_directory(parent, error);
+	return stored && sync_directory(parent, error);
 }
 
 /* rmdir() refuses what is not empty: it ends at the first that still is in use. */
@@ -248,132 +344,16 @@ static bool delete_file(const char *directory, const char *part, const char *key
 	g_autofree char *root = g_build_filename(directory, part, NULL);
 	g_autofree char *path = g_strconcat(root, "/", key, suffix, NULL);
 	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
-		return fail(error,
-			errno == EACCES || errno == EPERM ? S3_ERROR_MEND
-							  : S3_ERROR_RETRY,
-			"cannot delete", path);
+		return fail(error, "cannot delete", path);
 	remove_empty_parents(root, path);
 	return true;
 }
 
 bool s3_directory_delete(const char *directory, const char *key, GError **error)
 {
-	if (!s3_name_is_key(key)) {
-		g_set_error(
-			error, S3_ERROR, S3_ERROR_MEND, "\"%s\" cannot be a key", key);
-		return false;
-	}
+	if (!s3_name_is_key(key))
+		return s3_fail_about(
+			error, S3_SUBJECT_OBJECT, "\"%s\" cannot be a key", key);
 	return delete_file(directory, "objects", key, "", error) &&
 	       delete_file(directory, "metadata", key, ".json", error);
-}
-
-/* ---- the key pair ---- */
-
-/* n letters and digits; wiped and g_free()d by the caller */
-static char *random_text(size_t n, const char letters[64])
-{
-	char *text = g_malloc0(n + 1);
-	uint8_t random[64];
-	g_assert(n <= sizeof(random));
-	if (RAND_bytes(random, (int)n) != 1)
-		g_error("no random bytes to be had");
-	for (size_t i = 0; i < n; i++)
-		text[i] = letters[random[i] & 63];
-	OPENSSL_cleanse(random, sizeof(random));
-	return text;
-}
-
-static char *new_credentials_text(void)
-{
-	static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-	static const char any[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"
-				  "ghijklmnopqrstuvwxyz0123456789+/";
-	char *id = random_text(16, upper);
-	char *secret = random_text(40, any);
-	char *text =
-		g_strdup_printf("# Signs the links to the objects in this directory. "
-				"Without it they are void.\n"
-				"[default]\n"
-				"aws_access_key_id = STOW%s\n"
-				"aws_secret_access_key = %s\n",
-			id, secret);
-	sigv4_wipe(secret);
-	g_free(id);
-	return text;
-}
-
-/* Written aside and linked, so that no reader sees a part and the
- * first of two makers wins. */
-static bool make_credentials(const char *directory, const char *path, GError **error)
-{
-	g_autofree char *temporary =
-		g_build_filename(directory, "." CREDENTIALS ".XXXXXX", NULL);
-	int fd = g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return fail(error, S3_ERROR_CONFIG, "cannot make", temporary);
-	char *text = new_credentials_text();
-	bool written = write_all(fd, text, strlen(text)) && fsync(fd) == 0;
-	int saved = errno;
-	sigv4_wipe(text);
-	close(fd);
-	errno = saved;
-	if (written && link(temporary, path) < 0 && errno != EEXIST)
-		written = false;
-	if (!written)
-		fail(error, S3_ERROR_CONFIG, "cannot write", path);
-	unlink(temporary);
-	return written && sync_directory(directory, error);
-}
-
-/* False without an error: there is no such file. */
-static bool load_credentials(
-	const char *path, char **access_key_id, char **secret_access_key, GError **error)
-{
-	char text[CREDENTIALS_MAX];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT
-			       ? false
-			       : fail(error, S3_ERROR_CONFIG, "cannot read", path);
-	ssize_t n = pread(fd, text, sizeof(text), 0);
-	int saved = errno;
-	close(fd);
-	errno = saved;
-	if (n < 0)
-		return fail(error, S3_ERROR_CONFIG, "cannot read", path);
-	g_autoptr(GHashTable) profile =
-		s3_profile_parse(text, (size_t)n, "default", false);
-	OPENSSL_cleanse(text, sizeof(text));
-	const char *id =
-		profile ? g_hash_table_lookup(profile, "aws_access_key_id") : NULL;
-	const char *secret =
-		profile ? g_hash_table_lookup(profile, "aws_secret_access_key") : NULL;
-	if (!id || !*id || !secret || !*secret) {
-		g_set_error(error, S3_ERROR, S3_ERROR_CONFIG,
-			"%s holds no key pair: remove it, and a new one is made (links "
-			"given out before are then void)",
-			path);
-		return false;
-	}
-	*access_key_id = g_strdup(id);
-	*secret_access_key = g_strdup(secret);
-	return true;
-}
-
-bool s3_directory_credentials(const char *directory, char **access_key_id,
-	char **secret_access_key, GError **error)
-{
-	g_autofree char *path = g_build_filename(directory, CREDENTIALS, NULL);
-	g_autoptr(GError) cause = NULL;
-	if (load_credentials(path, access_key_id, secret_access_key, &cause))
-		return true;
-	if (cause) {
-		g_propagate_error(error, g_steal_pointer(&cause));
-		return false;
-	}
-	if (g_mkdir_with_parents(directory, DIRECTORY_MODE) < 0)
-		return fail(error, S3_ERROR_CONFIG, "cannot make", directory);
-	return make_credentials(directory, path, error) &&
-	       load_credentials(path, access_key_id, secret_access_key, error);
 }

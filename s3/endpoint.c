@@ -196,6 +196,31 @@ bool s3_endpoint_init_base(struct s3_endpoint *endpoint, const char *url, GError
 	return true;
 }
 
+static bool is_loopback(const char *host)
+{
+	return g_ascii_strcasecmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+	       (g_str_has_prefix(host, "127.") && g_hostname_is_ip_address(host));
+}
+
+bool s3_endpoint_url_is_private(const char *url)
+{
+	g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_NONE, NULL);
+	return check_url(uri, url, NULL) &&
+	       (strcmp(g_uri_get_scheme(uri), "https") == 0 ||
+		       is_loopback(g_uri_get_host(uri)));
+}
+
+bool s3_endpoint_is_amazon(const struct s3_endpoint *endpoint)
+{
+	const char *after = strstr(endpoint->origin, "://") + 3;
+	g_autofree char *host = g_strndup(after, strcspn(after, ":"));
+	for (size_t i = 0; i < G_N_ELEMENTS(partitions); i++)
+		if (g_str_has_suffix(host, partitions[i].domain) &&
+			host[strlen(host) - strlen(partitions[i].domain) - 1] == '.')
+			return true;
+	return false;
+}
+
 void s3_endpoint_deinit(struct s3_endpoint *endpoint)
 {
 	g_free(endpoint->origin);

@@ -35,6 +35,12 @@ bool s3_endpoint_same_partition(const char *region, const char *other);
 bool s3_endpoint_init_base(struct s3_endpoint *endpoint, const char *url, GError **error);
 void s3_endpoint_deinit(struct s3_endpoint *endpoint);
 
+/* Whether url is https://host[:port][/path], or the same with http to loopback. */
+bool s3_endpoint_url_is_private(const char *url);
+
+/* Whether it is one of Amazon's own. */
+bool s3_endpoint_is_amazon(const struct s3_endpoint *endpoint);
+
 /* The raw path of key, as it is signed, and its URL without a query. g_free() them. */
 char *s3_endpoint_path(const struct s3_endpoint *endpoint, const char *key);
 char *s3_endpoint_url(const struct s3_endpoint *endpoint, const char *key);

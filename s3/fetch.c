@@ -1,12 +1,11 @@
 /* One transfer on a libcurl handle of its own: credentials are asked for a few times an
  * hour, so no connection is kept. */
 #include "s3/fetch.h"
+#include "s3/curl.h"
 #include "s3/error.h"
-#include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
-#define DISTRIBUTION_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 /* Longest sleep; the transfer's own time limit wakes libcurl earlier. */
 #define POLL_MS 1000
 
@@ -42,25 +41,21 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
 	return size * n;
 }
 
-#define SET(option, value)                                                               \
-	do {                                                                             \
-		CURLcode set = curl_easy_setopt(easy, option, value);                    \
-		if (set != CURLE_OK)                                                     \
-			g_error("libcurl refuses " #option ": %s",                       \
-				curl_easy_strerror(set));                                \
-	} while (0)
+#define SET(option, value) S3_CURL_SET(easy, option, value)
 
 static void set_transport(CURL *easy, const struct s3_fetch *request)
 {
 	bool https = g_str_has_prefix(request->url, "https:");
 	const char *bundle = g_getenv("AWS_CA_BUNDLE");
+	if (!bundle || !*bundle)
+		bundle = request->ca_file;
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, https ? "https" : "http");
 	if (!https || !request->proxy)
 		SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_CAINFO, bundle && *bundle ? bundle : DISTRIBUTION_BUNDLE);
+	SET(CURLOPT_CAINFO, bundle ? bundle : S3_CURL_DISTRIBUTION_BUNDLE);
 	SET(CURLOPT_CAPATH, NULL);
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
@@ -158,22 +153,20 @@ static bool judge(
 		host, what);
 }
 
-static void start_curl(void)
+static int64_t date_of(CURL *easy)
 {
-	static gsize started;
-	if (!g_once_init_enter(&started))
-		return;
-	CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
-	if (code != CURLE_OK)
-		g_error("libcurl: %s", curl_easy_strerror(code));
-	g_once_init_leave(&started, 1);
+	struct curl_header *date;
+	if (curl_easy_header(easy, "date", 0, CURLH_HEADER, -1, &date) != CURLHE_OK)
+		return 0;
+	time_t time_s = curl_getdate(date->value, NULL);
+	return time_s == -1 ? 0 : (int64_t)time_s;
 }
 
 bool s3_fetch(const struct s3_fetch *request, struct s3_fetched *answer, GError **error)
 {
 	struct state state = { .body = g_malloc(S3_FETCH_BODY_MAX_BYTES + 1) };
 	*answer = (struct s3_fetched){ 0 };
-	start_curl();
+	s3_curl_start();
 	CURL *easy = curl_easy_init();
 	if (!easy)
 		g_error("libcurl gives no handle: out of memory");
@@ -182,6 +175,7 @@ bool s3_fetch(const struct s3_fetch *request, struct s3_fetched *answer, GError 
 	set_request(easy, request, headers, &state);
 	CURLcode result = run(easy, request->stop_fd);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer->status);
+	answer->server_time_s = date_of(easy);
 	curl_easy_cleanup(easy);
 	free_headers(headers);
 	state.body[state.body_bytes] = '\0';

@@ -9,6 +9,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define S3_FETCH_BODY_MAX_BYTES ((size_t)64 << 10)
 
@@ -18,6 +19,7 @@ struct s3_fetch {
 	const char *const *headers; /* "Name: value", NULL-ended; may be NULL */
 	const char *body;           /* of a POST; NULL: none */
 	unsigned timeout_ms;        /* of the whole */
+	const char *ca_file;        /* after AWS_CA_BUNDLE; NULL: the distribution's */
 	bool proxy;  /* https goes by the environment's proxy, if there is one */
 	int stop_fd; /* -1: none */
 };
@@ -26,6 +28,7 @@ struct s3_fetched {
 	long status;
 	char *body; /* NUL-ended */
 	size_t body_bytes;
+	int64_t server_time_s; /* Unix time, of its Date; 0: it has none */
 };
 
 /* True once there is an answer, whatever its status. False with S3_ERROR_RETRY, "HOST: what

@@ -29,6 +29,8 @@ static void take_credentials(struct s3_links *links, const struct s3_links_basis
 	links->own_settings = (struct s3_settings){
 		.region = basis->region,
 		.ca_file = basis->settings->ca_file,
+		.dual_stack = basis->settings->dual_stack,
+		.fips = basis->settings->fips,
 		.access_key_id = s->access_key_id,
 		.access_key_id_file = s->access_key_id_file,
 		.secret_access_key = s->secret_access_key,
@@ -119,7 +121,7 @@ static char *presign(struct s3_links *links, const struct s3_endpoint *endpoint,
 	if (bounded.life_s > 0)
 		url = s3_presign_url(shown, asked, signer, credentials, &bounded);
 	else
-		s3_fail(error, S3_ERROR_MEND,
+		s3_fail_about(error, S3_SUBJECT_CREDENTIALS,
 			"cannot sign a link: credentials from %s have expired",
 			credentials->source);
 	*expires_at_s = link->now_s + bounded.life_s;

@@ -129,9 +129,9 @@ static bool is_active(const char *type)
 		"application/hta", "application/javascript", "application/ecmascript",
 		"application/x-javascript", "application/x-ecmascript",
 		"application/x-shockwave-flash", "application/x-xpinstall",
-		"application/xslt", "application/wasm", "image/svg", "text/x-ecmascript",
-		"application/x-chrome-extension", "application/x-ms-application",
-		"application/x-java-jnlp-file", NULL };
+		"application/xslt", "application/wasm", "application/x-mimearchive",
+		"image/svg", "text/x-ecmascript", "application/x-chrome-extension",
+		"application/x-ms-application", "application/x-java-jnlp-file", NULL };
 	/* Scripts had a type for each version once: text/javascript1.5. */
 	static const char *const kinds[] = { "multipart/", "message/",
 		"text/javascript1.", NULL };

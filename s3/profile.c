@@ -6,10 +6,11 @@
 
 struct reader {
 	const char *profile;
-	bool config_file;
-	bool inside;   /* the section read last is the profile's */
-	size_t indent; /* of the setting read last; deeper lines belong to it */
-	bool has_setting;
+	enum s3_profile_section section;
+	bool inside;       /* the section read last is the profile's */
+	size_t indent;     /* of the setting read last; deeper lines belong to it */
+	char *parent;      /* that setting's name; NULL: none yet */
+	bool has_children; /* it has no value of its own */
 	GHashTable *settings;
 };
 
@@ -19,31 +20,32 @@ static void wipe_value(gpointer value)
 	g_free(value);
 }
 
-/* name of "[profile NAME]" or "[profile 'NAME']": shell quoting, as
- * the AWS CLI writes it */
-static bool names_profile(const char *header, const char *profile)
+/* name of "[KIND NAME]" or "[KIND 'NAME']": shell quoting, as the AWS CLI writes it */
+static bool names_section(const char *header, const char *kind, const char *name)
 {
 	g_auto(GStrv) words = NULL;
 	if (!g_shell_parse_argv(header, NULL, &words, NULL))
 		return false;
-	return g_strv_length(words) == 2 && strcmp(words[0], "profile") == 0 &&
-	       strcmp(words[1], profile) == 0;
+	return g_strv_length(words) == 2 && strcmp(words[0], kind) == 0 &&
+	       strcmp(words[1], name) == 0;
 }
 
 static bool section_matches(const struct reader *reader, const char *header)
 {
-	if (!reader->config_file)
+	if (reader->section == S3_PROFILE_CREDENTIALS)
 		return strcmp(header, reader->profile) == 0;
+	if (reader->section == S3_PROFILE_SERVICES)
+		return names_section(header, "services", reader->profile);
 	if (strcmp(header, "default") == 0)
 		return strcmp(reader->profile, "default") == 0;
-	return names_profile(header, reader->profile);
+	return names_section(header, "profile", reader->profile);
 }
 
 static void read_section(struct reader *reader, char *line)
 {
 	char *end = strchr(line, ']');
 	reader->inside = false;
-	reader->has_setting = false;
+	g_clear_pointer(&reader->parent, g_free);
 	if (!end)
 		return;
 	*end = '\0';
@@ -66,19 +68,30 @@ static void cut_comment(char *value)
 	}
 }
 
+static void keep(struct reader *reader, char *name, const char *value)
+{
+	g_hash_table_replace(reader->settings, name, g_strdup(value));
+}
+
 static void read_setting(struct reader *reader, char *line, size_t indent)
 {
-	if (!reader->inside || (reader->has_setting && indent > reader->indent))
-		return;
 	char *equals = strchr(line, '=');
-	if (!equals)
+	if (!reader->inside || !equals)
 		return;
-	reader->has_setting = true;
-	reader->indent = indent;
 	*equals = '\0';
 	cut_comment(equals + 1);
-	g_hash_table_replace(reader->settings, g_ascii_strdown(g_strstrip(line), -1),
-		g_strdup(g_strstrip(equals + 1)));
+	g_autofree char *name = g_ascii_strdown(g_strstrip(line), -1);
+	const char *value = g_strstrip(equals + 1);
+	if (reader->parent && indent > reader->indent) {
+		if (reader->has_children)
+			keep(reader, g_strconcat(reader->parent, ".", name, NULL), value);
+		return;
+	}
+	reader->indent = indent;
+	reader->has_children = *value == '\0';
+	keep(reader, g_strdup(name), value);
+	g_free(reader->parent);
+	reader->parent = g_steal_pointer(&name);
 }
 
 static void read_line(struct reader *reader, char *line)
@@ -93,10 +106,10 @@ static void read_line(struct reader *reader, char *line)
 		read_setting(reader, start, indent);
 }
 
-GHashTable *s3_profile_parse(
-	const char *text, size_t text_bytes, const char *profile, bool config_file)
+GHashTable *s3_profile_parse(const char *text, size_t text_bytes, const char *profile,
+	enum s3_profile_section section)
 {
-	struct reader reader = { .profile = profile, .config_file = config_file };
+	struct reader reader = { .profile = profile, .section = section };
 	const char *end = text + text_bytes;
 	for (const char *line = text; line < end;) {
 		const char *newline = memchr(line, '\n', (size_t)(end - line));
@@ -107,5 +120,6 @@ GHashTable *s3_profile_parse(
 		g_free(copy);
 		line += line_bytes + 1;
 	}
+	g_free(reader.parent);
 	return reader.settings;
 }

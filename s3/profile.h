@@ -3,8 +3,9 @@
  *
  * The format is AWS's own: INI with "#" and ";" comments, "[name]" in the
  * credentials file and "[profile name]" in the config file ("[default]" in
- * both), and indented settings below a setting without a value, which belong to
- * that one and are skipped here.
+ * both), "[services name]" there too, and indented settings below a setting without a
+ * value, which belong to that one: "s3 =" with "addressing_style = path" below is
+ * s3.addressing_style here.
  */
 #ifndef S3_PROFILE_H
 #define S3_PROFILE_H
@@ -15,12 +16,18 @@
 
 #define S3_PROFILE_FILE_MAX_BYTES ((size_t)1 << 20)
 
+enum s3_profile_section {
+	S3_PROFILE_CREDENTIALS, /* [name] */
+	S3_PROFILE_CONFIG,      /* [profile name], [default] */
+	S3_PROFILE_SERVICES,    /* [services name] */
+};
+
 /*
- * The settings of profile in text: names in lower case to values, the last one winning.
+ * The settings of the section profile in text: names in lower case to values, the last one winning.
  * NULL when no section has that name. Values are wiped when the table goes
  * (g_hash_table_unref()).
  */
-GHashTable *s3_profile_parse(
-	const char *text, size_t text_bytes, const char *profile, bool config_file);
+GHashTable *s3_profile_parse(const char *text, size_t text_bytes, const char *profile,
+	enum s3_profile_section section);
 
 #endif

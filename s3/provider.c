@@ -57,6 +57,7 @@ void s3_provider_unref(struct s3_provider *provider)
 		g_free(provider->url);
 		g_free(provider->region);
 		g_free(provider->token_file);
+		g_free(provider->ca_file);
 		g_free(provider);
 		provider = base;
 	}
@@ -125,11 +126,30 @@ static bool web_identity_given(const struct s3_settings *s, GArray *files)
 	return s3_provider_web_identity_given();
 }
 
+/* Borrows from the profile's table. */
+static struct s3_sts_ways sts_ways(const struct s3_settings *s, GHashTable *profile)
+{
+	const char *url = g_hash_table_lookup(profile, "services.sts.endpoint_url");
+	return (struct s3_sts_ways){
+		.url = url ? url : g_hash_table_lookup(profile, "endpoint_url"),
+		.regional_endpoints =
+			g_hash_table_lookup(profile, "sts_regional_endpoints"),
+		.ignores_urls =
+			g_hash_table_lookup(profile, "ignore_configured_endpoint_urls"),
+		.ca_file = g_hash_table_lookup(profile, "ca_bundle"),
+		.dual_stack = s->dual_stack,
+		.fips = s->fips,
+	};
+}
+
 static struct s3_provider *web_identity(
 	const struct s3_settings *s, GArray *files, GError **error)
 {
+	g_autofree char *source = NULL;
+	g_autoptr(GHashTable) profile = s3_provider_profile_table(s, &source);
+	const struct s3_sts_ways sts = sts_ways(s, profile);
 	(void)files;
-	return s3_provider_web_identity(region_of(s), error);
+	return s3_provider_web_identity(region_of(s), &sts, error);
 }
 
 static bool container_given(const struct s3_settings *s, GArray *files)
@@ -197,6 +217,8 @@ struct s3_provider *s3_provider_resolve(
 	if (!provider || !settings->role_arn || !*settings->role_arn ||
 		settings->directory)
 		return provider;
+	g_autofree char *named = NULL;
+	g_autoptr(GHashTable) profile = s3_provider_profile_table(settings, &named);
 	g_autofree char *source =
 		g_strdup_printf("role %s by %s", settings->role_arn, provider->source);
 	const struct s3_provider_role_words words = {
@@ -204,6 +226,7 @@ struct s3_provider *s3_provider_resolve(
 		.session_name = settings->role_session_name,
 		.external_id = settings->external_id,
 		.region = region_of(settings),
+		.sts = sts_ways(settings, profile),
 	};
 	return s3_provider_role(provider, &words, source, error);
 }

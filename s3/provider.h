@@ -31,6 +31,7 @@ struct s3_provider {
 	unsigned duration_s;
 	char *url;        /* container, instance: of the service; roles: of STS */
 	char *region;     /* role: to sign for */
+	char *ca_file;    /* roles: who may vouch for STS; NULL: the distribution's */
 	char *token_file; /* web identity, container: read at each load */
 	char *token;      /* container: a secret */
 	unsigned timeout_ms, attempts; /* instance */

@@ -34,22 +34,39 @@ struct s3_provider *s3_provider_settings(
 bool s3_provider_environment_given(void);
 struct s3_provider *s3_provider_environment(GArray *files, GError **error);
 
+/* How STS is asked, beside what the environment says of that, which comes first. */
+struct s3_sts_ways {
+	const char *url;                /* endpoint_url; NULL: Amazon's for the region */
+	const char *regional_endpoints; /* "legacy", "regional"; NULL: regional */
+	const char *ignores_urls;       /* "true": url is not meant */
+	const char *ca_file;            /* NULL: the distribution's */
+	bool dual_stack, fips;
+};
+
 /* A role to assume; base is taken, and NULL in it gives NULL. duration_seconds is text, or
  * NULL; so may session_name and external_id be. region NULL: see s3_sts_url(). */
 struct s3_provider_role_words {
 	const char *role_arn, *session_name, *external_id, *duration_seconds, *region;
 	const char *token_file; /* of a web identity: then there is no base */
+	struct s3_sts_ways sts;
 };
 struct s3_provider *s3_provider_role(struct s3_provider *base,
 	const struct s3_provider_role_words *words, const char *source, GError **error);
 
 bool s3_provider_web_identity_given(void);
-struct s3_provider *s3_provider_web_identity(const char *region, GError **error);
+struct s3_provider *s3_provider_web_identity(
+	const char *region, const struct s3_sts_ways *sts, GError **error);
 
 /* profile of the shared files; credentials_file NULL: where AWS has it. */
 bool s3_provider_profile_given(const struct s3_settings *settings, GArray *files);
 struct s3_provider *s3_provider_profile(
 	const struct s3_settings *settings, GArray *files, GError **error);
+/*
+ * What that profile says beside its keys: names to values, a nested one as "s3.name", one of
+ * its services as "services.s3.name". Empty where there is none. g_hash_table_unref().
+ * *source is for people, g_free() it.
+ */
+GHashTable *s3_provider_profile_table(const struct s3_settings *settings, char **source);
 /* Of the settings, or AWS_PROFILE, or "default". */
 const char *s3_provider_profile_name(const struct s3_settings *settings);
 

@@ -16,7 +16,8 @@ struct files {
 	char *credentials_path, *config_path;
 	char *credentials, *config; /* their texts, NULL: not there */
 	size_t credentials_bytes, config_bytes;
-	const char *region; /* of the settings or the environment, or NULL */
+	const char *region;    /* of the settings or the environment, or NULL */
+	bool dual_stack, fips; /* of the settings */
 	const char *seen[PROFILES_MAX];
 	unsigned n_seen;
 };
@@ -26,6 +27,7 @@ struct profile {
 	const char *name;
 	char *source; /* "profile \"work\"" */
 	GHashTable *credentials, *config;
+	GHashTable *services; /* that it names */
 };
 
 static const char *given(const char *text)
@@ -71,6 +73,8 @@ static bool read_files(struct files *files, const struct s3_settings *settings,
 		.config_path = aws_file(NULL, "AWS_CONFIG_FILE", "config"),
 		.region = given(settings->region) ? settings->region
 						  : s3_provider_environment_region(),
+		.dual_stack = settings->dual_stack,
+		.fips = settings->fips,
 	};
 	if (read_one(watched, files->credentials_path, &files->credentials,
 		    &files->credentials_bytes, error) &&
@@ -83,16 +87,25 @@ static bool read_files(struct files *files, const struct s3_settings *settings,
 
 /* ---- one profile ---- */
 
+static const char *setting_in(GHashTable *table, const char *name)
+{
+	return table ? given(g_hash_table_lookup(table, name)) : NULL;
+}
+
 static void find(struct profile *profile, const struct files *files, const char *name)
 {
 	*profile = (struct profile){ .name = name };
 	profile->source = g_strdup_printf("profile \"%s\"", name);
 	if (files->credentials)
-		profile->credentials = s3_profile_parse(
-			files->credentials, files->credentials_bytes, name, false);
+		profile->credentials = s3_profile_parse(files->credentials,
+			files->credentials_bytes, name, S3_PROFILE_CREDENTIALS);
 	if (files->config)
-		profile->config =
-			s3_profile_parse(files->config, files->config_bytes, name, true);
+		profile->config = s3_profile_parse(
+			files->config, files->config_bytes, name, S3_PROFILE_CONFIG);
+	const char *services = setting_in(profile->config, "services");
+	if (services)
+		profile->services = s3_profile_parse(files->config, files->config_bytes,
+			services, S3_PROFILE_SERVICES);
 }
 
 static void clear_profile(struct profile *profile)
@@ -100,11 +113,7 @@ static void clear_profile(struct profile *profile)
 	g_free(profile->source);
 	g_clear_pointer(&profile->credentials, g_hash_table_unref);
 	g_clear_pointer(&profile->config, g_hash_table_unref);
-}
-
-static const char *setting_in(GHashTable *table, const char *name)
-{
-	return table ? given(g_hash_table_lookup(table, name)) : NULL;
+	g_clear_pointer(&profile->services, g_hash_table_unref);
 }
 
 static const char *setting(const struct profile *profile, const char *name)
@@ -172,6 +181,20 @@ static struct s3_provider *base_of(struct files *files, const struct profile *pr
 	return resolve(files, source_profile, watched, error);
 }
 
+/* How STS is to be asked, as this profile has it. */
+static struct s3_sts_ways sts_of(const struct files *files, const struct profile *profile)
+{
+	const char *url = setting_in(profile->services, "sts.endpoint_url");
+	return (struct s3_sts_ways){
+		.url = url ? url : setting(profile, "endpoint_url"),
+		.regional_endpoints = setting(profile, "sts_regional_endpoints"),
+		.ca_file = setting(profile, "ca_bundle"),
+		.ignores_urls = setting(profile, "ignore_configured_endpoint_urls"),
+		.dual_stack = files->dual_stack,
+		.fips = files->fips,
+	};
+}
+
 static struct s3_provider *role_of(struct files *files, const struct profile *profile,
 	GArray *watched, GError **error)
 {
@@ -183,6 +206,7 @@ static struct s3_provider *role_of(struct files *files, const struct profile *pr
 		.duration_seconds = setting(profile, "duration_seconds"),
 		.token_file = setting(profile, "web_identity_token_file"),
 		.region = region,
+		.sts = sts_of(files, profile),
 	};
 	if (setting(profile, "mfa_serial"))
 		return s3_provider_refuse(profile->source, error,
@@ -306,4 +330,37 @@ struct s3_provider *s3_provider_profile(
 		resolve(&files, s3_provider_profile_name(settings), watched, error);
 	clear_files(&files);
 	return provider;
+}
+
+/* What is no secret. */
+static void merge(GHashTable *into, GHashTable *table, const char *prefix)
+{
+	GHashTableIter each;
+	gpointer name, value;
+	if (!table)
+		return;
+	g_hash_table_iter_init(&each, table);
+	while (g_hash_table_iter_next(&each, &name, &value))
+		if (given(value) && !g_str_has_prefix(name, "aws_"))
+			g_hash_table_replace(
+				into, g_strconcat(prefix, name, NULL), g_strdup(value));
+}
+
+GHashTable *s3_provider_profile_table(const struct s3_settings *settings, char **source)
+{
+	GHashTable *table =
+		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	g_autoptr(GArray) watched = s3_credential_files_new();
+	struct files files;
+	struct profile profile;
+	*source = g_strdup_printf("profile \"%s\"", s3_provider_profile_name(settings));
+	if (!read_files(&files, settings, watched, NULL))
+		return table;
+	find(&profile, &files, s3_provider_profile_name(settings));
+	merge(table, profile.services, "services.");
+	merge(table, profile.config, "");
+	merge(table, profile.credentials, "");
+	clear_profile(&profile);
+	clear_files(&files);
+	return table;
 }

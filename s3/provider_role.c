@@ -2,6 +2,7 @@
  * provider wrote into a file (AssumeRoleWithWebIdentity: IRSA, any OIDC). */
 #include "s3/credential_file.h"
 #include "s3/credential_set.h"
+#include "s3/endpoint.h"
 #include "s3/error.h"
 #include "s3/fetch.h"
 #include "s3/provider_kinds.h"
@@ -15,6 +16,7 @@
 #define DURATION_MAX_S       43200
 #define TOKEN_MAX_BYTES      20000 /* STS's own limit */
 #define TIMEOUT_MS           10000
+#define CLOCK_OFF_MAX_S      240 /* STS takes five minutes */
 #define FORM_TYPE            "application/x-www-form-urlencoded; charset=utf-8"
 
 /* ---- asking ---- */
@@ -32,8 +34,9 @@ static char *host_of(const char *url)
 	return g_string_free(text, FALSE);
 }
 
+/* *server_time_s: STS's clock, 0 where it does not say. */
 static struct s3_credentials *post(const struct s3_provider *provider, const char *form,
-	const char *const *headers, int stop_fd, GError **error)
+	const char *const *headers, int stop_fd, int64_t *server_time_s, GError **error)
 {
 	const struct s3_fetch request = {
 		.method = "POST",
@@ -42,6 +45,7 @@ static struct s3_credentials *post(const struct s3_provider *provider, const cha
 		.body = form,
 		.timeout_ms = TIMEOUT_MS,
 		.proxy = true,
+		.ca_file = provider->ca_file,
 		.stop_fd = stop_fd,
 	};
 	struct s3_fetched answer;
@@ -49,14 +53,17 @@ static struct s3_credentials *post(const struct s3_provider *provider, const cha
 		g_prefix_error(error, "credentials from %s: STS at ", provider->source);
 		return NULL;
 	}
+	*server_time_s = answer.server_time_s;
 	struct s3_credentials *credentials = s3_sts_read(
 		answer.status, answer.body, answer.body_bytes, provider->source, error);
 	s3_fetched_clear(&answer);
 	return credentials;
 }
 
+/* Signed at *time_s, which becomes STS's own, or 0. */
 static struct s3_credentials *post_signed(const struct s3_provider *provider,
-	const char *form, const struct s3_credentials *by, int stop_fd, GError **error)
+	const char *form, const struct s3_credentials *by, int stop_fd, int64_t *time_s,
+	GError **error)
 {
 	g_autofree char *host = host_of(provider->url);
 	g_autofree char *sha256 =
@@ -71,11 +78,10 @@ static struct s3_credentials *post_signed(const struct s3_provider *provider,
 		.payload_sha256 = sha256,
 	};
 	char stamp[SIGV4_TIME_BYTES];
-	int64_t now_s = (int64_t)time(NULL);
-	sigv4_format_time(now_s, stamp);
+	sigv4_format_time(*time_s, stamp);
 	struct sigv4_signer *signer = sigv4_signer_new(provider->region, "sts");
 	g_autofree char *signature =
-		sigv4_authorization(signer, &by->keys, &request, now_s);
+		sigv4_authorization(signer, &by->keys, &request, *time_s);
 	sigv4_signer_free(&signer);
 	g_autofree char *authorization = g_strconcat("Authorization: ", signature, NULL);
 	g_autofree char *date = g_strconcat("x-amz-date: ", stamp, NULL);
@@ -86,7 +92,32 @@ static struct s3_credentials *post_signed(const struct s3_provider *provider,
 			: NULL;
 	const char *const headers[] = { "Content-Type: " FORM_TYPE, date, authorization,
 		token, NULL };
-	return post(provider, form, headers, stop_fd, error);
+	*time_s = 0;
+	return post(provider, form, headers, stop_fd, time_s, error);
+}
+
+/* Once more with STS's time, if that is why it may have refused. */
+static struct s3_credentials *post_in_time(const struct s3_provider *provider,
+	const char *form, const struct s3_credentials *by, int stop_fd, GError **error)
+{
+	GError *refused = NULL;
+	int64_t now_s = (int64_t)time(NULL);
+	int64_t time_s = now_s;
+	struct s3_credentials *credentials =
+		post_signed(provider, form, by, stop_fd, &time_s, &refused);
+	if (credentials)
+		return credentials;
+	if (!g_error_matches(refused, S3_ERROR, S3_ERROR_MEND) || !time_s ||
+		ABS(now_s - time_s) <= CLOCK_OFF_MAX_S) {
+		g_propagate_error(error, refused);
+		return NULL;
+	}
+	g_error_free(refused);
+	g_log("s3", G_LOG_LEVEL_WARNING,
+		"this machine's clock is %" G_GINT64_FORMAT
+		" s %s that of STS, whose time is signed with: set the clock (NTP)",
+		ABS(now_s - time_s), now_s < time_s ? "behind" : "ahead of");
+	return post_signed(provider, form, by, stop_fd, &time_s, error);
 }
 
 static char *make_form(const struct s3_provider *provider, const char *token)
@@ -109,7 +140,7 @@ static struct s3_credentials *load_role(
 		return NULL;
 	g_autofree char *form = make_form(provider, NULL);
 	struct s3_credentials *credentials =
-		post_signed(provider, form, by, stop_fd, error);
+		post_in_time(provider, form, by, stop_fd, error);
 	s3_credentials_unref(by);
 	return credentials;
 }
@@ -129,7 +160,8 @@ static struct s3_credentials *load_web_identity(
 		return NULL;
 	}
 	g_autoptr(secret_text) form = make_form(provider, token);
-	return post(provider, form, headers, stop_fd, error);
+	int64_t server_time_s;
+	return post(provider, form, headers, stop_fd, &server_time_s, error);
 }
 
 static const struct s3_provider_kind role_kind = { load_role };
@@ -137,43 +169,65 @@ static const struct s3_provider_kind web_identity_kind = { load_web_identity };
 
 /* ---- what is to be asked ---- */
 
-static bool is_loopback(const char *host)
-{
-	return g_ascii_strcasecmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-	       (g_str_has_prefix(host, "127.") && g_hostname_is_ip_address(host));
-}
-
 /* Credentials and tokens travel there. */
 static bool is_sound_url(const char *url)
 {
 	g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_NONE, NULL);
-	const char *host = uri ? g_uri_get_host(uri) : NULL;
-	if (!host || !*host || g_uri_get_userinfo(uri) || g_uri_get_query(uri))
-		return false;
-	const char *path = g_uri_get_path(uri);
-	if (*path && strcmp(path, "/") != 0)
-		return false;
-	return strcmp(g_uri_get_scheme(uri), "https") == 0 ||
-	       (strcmp(g_uri_get_scheme(uri), "http") == 0 && is_loopback(host));
+	const char *path = uri ? g_uri_get_path(uri) : "";
+	return s3_endpoint_url_is_private(url) && (!*path || strcmp(path, "/") == 0);
 }
 
-static bool set_endpoint(struct s3_provider *provider, const char *region, GError **error)
+static const char *given(const char *text)
 {
-	const char *url = NULL;
-	if (!s3_provider_variable_is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")) {
-		url = s3_provider_variable("AWS_ENDPOINT_URL_STS");
-		if (!url)
-			url = s3_provider_variable("AWS_ENDPOINT_URL");
+	return text && *text ? text : NULL;
+}
+
+static bool says(const char *variable, const char *otherwise, const char *word)
+{
+	const char *text = s3_provider_variable(variable);
+	text = text ? text : otherwise;
+	return text && g_ascii_strcasecmp(text, word) == 0;
+}
+
+/* The URL that someone configured, and who; NULL: nobody. */
+static const char *configured_url(const struct s3_sts_ways *sts, const char **by)
+{
+	static const char *const variables[] = { "AWS_ENDPOINT_URL_STS",
+		"AWS_ENDPOINT_URL" };
+	if (says("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", sts->ignores_urls, "true"))
+		return NULL;
+	for (size_t i = 0; i < G_N_ELEMENTS(variables); i++) {
+		*by = variables[i];
+		if (s3_provider_variable(*by))
+			return s3_provider_variable(*by);
 	}
-	const char *way = s3_provider_variable("AWS_STS_REGIONAL_ENDPOINTS");
-	bool legacy = way && g_ascii_strcasecmp(way, "legacy") == 0;
-	provider->url = s3_sts_url(region, legacy, &provider->region);
+	*by = "the profile's endpoint_url";
+	return given(sts->url);
+}
+
+static bool set_endpoint(struct s3_provider *provider,
+	const struct s3_provider_role_words *words, GError **error)
+{
+	const struct s3_sts_ways *sts = &words->sts;
+	const struct s3_sts_endpoint endpoint = {
+		.region = words->region,
+		.legacy = says(
+			"AWS_STS_REGIONAL_ENDPOINTS", sts->regional_endpoints, "legacy"),
+		.dual_stack = sts->dual_stack ||
+			      says("AWS_USE_DUALSTACK_ENDPOINT", NULL, "true"),
+		.fips = sts->fips || says("AWS_USE_FIPS_ENDPOINT", NULL, "true"),
+	};
+	const char *by = NULL;
+	const char *url = configured_url(sts, &by);
+	provider->url = s3_sts_url(&endpoint, &provider->region);
+	provider->ca_file = g_strdup(given(sts->ca_file));
 	if (!url)
 		return true;
 	if (!is_sound_url(url)) {
 		s3_provider_refuse(provider->source, error,
-			"AWS_ENDPOINT_URL_STS (or AWS_ENDPOINT_URL) must be "
-			"https://HOST[:PORT], http is for loopback only");
+			"%s (asked for STS) must be https://HOST[:PORT], http is "
+			"for loopback only",
+			by);
 		return false;
 	}
 	g_free(provider->url);
@@ -205,11 +259,6 @@ static bool check_words(const struct s3_provider_role_words *words, unsigned *du
 	return false;
 }
 
-static const char *given(const char *text)
-{
-	return text && *text ? text : NULL;
-}
-
 struct s3_provider *s3_provider_role(struct s3_provider *base,
 	const struct s3_provider_role_words *words, const char *source, GError **error)
 {
@@ -231,7 +280,7 @@ struct s3_provider *s3_provider_role(struct s3_provider *base,
 						  : SESSION_NAME_DEFAULT);
 	provider->external_id = g_strdup(given(words->external_id));
 	provider->duration_s = duration_s;
-	if (!set_endpoint(provider, words->region, error))
+	if (!set_endpoint(provider, words, error))
 		g_clear_pointer(&provider, s3_provider_unref);
 	return provider;
 }
@@ -243,7 +292,8 @@ bool s3_provider_web_identity_given(void)
 	return s3_provider_variable("AWS_WEB_IDENTITY_TOKEN_FILE") != NULL;
 }
 
-struct s3_provider *s3_provider_web_identity(const char *region, GError **error)
+struct s3_provider *s3_provider_web_identity(
+	const char *region, const struct s3_sts_ways *sts, GError **error)
 {
 	const char *role_arn = s3_provider_variable("AWS_ROLE_ARN");
 	if (!role_arn)
@@ -254,6 +304,7 @@ struct s3_provider *s3_provider_web_identity(const char *region, GError **error)
 		.session_name = s3_provider_variable("AWS_ROLE_SESSION_NAME"),
 		.token_file = s3_provider_variable("AWS_WEB_IDENTITY_TOKEN_FILE"),
 		.region = region,
+		.sts = *sts,
 	};
 	g_autofree char *source = g_strdup_printf(
 		"role %s by the web identity in %s", role_arn, words.token_file);

@@ -86,12 +86,13 @@ static void choose_digests(struct s3_plan *plan, bool is_amazon)
 {
 	enum s3_checksum checksum = plan->settings->checksum;
 	bool must = plan->settings->lock != S3_LOCK_NONE;
+	bool is_eager = is_amazon && !plan->settings->checksum_only_required;
 	plan->sends_sha256 = checksum == S3_CHECKSUM_SHA256 ||
-			     (checksum == S3_CHECKSUM_AUTO && is_amazon);
+			     (checksum == S3_CHECKSUM_AUTO && is_eager);
 	plan->sends_md5 = checksum == S3_CHECKSUM_MD5 ||
 			  (must && !plan->sends_sha256); /* with a lock S3 wants one */
 	plan->checks_etag = checksum == S3_CHECKSUM_MD5 ||
-			    (checksum == S3_CHECKSUM_AUTO && !is_amazon);
+			    (checksum == S3_CHECKSUM_AUTO && !is_eager);
 }
 
 static bool check_lock(const struct s3_settings *s, GError **error)

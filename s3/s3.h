@@ -22,6 +22,17 @@ enum s3_error { S3_ERROR_RETRY, S3_ERROR_MEND, S3_ERROR_CONFIG };
 #define S3_ERROR (s3_error_quark())
 GQuark s3_error_quark(void);
 
+/*
+ * What a person has to mend, one word for all errors that end once that is done: "access",
+ * "account", "bucket", "certificate", "clock", "credentials", "encryption", "endpoint",
+ * "object", "quota", "region", "settings". Of an S3_ERROR_MEND, else NULL. Static. Copies
+ * and g_prefix_error() keep it.
+ */
+const char *s3_error_subject(const GError *error);
+
+/* Whether the store asked for less (SlowDown, 429, 503): it is there, and busy. */
+bool s3_error_is_throttle(const GError *error);
+
 /* Who signs links and for which host, where that differs from uploads. NULL: as there. */
 struct s3_link_settings {
 	const char *access_key_id, *access_key_id_file;
@@ -56,7 +67,9 @@ enum s3_lock { S3_LOCK_NONE, S3_LOCK_GOVERNANCE, S3_LOCK_COMPLIANCE };
  * or 0 where not given: numbers then have the defaults said. */
 struct s3_settings {
 	const char *bucket;
-	const char *region;   /* "eu-west-1"; NULL: AWS_REGION, AWS_DEFAULT_REGION */
+	/* What is NULL or false of region, endpoint, ca_file, path_style, dual_stack and fips
+	 * is looked for in the environment and the profile (ambient.h). */
+	const char *region;   /* "eu-west-1" */
 	const char *endpoint; /* "https://host[:port]"; NULL: Amazon's for the region */
 	const char *prefix;   /* of keys, without slashes at the ends; may be NULL */
 	bool path_style;      /* /bucket/key instead of bucket.host/key */
@@ -80,6 +93,11 @@ struct s3_settings {
 	unsigned stall_timeout_ms;
 	unsigned attempts;     /* per object within one s3_store_put(), 1..10; 3 */
 	bool dual_stack, fips; /* which of Amazon's endpoints: not with endpoint */
+	/* Whether these three are the settings' own word even where they are false: what
+	 * is not may come from the environment or the profile (ambient.h). */
+	bool path_style_given, dual_stack_given, fips_given;
+	/* With checksum AUTO: none is sent unless the request cannot do without. */
+	bool checksum_only_required;
 	/* Larger objects go in parts, 5 MiB to 5 GiB; 64 MiB. */
 	uint64_t multipart_threshold;
 	enum s3_checksum checksum;
@@ -101,7 +119,9 @@ struct s3_settings {
 	 * Bucket, region and credentials are then local: the key pair is made once
 	 * and kept in the directory. */
 	const char *directory;
-	const char *directory_url; /* "http://127.0.0.1:8025" */
+	const char *directory_url;         /* "http://127.0.0.1:8025" */
+	uint64_t directory_max_bytes;      /* of all objects; 0: no ceiling */
+	uint64_t directory_min_free_bytes; /* of its disk; nothing is stored below */
 	struct s3_link_settings links;
 };
 
@@ -158,6 +178,19 @@ char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expi
  * do not need.
  */
 bool s3_store_delete(struct s3_store *store, const char *key, GError **error);
+
+/* What settings leave open and AWS's environment variables or profile say, for people:
+ * "region eu-west-1 (AWS_REGION)". g_strfreev(). NULL with S3_ERROR_CONFIG. Asks nobody. */
+char **s3_settings_ambient(const struct s3_settings *settings, GError **error);
+/* The same, as the store has taken it; borrowed. */
+const char *const *s3_store_ambient(const struct s3_store *store);
+
+/*
+ * Whether the object of key is there, asked with the credentials of uploads. Blocks.
+ * UNKNOWN with error: it could not be asked, or may not be (s3:GetObject, s3:ListBucket).
+ */
+enum s3_presence { S3_PRESENT, S3_ABSENT, S3_UNKNOWN };
+enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError **error);
 
 /* What the store works with, defaults included; valid as long as the store. The region is
  * the one it was found in, once that is known. */

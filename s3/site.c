@@ -84,7 +84,8 @@ const char *s3_site_bucket(const struct s3_site *site)
 
 bool s3_site_is_amazon(const struct s3_site *site)
 {
-	return site->address.url == NULL;
+	const struct s3_place *first = site->places->pdata[0];
+	return s3_endpoint_is_amazon(&first->endpoint);
 }
 
 /* ---- region ---- */

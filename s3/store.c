@@ -1,5 +1,6 @@
 /* The store: settings checked once, then one of two ways to keep
  * objects, one way to link. */
+#include "s3/ambient.h"
 #include "s3/client.h"
 #include "s3/directory.h"
 #include "s3/error.h"
@@ -22,24 +23,20 @@
 #define PREFIX_MAX_BYTES           512
 
 struct s3_store {
-	struct s3_settings
-		settings; /* defaults filled in; strings are the settings' own */
+	/* defaults filled in; strings are the settings' own, or ambient's */
+	struct s3_settings settings;
+	struct s3_ambient *ambient;
 	const char *bucket;
 	char *access_key_id, *secret_access_key; /* of a directory, else NULL */
 	struct s3_site *site;
 	struct s3_plan plan; /* of a bucket */
 	struct s3_credentials_chain *credentials;
 	struct s3_client *client; /* NULL: a directory */
+	struct s3_directory *directory;
 	struct s3_links *links;
 };
 
 /* ---- settings ---- */
-
-static const char *environment_region(void)
-{
-	const char *region = g_getenv("AWS_REGION");
-	return region && *region ? region : g_getenv("AWS_DEFAULT_REGION");
-}
 
 static bool check_number(unsigned *number, unsigned otherwise, unsigned max,
 	const char *name, GError **error)
@@ -158,7 +155,7 @@ static bool open_bucket(struct s3_store *store, GError **error)
 {
 	const struct s3_settings *s = &store->settings;
 	store->bucket = s->bucket;
-	const char *region = s->region ? s->region : environment_region();
+	const char *region = s->region;
 	/* Most stores other than Amazon's take this one, whatever they are. */
 	if (!region && s->endpoint)
 		region = "us-east-1";
@@ -178,8 +175,11 @@ static bool open_directory(struct s3_store *store, GError **error)
 {
 	struct s3_settings *s = &store->settings;
 	store->bucket = s->bucket ? s->bucket : S3_DIRECTORY_BUCKET;
-	if (!open_site(store, s->region ? s->region : S3_DIRECTORY_REGION, error) ||
-		!s3_directory_prepare(s->directory, error) ||
+	if (!open_site(store, s->region ? s->region : S3_DIRECTORY_REGION, error))
+		return false;
+	store->directory = s3_directory_open(
+		s->directory, s->directory_max_bytes, s->directory_min_free_bytes, error);
+	if (!store->directory ||
 		!s3_directory_credentials(s->directory, &store->access_key_id,
 			&store->secret_access_key, error))
 		return false;
@@ -192,11 +192,35 @@ static bool open_directory(struct s3_store *store, GError **error)
 
 /* ---- the store ---- */
 
+static bool fill_in(struct s3_store *store, GError **error)
+{
+	store->ambient = s3_ambient_new(&store->settings, error);
+	if (!store->ambient)
+		return false;
+	s3_ambient_apply(store->ambient, &store->settings);
+	return true;
+}
+
+const char *const *s3_store_ambient(const struct s3_store *store)
+{
+	return s3_ambient_words(store->ambient);
+}
+
+char **s3_settings_ambient(const struct s3_settings *settings, GError **error)
+{
+	struct s3_ambient *ambient = s3_ambient_new(settings, error);
+	if (!ambient)
+		return NULL;
+	char **words = g_strdupv((char **)s3_ambient_words(ambient));
+	s3_ambient_free(&ambient);
+	return words;
+}
+
 struct s3_store *s3_store_new(const struct s3_settings *settings, GError **error)
 {
 	struct s3_store *store = g_new0(struct s3_store, 1);
 	store->settings = *settings;
-	if (!check_settings(&store->settings, error) ||
+	if (!fill_in(store, error) || !check_settings(&store->settings, error) ||
 		!(settings->directory ? open_directory(store, error)
 				      : open_bucket(store, error)))
 		s3_store_free(&store);
@@ -209,10 +233,12 @@ void s3_store_free(struct s3_store **store)
 	if (!gone)
 		return;
 	s3_client_free(&gone->client);
+	s3_directory_close(&gone->directory);
 	s3_links_free(&gone->links);
 	s3_credentials_chain_free(&gone->credentials);
 	s3_plan_deinit(&gone->plan);
 	s3_site_free(&gone->site);
+	s3_ambient_free(&gone->ambient);
 	sigv4_wipe(gone->secret_access_key);
 	g_free(gone->access_key_id);
 	g_free(gone);
@@ -228,8 +254,8 @@ const char *s3_store_region(const struct s3_store *store)
 	return s3_site_place(store->site)->region;
 }
 
-static bool put_in_directory(const char *directory, const struct s3_object *objects,
-	size_t n_objects, GError **error)
+static bool put_in_directory(struct s3_directory *directory,
+	const struct s3_object *objects, size_t n_objects, GError **error)
 {
 	for (size_t i = 0; i < n_objects; i++) {
 		if (s3_directory_put(directory, &objects[i], error))
@@ -245,7 +271,7 @@ bool s3_store_put(struct s3_store *store, const struct s3_object *objects,
 {
 	if (store->client)
 		return s3_upload(store->client, &store->plan, objects, n_objects, error);
-	return put_in_directory(store->settings.directory, objects, n_objects, error);
+	return put_in_directory(store->directory, objects, n_objects, error);
 }
 
 char *s3_store_presign(struct s3_store *store, const char *key, const char *file_name,
@@ -265,10 +291,54 @@ char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expi
 	return s3_links_warning(store->links, now_s, expiry_s);
 }
 
+static enum s3_presence find_file(
+	const struct s3_store *store, const char *key, GError **error)
+{
+	g_autofree char *path =
+		g_build_filename(store->settings.directory, "objects", key, NULL);
+	if (access(path, F_OK) == 0)
+		return S3_PRESENT;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return S3_ABSENT;
+	s3_fail_about(error, S3_SUBJECT_ACCESS, "%s: %s", path, g_strerror(errno));
+	return S3_UNKNOWN;
+}
+
+enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError **error)
+{
+	if (!s3_name_is_key(key)) {
+		s3_fail_about(error, S3_SUBJECT_OBJECT, "\"%s\" cannot be a key", key);
+		return S3_UNKNOWN;
+	}
+	if (!store->client)
+		return find_file(store, key, error);
+	struct s3_headers headers = { 0 };
+	s3_headers_common(&headers, &store->plan);
+	struct s3_transfer transfer = {
+		.action = S3_HEAD,
+		.key = key,
+		.headers = headers.pairs,
+		.n_headers = headers.n,
+		.payload_sha256 = S3_EMPTY_SHA256,
+	};
+	enum s3_presence presence = S3_UNKNOWN;
+	if (s3_client_run(store->client, &transfer))
+		presence = S3_PRESENT;
+	else if (transfer.answer.status == 404)
+		presence = S3_ABSENT;
+	if (presence == S3_UNKNOWN)
+		g_propagate_error(error, transfer.error);
+	else
+		g_clear_error(&transfer.error);
+	s3_headers_clear(&headers);
+	return presence;
+}
+
 bool s3_store_delete(struct s3_store *store, const char *key, GError **error)
 {
 	if (!s3_name_is_key(key))
-		return s3_fail(error, S3_ERROR_MEND, "\"%s\" cannot be a key", key);
+		return s3_fail_about(
+			error, S3_SUBJECT_OBJECT, "\"%s\" cannot be a key", key);
 	if (!store->client)
 		return s3_directory_delete(store->settings.directory, key, error);
 	struct s3_headers headers = { 0 };

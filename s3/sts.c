@@ -59,14 +59,35 @@ char *s3_sts_form(const struct s3_sts_role *role)
 	return g_string_free(form, FALSE);
 }
 
-char *s3_sts_url(const char *region, bool legacy, char **signing_region)
+/* AWS SDKs and Tools Reference Guide, "Dual-stack and FIPS endpoints". */
+static const char *dual_stack_domain(const char *region)
+{
+	return g_str_has_prefix(region, "cn-") ? "api.amazonwebservices.com.cn"
+					       : "api.aws";
+}
+
+static char *special_url(const struct s3_sts_endpoint *endpoint, const char *region)
+{
+	/* The government's are FIPS endpoints under their plain names. */
+	bool fips = endpoint->fips && !g_str_has_prefix(region, "us-gov-");
+	return g_strdup_printf("https://sts%s.%s.%s/", fips ? "-fips" : "", region,
+		endpoint->dual_stack ? dual_stack_domain(region)
+				     : s3_endpoint_domain(region));
+}
+
+char *s3_sts_url(const struct s3_sts_endpoint *endpoint, char **signing_region)
 {
 	static const char *const first[] = { "ap-northeast-1", "ap-south-1",
 		"ap-southeast-1", "ap-southeast-2", "aws-global", "ca-central-1",
 		"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3",
 		"sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2", NULL };
-	bool global = !region || strcmp(region, "aws-global") == 0 ||
-		      (legacy && g_strv_contains(first, region));
+	const char *region = endpoint->region;
+	bool none = !region || strcmp(region, "aws-global") == 0;
+	bool global = none || (endpoint->legacy && g_strv_contains(first, region));
+	if (endpoint->fips || endpoint->dual_stack) {
+		*signing_region = g_strdup(none ? "us-east-1" : region);
+		return special_url(endpoint, *signing_region);
+	}
 	*signing_region = g_strdup(global ? "us-east-1" : region);
 	if (global)
 		return g_strdup("https://sts.amazonaws.com/");

@@ -19,12 +19,17 @@ struct s3_sts_role {
 /* The form to POST; it may hold a token: sigv4_wipe() it. */
 char *s3_sts_form(const struct s3_sts_role *role);
 
+struct s3_sts_endpoint {
+	const char *region; /* NULL: none is known */
+	bool legacy; /* the global one for regions that had none of their own once */
+	bool dual_stack, fips;
+};
+
 /*
- * Where to send it, "https://host[:port]/", and the region to sign for. region NULL, or with
- * legacy one of those that had no endpoint of their own at first: the global endpoint.
- * g_free() both.
+ * Where to send it, "https://host[:port]/", and the region to sign for. Without a region, or
+ * as legacy says: the global endpoint. g_free() both.
  */
-char *s3_sts_url(const char *region, bool legacy, char **signing_region);
+char *s3_sts_url(const struct s3_sts_endpoint *endpoint, char **signing_region);
 
 /*
  * What came back with this HTTP status. NULL with S3_ERROR_RETRY (5xx, throttling, an answer

@@ -1,6 +1,7 @@
 /* One request: set up, fed, judged. When it runs and whether again is
  * the client's business. */
 #include "s3/transfer.h"
+#include "s3/curl.h"
 #include "s3/error.h"
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -9,7 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DISTRIBUTION_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 /* An idle connection older than this may have been closed at the other end. */
 #define KEEP_ALIVE_S 15L
 /* Above, "Expect: 100-continue" lets the server refuse before the body is sent. */
@@ -23,6 +23,7 @@
 /* Region, clock, and what is learnt on the way. */
 #define CORRECTIONS_MAX   4
 #define HEADERS_MAX       40
+#define RETRY_AFTER_MAX_S 60
 #define PART_NUMBER_BYTES 12
 
 static const struct action {
@@ -46,6 +47,7 @@ struct s3_channel {
 	/* of the attempt under way */
 	struct s3_transfer *transfer;
 	const struct s3_place *place;
+	struct s3_credentials *credentials; /* that signed it */
 	struct curl_slist *headers;
 	EVP_MD_CTX *md5; /* of what was read */
 	uint64_t offset; /* read of the body */
@@ -125,13 +127,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *user)
 	return 0;
 }
 
-#define SET(option, value)                                                               \
-	do {                                                                             \
-		CURLcode set = curl_easy_setopt(easy, option, value);                    \
-		if (set != CURLE_OK)                                                     \
-			g_error("libcurl refuses " #option ": %s",                       \
-				curl_easy_strerror(set));                                \
-	} while (0)
+#define SET(option, value) S3_CURL_SET(easy, option, value)
 
 static void set_transport(CURL *easy, const struct s3_client_settings *settings)
 {
@@ -142,7 +138,8 @@ static void set_transport(CURL *easy, const struct s3_client_settings *settings)
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_FOLLOWLOCATION, 0L); /* the signature holds for one host */
-	SET(CURLOPT_CAINFO, settings->ca_file ? settings->ca_file : DISTRIBUTION_BUNDLE);
+	SET(CURLOPT_CAINFO,
+		settings->ca_file ? settings->ca_file : S3_CURL_DISTRIBUTION_BUNDLE);
 	SET(CURLOPT_CAPATH, NULL);
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_TCP_NODELAY, 1L);
@@ -199,6 +196,7 @@ void s3_channel_free(struct s3_channel **channel)
 		return;
 	curl_easy_cleanup((*channel)->easy);
 	free_headers(*channel);
+	s3_credentials_unref((*channel)->credentials);
 	EVP_MD_CTX_free((*channel)->md5);
 	g_string_free((*channel)->body, TRUE);
 	g_free((*channel)->curl_error);
@@ -371,8 +369,8 @@ bool s3_channel_begin(
 		return false;
 	reset(channel, transfer);
 	size_t n_query = name_upload(transfer, query, number);
+	channel->credentials = credentials;
 	add_headers(channel, query, n_query, credentials);
-	s3_credentials_unref(credentials);
 	set_attempt(channel, query, n_query);
 	return true;
 }
@@ -407,6 +405,16 @@ static void read_clock(CURL *easy, struct s3_answer *answer)
 		answer->clock_off_s = (int64_t)time(NULL) - (int64_t)server_s;
 }
 
+/* In seconds; a date, as RFC 9110 allows too, is not sent by stores. */
+static void read_retry_after(CURL *easy, struct s3_answer *answer)
+{
+	char text[16] = "";
+	guint64 seconds = 0;
+	read_header(easy, "retry-after", text, sizeof(text));
+	if (g_ascii_string_to_unsigned(text, 10, 0, UINT32_MAX, &seconds, NULL))
+		answer->retry_after_s = (unsigned)MIN(seconds, RETRY_AFTER_MAX_S);
+}
+
 static void read_answer(struct s3_channel *channel)
 {
 	CURL *easy = channel->easy;
@@ -424,6 +432,7 @@ static void read_answer(struct s3_channel *channel)
 	if (answer->status >= 200 && answer->status < 300 &&
 		channel->transfer->action != S3_HEAD)
 		return;
+	read_retry_after(easy, answer);
 	read_header(easy, "x-amz-bucket-region", answer->region, sizeof(answer->region));
 	read_header(easy, "x-amz-meta-sha256", answer->stored_sha256,
 		sizeof(answer->stored_sha256));
@@ -507,6 +516,9 @@ static bool is_corrected(struct s3_channel *channel)
 		corrected = s3_site_learn_region(site, channel->place, answer->region);
 	else if (s3_answer_is_about_clock(answer))
 		corrected = s3_site_learn_clock(site, answer->clock_off_s);
+	else if (s3_answer_is_about_token(answer))
+		corrected = s3_credentials_chain_refused(
+			channel->settings->credentials, channel->credentials);
 	transfer->corrections += corrected;
 	return corrected;
 }
@@ -568,9 +580,12 @@ static enum s3_verdict judge_failure(
 			   result == CURLE_SSL_CACERT_BADFILE;
 	const char *what =
 		*channel->curl_error ? channel->curl_error : curl_easy_strerror(result);
-	g_set_error(error, S3_ERROR, certificate ? S3_ERROR_MEND : S3_ERROR_RETRY,
-		"S3 at %s: %s%s", channel->place->endpoint.host, what,
-		advice_for(result));
+	GError *failure = g_error_new(S3_ERROR,
+		certificate ? S3_ERROR_MEND : S3_ERROR_RETRY, "S3 at %s: %s%s",
+		channel->place->endpoint.host, what, advice_for(result));
+	if (certificate)
+		s3_error_set_subject(failure, S3_SUBJECT_CERTIFICATE);
+	g_propagate_error(error, failure);
 	return certificate ? S3_FAILED : S3_AGAIN_LATER;
 }
 
@@ -601,6 +616,7 @@ enum s3_verdict s3_channel_end(
 	else
 		transfer->attempts++;
 	channel->transfer = NULL;
+	g_clear_pointer(&channel->credentials, s3_credentials_unref);
 	curl_easy_setopt(channel->easy, CURLOPT_HTTPHEADER, NULL);
 	free_headers(channel);
 	return verdict;

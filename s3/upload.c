@@ -102,7 +102,7 @@ static enum s3_found compare(const struct s3_plan *plan, const struct s3_object 
 	bool has_sha256 = *answer->stored_sha256 != '\0';
 	if ((answer->size >= 0 && (uint64_t)answer->size != object->size) ||
 		(has_sha256 && strcmp(answer->stored_sha256, sha256) != 0)) {
-		s3_fail(error, S3_ERROR_MEND,
+		s3_fail_about(error, S3_SUBJECT_OBJECT,
 			"another object has this key already: it is not overwritten");
 		return S3_FOUND_OTHER;
 	}
@@ -298,7 +298,7 @@ static bool check_keys(const struct s3_object *objects, size_t n_objects, GError
 {
 	for (size_t i = 0; i < n_objects; i++)
 		if (!s3_name_is_key(objects[i].key))
-			return s3_fail(error, S3_ERROR_MEND,
+			return s3_fail_about(error, S3_SUBJECT_OBJECT,
 				"\"%s\" cannot be an object's key: check the prefix",
 				objects[i].key);
 	return true;

@@ -15,7 +15,7 @@ list() {
 		build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
 			libglib2.0-dev libssl-dev libgmime-3.0-dev \
 			libcurl4-gnutls-dev libuv1-dev libc-ares-dev libyaml-dev libsqlite3-dev \
-			libjansson-dev libmicrohttpd-dev libcrypt-dev libsystemd-dev \
+			libjansson-dev libmicrohttpd-dev libgnutls28-dev libcrypt-dev libsystemd-dev \
 			libidn2-dev libytnef0-dev libetpan-dev libcmocka-dev ;;
 		demo) echo curl openssl python3 swaks libnet-ssleay-perl ;;
 		test) echo clang libclang-rt-14-dev llvm-14 valgrind binutils curl openssl \
@@ -23,7 +23,7 @@ list() {
 			make bzip2 libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper \
 			python3-pytest \
 			python3-pytest-xdist python3-pytest-timeout python3-yaml python3-botocore \
-			python3-cryptography ;;
+			python3-cryptography chromium chromium-driver ;;
 		radosgw) echo radosgw ceph-mon ceph-osd curl openssl ;;
 		swift) echo swift-proxy swift-account swift-container swift-object memcached \
 			curl openssl ;;

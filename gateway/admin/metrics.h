@@ -28,10 +28,16 @@ enum metric {
 	METRIC_ATTACHMENT_BYTES_TOTAL, /* no label */
 	/* no label: sent whole, because signed or broken */
 	METRIC_MESSAGES_UNTOUCHED_TOTAL,
-	METRIC_S3_REQUESTS_TOTAL,    /* {result} "ok", "failed" puts */
-	METRIC_RELAY_REPLIES_TOTAL,  /* {class} "2xx", "4xx", "5xx", "none" */
-	METRIC_QUEUE_MESSAGES,       /* {state} gauge */
-	METRIC_QUEUE_OLDEST_SECONDS, /* gauge: age of the oldest unfinished message */
+	METRIC_S3_REQUESTS_TOTAL,   /* {result} "ok", "failed" puts */
+	METRIC_RELAY_REPLIES_TOTAL, /* {class} "2xx", "4xx", "5xx", "none" */
+	METRIC_RELAY_RATE,          /* {relay} gauge: recipients per second; 0: unpaced */
+	METRIC_RELAY_QUOTA,    /* {relay} gauge: recipients in 24 hours; 0: not known */
+	METRIC_RELAY_SENT_24H, /* {relay} gauge: recipients, of the last 24 hours */
+	METRIC_RELAY_THROTTLED_TOTAL, /* {relay} replies that said: too fast, too much */
+	METRIC_RELAY_LEFT, /* {relay} gauge: 1 while it cannot be used */
+	METRIC_RELAY_FAILOVERS_TOTAL, /* {relay} messages that went by another instead */
+	METRIC_QUEUE_MESSAGES,        /* {state} gauge */
+	METRIC_QUEUE_OLDEST_SECONDS,  /* gauge: age of the oldest unfinished message */
 	/* gauge: Unix time of the listener certificate's end */
 	METRIC_CERTIFICATE_EXPIRY_SECONDS,
 	METRIC_COUNT,

@@ -1,349 +1,215 @@
-/* Sends objects of a directory store to whoever holds a good link. Judging links is
- * presigned.c's, ranges and conditions are http.c's. */
+/* The listener for links to a directory store: its connections, bounds and log. What is
+ * answered is objects_answer.c's. */
 #include "gateway/admin/objects.h"
 
-#include "gateway/admin/http.h"
 #include "gateway/admin/listen.h"
-#include "gateway/admin/presigned.h"
+#include "gateway/admin/objects_answer.h"
+#include "gateway/admin/objects_tls.h"
+#include "gateway/admin/requester.h"
+#include "gateway/admin/visitors.h"
 #include "gateway/error.h"
 #include "gateway/log.h"
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <microhttpd.h>
+#include "gateway/queue/queue.h"
+#include "gateway/smtp/ceilings.h"
+#include "gateway/smtp/settings.h"
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define THREADS          2
 #define CONNECTIONS      256
-#define CONNECTIONS_PEER 128 /* of one address: a proxy in front is one */
+#define CONNECTIONS_PEER 128 /* of one address */
 #define TIMEOUT_S        30
 #define MEMORY_BYTES     32768 /* of one connection: a link has up to 2 KiB */
-#define DIRECTORY_MODE   0750
-#define REQUEST_ID_BYTES 8
+#define LOOK_MS          5000
+#define AGENT_BYTES      200
 
 struct objects {
 	struct MHD_Daemon *daemon;
-	int directory; /* of the objects, O_PATH */
+	struct objects_source source;
 	char *bucket, *region, *access_key_id, *secret_access_key;
 	unsigned port;
+	struct visitors *visitors;
+
+	GMutex lock; /* of all below */
+	struct conf *conf;
+	struct objects_tls *tls; /* NULL: HTTP */
+	char *certificates_look; /* their files, when they were loaded */
+	struct ceilings *ceilings;
+	int64_t turned_away_us; /* the last one in the log, and how many since */
+	unsigned turned_away;
+};
+
+/* A connection, as long as it is open. */
+struct guest {
+	struct visitor *visitor;
+	struct objects_tls *tls; /* the set that its handshake chooses from */
 };
 
 /* From the request line until the answer is out. */
 struct request {
 	char *target; /* as it was sent */
-	bool begun;
+	int64_t begun_us;
+	bool has_header, is_answered, was_later;
+	struct objects_outcome outcome;
+	struct sockaddr_storage requester;
+	char *method, *agent;
 };
 
-/* One answer in the making. */
-struct reply {
-	const struct objects *objects;
-	struct MHD_Connection *connection;
-	struct presigned *link;
-	char request_id[2 * REQUEST_ID_BYTES + 1];
-};
+/* --- the requester --- */
 
-/* --- files --- */
-
-/* The object's descriptor, or -1: no such regular file. Follows no symbolic link and, the
- * key being plain, never leaves the directory. */
-static int open_object(int directory, const char *key, struct stat *status)
+static enum MHD_Result append_hop(
+	void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-	g_auto(GStrv) names = g_strsplit(key, "/", -1);
-	int at = directory;
-	char **name = names;
-	for (; name[1] && at >= 0; name++) {
-		int next =
-			openat(at, *name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (at != directory)
-			close(at);
-		at = next;
-	}
-	if (at < 0)
-		return -1;
-	int fd = openat(
-		at, *name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (at != directory)
-		close(at);
-	if (fd >= 0 && (fstat(fd, status) || !S_ISREG(status->st_mode))) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	GString *hops = context;
+	(void)kind;
+	if (value && !g_ascii_strcasecmp(name, "X-Forwarded-For"))
+		g_string_append_printf(hops, "%s%s", hops->len ? "," : "", value);
+	return MHD_YES;
 }
 
-static int open_directory(const char *directory, GError **error)
-{
-	g_autofree char *path = g_build_filename(directory, "objects", NULL);
-	int fd = -1;
-	if (!g_mkdir_with_parents(path, DIRECTORY_MODE))
-		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
-			"cannot open the object directory %s: %s", path,
-			g_strerror(errno));
-	return fd;
-}
-
-/* --- answers --- */
-
-static const char *header_of(void *connection, const char *name)
-{
-	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
-}
-
-static void client_address(
-	struct MHD_Connection *connection, char text[static INET6_ADDRSTRLEN])
+/* Under lock. */
+static void find_requester(const struct objects *objects,
+	struct MHD_Connection *connection, struct request *request)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *address = info ? info->client_addr : NULL;
-	const void *octets = NULL;
-	*text = '\0';
-	if (address && address->sa_family == AF_INET)
-		octets = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
-	else if (address && address->sa_family == AF_INET6)
-		octets = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-	if (octets)
-		inet_ntop(address->sa_family, octets, text, INET6_ADDRSTRLEN);
-}
-
-/* Queues and releases the response. */
-static enum MHD_Result send_response(
-	struct reply *reply, unsigned status, struct MHD_Response *response)
-{
-	if (!response)
-		return MHD_NO;
-	MHD_add_response_header(response, "x-amz-request-id", reply->request_id);
-	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	MHD_add_response_header(
-		response, "Content-Security-Policy", "default-src 'none'; sandbox");
-	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-	enum MHD_Result result = MHD_queue_response(reply->connection, status, response);
-	MHD_destroy_response(response);
-	return result;
-}
-
-static void append_element(GString *xml, const char *name, const char *text)
-{
-	if (!text)
+	g_autoptr(GString) hops = g_string_new(NULL);
+	if (!info || !info->client_addr)
 		return;
-	g_autofree char *valid = g_utf8_make_valid(text, -1);
-	for (char *p = valid; *p; p++) { /* XML 1.0 has no place for controls */
-		if (g_ascii_iscntrl(*p))
-			*p = '?';
-	}
-	g_autofree char *escaped = g_markup_escape_text(valid, -1);
-	g_string_append_printf(xml, "<%s>%s</%s>", name, escaped, name);
+	if (objects->conf && objects->conf->downloads.n_proxies)
+		MHD_get_connection_values(connection, MHD_HEADER_KIND, append_hop, hops);
+	requester_find(&request->requester, info->client_addr, hops->str,
+		objects->conf ? objects->conf->downloads.proxies : NULL,
+		objects->conf ? objects->conf->downloads.n_proxies : 0);
 }
 
-static void append_time(GString *xml, const char *name, int64_t time_s)
+/* 0: the request may be answered; else after how many seconds. */
+static unsigned must_wait_s(struct objects *objects, struct MHD_Connection *connection,
+	struct request *request)
 {
-	g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(time_s);
-	g_autofree char *text =
-		time ? g_date_time_format(time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
-	append_element(xml, name, text);
+	unsigned wait_s = 0;
+	g_mutex_lock(&objects->lock);
+	find_requester(objects, connection, request);
+	const struct conf_ceiling *ceiling =
+		objects->conf ? &objects->conf->downloads.requests_per_minute : NULL;
+	if (ceiling && request->requester.ss_family != AF_UNSPEC &&
+		!ceilings_take_message(objects->ceilings, ceiling,
+			(const struct sockaddr *)&request->requester,
+			(uint64_t)g_get_monotonic_time() / 1000))
+		wait_s = (60 + ceiling->n - 1) / ceiling->n;
+	g_mutex_unlock(&objects->lock);
+	return wait_s;
 }
 
-/* S3 API Reference, "REST Error Responses". */
-static GString *fault_body(const struct reply *reply, const struct presigned_fault *fault)
+/* --- the log --- */
+
+/* The key's last directory is named for the message; NULL where it is not. g_free(). */
+static char *message_of(const char *key)
 {
-	const struct presigned *link = reply->link;
-	GString *xml =
-		g_string_new("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
-	append_element(xml, "Code", fault->code);
-	append_element(xml, "Message", fault->message);
-	if (!strcmp(fault->code, "AccessDenied") && link->expires_s) {
-		g_autofree char *expires = g_strdup_printf("%u", link->expires_s);
-		append_element(xml, "X-Amz-Expires", expires);
-		append_time(xml, "Expires", link->expires_at_s);
-		append_time(xml, "ServerTime", g_get_real_time() / G_USEC_PER_SEC);
-	} else if (!strcmp(fault->code, "NoSuchKey")) {
-		append_element(xml, "Key", link->key);
-	} else if (!strcmp(fault->code, "NoSuchBucket")) {
-		append_element(xml, "BucketName", link->bucket);
-	}
-	append_element(xml, "RequestId", reply->request_id);
-	g_string_append(xml, "</Error>\n");
-	return xml;
+	g_autofree char *parent = key ? g_path_get_dirname(key) : NULL;
+	g_autofree char *id = parent ? g_path_get_basename(parent) : NULL;
+	return id && message_id_is_valid(id) ? g_steal_pointer(&id) : NULL;
 }
 
-static enum MHD_Result send_fault(struct reply *reply,
-	const struct presigned_fault *fault, const char *field, const char *value)
+static const char *reason_of(const struct request *request,
+	enum MHD_RequestTerminationCode code, bool is_cut_off)
 {
+	if (is_cut_off)
+		return "the client was too slow";
+	if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
+		return "the client stalled";
+	if (code == MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN)
+		return "the gateway stopped";
+	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		return "the client left";
+	return request->outcome.reason;
+}
+
+static void log_request(const struct request *request, const char *reason)
+{
+	const struct objects_outcome *outcome = &request->outcome;
 	char client[INET6_ADDRSTRLEN];
-	client_address(reply->connection, client);
-	log_info("object.refused", LOG_TEXT("reason", fault->code),
-		LOG_NUMBER("status", fault->status), LOG_TEXT("client", client));
-	GString *xml = fault_body(reply, fault);
-	size_t bytes = xml->len;
-	char *body = g_string_free(xml, FALSE);
-	struct MHD_Response *response =
-		MHD_create_response_from_buffer_with_free_callback(bytes, body, g_free);
-	if (!response) {
-		g_free(body);
-		return MHD_NO;
-	}
-	MHD_add_response_header(response, "Content-Type", "application/xml");
-	MHD_add_response_header(response, "Cache-Control", "no-store");
-	if (field)
-		MHD_add_response_header(response, field, value);
-	return send_response(reply, fault->status, response);
+	requester_print(&request->requester, client);
+	g_autofree char *id = message_of(outcome->key);
+	int64_t took_ms = (g_get_monotonic_time() - request->begun_us) / 1000;
+	bool has_body = strcmp(request->method, "HEAD") != 0;
+	log_info(outcome->reason ? "object.refused" : "object.served", LOG_TEXT("id", id),
+		LOG_TEXT("key", outcome->key), LOG_TEXT("method", request->method),
+		LOG_NUMBER("status", outcome->status),
+		LOG_NUMBER("bytes", has_body ? outcome->bytes : 0),
+		LOG_NUMBER("duration_ms", took_ms), LOG_TEXT("client", client),
+		LOG_TEXT("user_agent", request->agent),
+		LOG_TEXT("request_id", outcome->request_id), LOG_TEXT("reason", reason));
 }
 
-static void add_entity_headers(const struct reply *reply, struct MHD_Response *response,
-	const struct http_entity *entity)
+/* Of those told to come later, one event a second with their number: a log is not theirs
+ * to fill. */
+static void log_turned_away(struct objects *objects, const struct request *request)
 {
-	static const char *const defaults[PRESIGNED_OVERRIDES] = {
-		[PRESIGNED_CONTENT_TYPE] = "binary/octet-stream",
-		[PRESIGNED_CACHE_CONTROL] = "private",
-	};
-	MHD_add_response_header(response, "ETag", entity->etag);
-	MHD_add_response_header(response, "Last-Modified", entity->last_modified);
-	MHD_add_response_header(response, "Accept-Ranges", "bytes");
-	for (size_t i = 0; i < PRESIGNED_OVERRIDES; i++) {
-		const char *value = reply->link->overrides[i];
-		if (!value || !*value)
-			value = defaults[i];
-		if (value)
-			MHD_add_response_header(
-				response, presigned_override_fields[i], value);
+	int64_t now_us = g_get_monotonic_time();
+	unsigned n = 0;
+	g_mutex_lock(&objects->lock);
+	objects->turned_away++;
+	if (!objects->turned_away_us ||
+		now_us - objects->turned_away_us >= G_TIME_SPAN_SECOND) {
+		n = objects->turned_away;
+		objects->turned_away = 0;
+		objects->turned_away_us = now_us;
 	}
-}
-
-/* Takes fd. */
-static enum MHD_Result send_part(struct reply *reply, int fd,
-	const struct http_entity *entity, unsigned status, uint64_t offset,
-	uint64_t length)
-{
-	struct MHD_Response *response =
-		MHD_create_response_from_fd_at_offset64(length, fd, offset);
-	if (!response) {
-		close(fd);
-		return MHD_NO;
-	}
+	g_mutex_unlock(&objects->lock);
+	if (!n)
+		return;
 	char client[INET6_ADDRSTRLEN];
-	client_address(reply->connection, client);
-	log_info("object.served", LOG_TEXT("key", reply->link->key),
-		LOG_NUMBER("status", status),
-		LOG_NUMBER("bytes", status == MHD_HTTP_NOT_MODIFIED ? 0 : length),
-		LOG_TEXT("client", client));
-	add_entity_headers(reply, response, entity);
-	if (status == MHD_HTTP_PARTIAL_CONTENT) {
-		g_autofree char *range =
-			g_strdup_printf("bytes %" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT
-					"/%" G_GUINT64_FORMAT,
-				offset, offset + length - 1, entity->size);
-		MHD_add_response_header(response, "Content-Range", range);
-	}
-	return send_response(reply, status, response);
-}
-
-static enum MHD_Result send_unsatisfiable(struct reply *reply, uint64_t size)
-{
-	static const struct presigned_fault fault = { MHD_HTTP_RANGE_NOT_SATISFIABLE,
-		"InvalidRange", "The requested range is not satisfiable" };
-	g_autofree char *range = g_strdup_printf("bytes */%" G_GUINT64_FORMAT, size);
-	return send_fault(reply, &fault, "Content-Range", range);
-}
-
-/* Takes fd. */
-static enum MHD_Result send_object(struct reply *reply, int fd, const struct stat *file)
-{
-	static const struct presigned_fault failed = { MHD_HTTP_PRECONDITION_FAILED,
-		"PreconditionFailed",
-		"At least one of the pre-conditions you specified did not hold" };
-	struct MHD_Connection *c = reply->connection;
-	const struct http_conditions conditions = {
-		.if_match = header_of(c, "If-Match"),
-		.if_none_match = header_of(c, "If-None-Match"),
-		.if_modified_since = header_of(c, "If-Modified-Since"),
-		.if_unmodified_since = header_of(c, "If-Unmodified-Since"),
-		.range = header_of(c, "Range"),
-		.if_range = header_of(c, "If-Range"),
-	};
-	g_autofree char *etag = g_strdup_printf("\"%" PRIx64 "-%" PRIx64 "%08lx\"",
-		(uint64_t)file->st_size, (uint64_t)file->st_mtim.tv_sec,
-		file->st_mtim.tv_nsec);
-	g_autofree char *modified = http_date(file->st_mtim.tv_sec);
-	const struct http_entity entity = { (uint64_t)file->st_size, etag, modified,
-		file->st_mtim.tv_sec };
-	uint64_t offset, length;
-	unsigned status = http_evaluate(&conditions, &entity, &offset, &length);
-	/* 304 has no body, but the length that 200 would have. */
-	if (status == MHD_HTTP_OK || status == MHD_HTTP_PARTIAL_CONTENT ||
-		status == MHD_HTTP_NOT_MODIFIED)
-		return send_part(reply, fd, &entity, status, offset, length);
-	close(fd);
-	if (status == MHD_HTTP_RANGE_NOT_SATISFIABLE)
-		return send_unsatisfiable(reply, entity.size);
-	return send_fault(reply, &failed, NULL, NULL);
-}
-
-static enum MHD_Result send_granted(struct reply *reply)
-{
-	static const struct presigned_fault no_bucket = { MHD_HTTP_NOT_FOUND,
-		"NoSuchBucket", "The specified bucket does not exist" };
-	static const struct presigned_fault no_key = { MHD_HTTP_NOT_FOUND, "NoSuchKey",
-		"The specified key does not exist." };
-	static const struct presigned_fault no_listing = { MHD_HTTP_NOT_IMPLEMENTED,
-		"NotImplemented", "Only single objects can be read here." };
-	const struct presigned *link = reply->link;
-	if (!*link->bucket)
-		return send_fault(reply, &no_listing, NULL, NULL);
-	if (strcmp(link->bucket, reply->objects->bucket))
-		return send_fault(reply, &no_bucket, NULL, NULL);
-	if (!link->key)
-		return send_fault(reply, &no_listing, NULL, NULL);
-	struct stat file;
-	int fd = presigned_key_is_plain(link->key)
-			 ? open_object(reply->objects->directory, link->key, &file)
-			 : -1;
-	if (fd < 0)
-		return send_fault(reply, &no_key, NULL, NULL);
-	return send_object(reply, fd, &file);
-}
-
-static void new_request_id(char text[static 2 * REQUEST_ID_BYTES + 1])
-{
-	uint8_t random[REQUEST_ID_BYTES] = { 0 };
-	(void)RAND_bytes(random, sizeof(random)); /* only names the request */
-	for (size_t i = 0; i < sizeof(random); i++)
-		g_snprintf(text + 2 * i, 3, "%02X", random[i]);
-}
-
-static enum MHD_Result answer(const struct objects *objects,
-	struct MHD_Connection *connection, const char *method, const char *target)
-{
-	static const struct presigned_fault bad_method = { MHD_HTTP_METHOD_NOT_ALLOWED,
-		"MethodNotAllowed",
-		"The specified method is not allowed against this resource." };
-	const struct presigned_keys keys = { objects->access_key_id,
-		objects->secret_access_key, objects->region };
-	const struct presigned_request request = { .method = method,
-		.target = target,
-		.now_s = g_get_real_time() / G_USEC_PER_SEC,
-		.header = header_of,
-		.context = connection };
-	struct presigned link = { 0 };
-	struct reply reply = { objects, connection, &link, "" };
-	new_request_id(reply.request_id);
-	enum MHD_Result result;
-	if (strcmp(method, "GET") && strcmp(method, "HEAD"))
-		result = send_fault(&reply, &bad_method, "Allow", "GET, HEAD");
-	else if (presigned_check(&link, &request, &keys))
-		result = send_granted(&reply);
-	else
-		result = send_fault(&reply, &link.fault, NULL, NULL);
-	presigned_deinit(&link);
-	return result;
+	requester_print(&request->requester, client);
+	log_warning("object.too_many_requests", LOG_TEXT("client", client),
+		LOG_NUMBER("status", request->outcome.status), LOG_NUMBER("requests", n),
+		LOG_TEXT("reason",
+			"more than s3.listen_requests_per_minute from one address"));
 }
 
 /* --- libmicrohttpd's callbacks, on its threads --- */
+
+static struct guest *guest_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	return info ? info->socket_context : NULL;
+}
+
+static struct guest *greet(struct objects *objects, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct guest *guest = g_new0(struct guest, 1);
+	guest->visitor = visitors_enter(objects->visitors, info ? info->connect_fd : -1);
+	g_mutex_lock(&objects->lock);
+	guest->tls = objects->tls ? objects_tls_ref(objects->tls) : NULL;
+	g_mutex_unlock(&objects->lock);
+	info = guest->tls ? MHD_get_connection_info(
+				    connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)
+			  : NULL;
+	if (info)
+		objects_tls_use(guest->tls, info->tls_session);
+	return guest;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection,
+	void **socket_context, enum MHD_ConnectionNotificationCode code)
+{
+	struct objects *objects = context;
+	struct guest *guest = *socket_context;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		*socket_context = greet(objects, connection);
+		return;
+	}
+	if (!guest)
+		return;
+	visitors_leave(objects->visitors, guest->visitor);
+	objects_tls_unref(guest->tls);
+	g_free(guest);
+	*socket_context = NULL;
+}
 
 static void *on_request_line(
 	void *unused, const char *target, struct MHD_Connection *connection)
@@ -352,21 +218,47 @@ static void *on_request_line(
 	(void)connection;
 	struct request *request = g_new0(struct request, 1);
 	request->target = g_strdup(target);
+	request->begun_us = g_get_monotonic_time();
 	return request;
 }
 
-static void on_completed(void *unused, struct MHD_Connection *connection, void **context,
-	enum MHD_RequestTerminationCode code)
+static void on_completed(void *context, struct MHD_Connection *connection,
+	void **request_context, enum MHD_RequestTerminationCode code)
 {
-	(void)unused;
-	(void)connection;
-	(void)code;
-	struct request *request = *context;
+	struct objects *objects = context;
+	struct request *request = *request_context;
+	struct guest *guest = guest_of(connection);
 	if (!request)
 		return;
+	bool is_cut_off = guest && visitors_answered(objects->visitors, guest->visitor);
+	if (request->was_later)
+		log_turned_away(objects, request);
+	else if (request->is_answered)
+		log_request(request, reason_of(request, code, is_cut_off));
+	g_free(request->outcome.key);
+	g_free(request->method);
+	g_free(request->agent);
 	g_free(request->target);
 	g_free(request);
-	*context = NULL;
+	*request_context = NULL;
+}
+
+static enum MHD_Result answer(struct objects *objects, struct MHD_Connection *connection,
+	const char *method, struct request *request)
+{
+	const char *agent = MHD_lookup_connection_value(
+		connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_USER_AGENT);
+	struct guest *guest = guest_of(connection);
+	if (guest)
+		visitors_asked(objects->visitors, guest->visitor);
+	request->is_answered = true;
+	request->method = g_strndup(method, 16);
+	request->agent = agent ? g_strndup(agent, AGENT_BYTES) : NULL;
+	unsigned wait_s = must_wait_s(objects, connection, request);
+	request->was_later = wait_s != 0;
+	return wait_s ? objects_answer_later(connection, wait_s, &request->outcome)
+		      : objects_answer(&objects->source, connection, method,
+				request->target, &request->outcome);
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
@@ -378,56 +270,162 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	(void)upload;
 	struct request *request = *request_context;
 	bool reads = !strcmp(method, "GET") || !strcmp(method, "HEAD");
-	if (reads && !request->begun) { /* the header has come; the rest follows */
-		request->begun = true;
+	if (reads && !request->has_header) { /* the rest of the request follows */
+		request->has_header = true;
 		return MHD_YES;
 	}
 	if (reads && *upload_bytes)
 		return MHD_NO; /* a body is no part of what is asked here */
-	return answer(context, connection, method, request->target);
+	return answer(context, connection, method, request);
 }
+
+/* --- certificates --- */
+
+/* False with error; *tls NULL where there is to be no TLS. */
+static bool load_tls(
+	struct conf *conf, struct objects_tls **tls, char **look, GError **error)
+{
+	*tls = NULL;
+	*look = NULL;
+	if (!conf || !conf->downloads.tls)
+		return true;
+	*look = smtp_files_look(conf, SMTP_FILES_TLS);
+	*tls = objects_tls_load(conf, error);
+	return *tls != NULL;
+}
+
+/* Takes all three. */
+static void put_in_force(
+	struct objects *objects, struct conf *conf, struct objects_tls *tls, char *look)
+{
+	g_mutex_lock(&objects->lock);
+	struct conf *old_conf = objects->conf;
+	struct objects_tls *old_tls = objects->tls;
+	char *old_look = objects->certificates_look;
+	objects->conf = conf;
+	objects->tls = tls;
+	objects->certificates_look = look;
+	g_mutex_unlock(&objects->lock);
+	conf_unref(old_conf);
+	objects_tls_unref(old_tls);
+	g_free(old_look);
+}
+
+bool objects_reload(struct objects *objects, struct conf *conf, GError **error)
+{
+	struct objects_tls *tls;
+	char *look;
+	if (!load_tls(conf, &tls, &look, error)) {
+		g_free(look);
+		return false;
+	}
+	put_in_force(objects, conf ? conf_ref(conf) : NULL, tls, look);
+	return true;
+}
+
+/* On the visitors' thread. What cannot be loaded is tried again when it changes. */
+static void renew_certificates(void *context)
+{
+	struct objects *objects = context;
+	g_mutex_lock(&objects->lock);
+	struct conf *conf =
+		objects->conf && objects->tls ? conf_ref(objects->conf) : NULL;
+	g_mutex_unlock(&objects->lock);
+	if (!conf)
+		return;
+	g_autoptr(GError) error = NULL;
+	g_autofree char *look = smtp_files_look(conf, SMTP_FILES_TLS);
+	g_mutex_lock(&objects->lock);
+	bool changed = strcmp(look, objects->certificates_look) != 0;
+	if (changed) {
+		g_free(objects->certificates_look);
+		objects->certificates_look = g_strdup(look);
+	}
+	g_mutex_unlock(&objects->lock);
+	if (changed && objects_reload(objects, conf, &error))
+		log_info("objects.certificate_renewed",
+			LOG_TEXT("file", conf->tls_certificate));
+	else if (changed)
+		log_warning(
+			"objects.certificate_kept", LOG_TEXT("reason", error->message));
+	conf_unref(conf);
+}
+
+/* --- the listener --- */
 
 /* Takes fd in any case. */
 static struct MHD_Daemon *start_daemon(struct objects *objects, int fd)
 {
-	struct MHD_Daemon *daemon = MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-		on_request, objects, MHD_OPTION_EXTERNAL_LOGGER, listen_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
-		(unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PEER,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_BYTES,
-		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+	bool is_behind = objects->conf && objects->conf->downloads.n_proxies;
+	const struct MHD_OptionItem https[] = {
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)OBJECTS_TLS_PRIORITIES },
+		{ MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+			(void *)(uintptr_t)objects_tls_choose },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	const struct MHD_OptionItem http[] = { { MHD_OPTION_END, 0, NULL } };
+	struct MHD_Daemon *daemon =
+		MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG |
+					 (objects->tls ? MHD_USE_TLS : 0),
+			0, NULL, NULL, on_request, objects, MHD_OPTION_EXTERNAL_LOGGER,
+			listen_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+			MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+			MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+			MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+			(unsigned)(is_behind ? CONNECTIONS : CONNECTIONS_PEER),
+			MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+			MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_BYTES,
+			MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
+			MHD_OPTION_NOTIFY_COMPLETED, on_completed, objects,
+			MHD_OPTION_NOTIFY_CONNECTION, on_connection, objects,
+			MHD_OPTION_ARRAY, objects->tls ? https : http, MHD_OPTION_END);
 	if (!daemon)
 		close(fd);
 	return daemon;
 }
 
-struct objects *objects_new(const struct objects_settings *settings, GError **error)
+static struct objects *new_idle(const struct objects_settings *settings)
 {
-	int directory = open_directory(settings->directory, error);
-	if (directory < 0)
-		return NULL;
-	int fd = listen_open(settings->address, error);
-	if (fd < 0) {
-		close(directory);
-		return NULL;
-	}
 	struct objects *objects = g_new0(struct objects, 1);
-	objects->directory = directory;
+	g_mutex_init(&objects->lock);
 	objects->bucket = g_strdup(settings->bucket);
 	objects->region = g_strdup(settings->region);
 	objects->access_key_id = g_strdup(settings->access_key_id);
 	objects->secret_access_key = g_strdup(settings->secret_access_key);
+	objects->source = (struct objects_source){ -1, objects->bucket, objects->region,
+		objects->access_key_id, objects->secret_access_key };
+	objects->ceilings = ceilings_new();
+	return objects;
+}
+
+static bool start(
+	struct objects *objects, const struct objects_settings *settings, GError **error)
+{
+	objects->source.directory = objects_open_directory(settings->directory, error);
+	if (objects->source.directory < 0 ||
+		!objects_reload(objects, settings->conf, error))
+		return false;
+	int fd = listen_open(settings->address, error);
+	if (fd < 0)
+		return false;
 	objects->port = listen_port(fd);
+	objects->visitors = visitors_new(LOOK_MS, renew_certificates, objects, error);
+	if (!objects->visitors) {
+		close(fd);
+		return false;
+	}
 	objects->daemon = start_daemon(objects, fd);
-	if (!objects->daemon) {
+	if (!objects->daemon)
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
 			"cannot serve objects on %s", settings->address);
+	return objects->daemon != NULL;
+}
+
+struct objects *objects_new(const struct objects_settings *settings, GError **error)
+{
+	struct objects *objects = new_idle(settings);
+	if (!start(objects, settings, error))
 		objects_free(&objects);
-	}
 	return objects;
 }
 
@@ -444,7 +442,14 @@ void objects_free(struct objects **objects)
 	*objects = NULL;
 	if (o->daemon)
 		MHD_stop_daemon(o->daemon);
-	close(o->directory);
+	visitors_free(&o->visitors);
+	if (o->source.directory >= 0)
+		close(o->source.directory);
+	ceilings_free(&o->ceilings);
+	objects_tls_unref(o->tls);
+	conf_unref(o->conf);
+	g_mutex_clear(&o->lock);
+	g_free(o->certificates_look);
 	OPENSSL_cleanse(o->secret_access_key, strlen(o->secret_access_key));
 	g_free(o->secret_access_key);
 	g_free(o->access_key_id);

@@ -53,7 +53,7 @@ static GByteArray *read_original(
 }
 
 static GString *print(const struct conf *conf, const struct queue_message *message,
-	const enum bounce_action *actions, int fd, const char *id)
+	const enum bounce_action *actions, const char *relay_host, int fd, const char *id)
 {
 	bool is_whole;
 	g_autoptr(GByteArray) original = read_original(message, fd, &is_whole);
@@ -64,7 +64,7 @@ static GString *print(const struct conf *conf, const struct queue_message *messa
 		.id = id,
 		.hostname = conf->hostname,
 		.from = conf->sender.from ? conf->sender.from : daemon,
-		.relay = conf->relay.host,
+		.relay = relay_host,
 		.original = (const char *)original->data,
 		.original_bytes = original->len,
 		.is_whole = is_whole,
@@ -124,12 +124,13 @@ static bool write_spool(struct spool *spool, const GString *text, GError **error
 }
 
 static bool queue_report(struct queue *queue, const struct conf *conf,
-	const struct queue_message *message, const enum bounce_action *actions, int fd,
-	char id[MESSAGE_ID_BYTES], GError **error)
+	const struct queue_message *message, const enum bounce_action *actions,
+	const char *relay_host, int fd, char id[MESSAGE_ID_BYTES], GError **error)
 {
 	struct queue_message *report = queue_message_new();
 	g_strlcpy(id, report->id, MESSAGE_ID_BYTES);
-	g_autoptr(GString) text = print(conf, message, actions, fd, report->id);
+	g_autoptr(GString) text =
+		print(conf, message, actions, relay_host, fd, report->id);
 	struct spool *spool = spool_new(queue_spool_directory(queue), report->id);
 	report->reverse_path = g_strdup(""); /* RFC 5321, 4.5.5: never answered */
 	report->listener = g_strdup("bounce");
@@ -161,8 +162,8 @@ static void settle(struct queue_message *message, const enum bounce_action *acti
 }
 
 bool bouncing_report(struct queue *queue, const struct conf *conf,
-	struct queue_message *message, int fd, const enum queue_state *before,
-	bool relay_reports, GError **error)
+	struct queue_message *message, const char *relay_host, int fd,
+	const enum queue_state *before, bool relay_reports, GError **error)
 {
 	g_autofree enum bounce_action *actions =
 		g_new0(enum bounce_action, message->recipients->len + 1);
@@ -170,7 +171,7 @@ bool bouncing_report(struct queue *queue, const struct conf *conf,
 		!choose_actions(message, before, relay_reports, actions))
 		return true;
 	char id[MESSAGE_ID_BYTES];
-	if (!queue_report(queue, conf, message, actions, fd, id, error))
+	if (!queue_report(queue, conf, message, actions, relay_host, fd, id, error))
 		return false;
 	settle(message, actions);
 	log_info("bounce.queued", LOG_TEXT("id", message->id), LOG_TEXT("bounce_id", id),

@@ -2,12 +2,12 @@
 #include "gateway/delivery/outcome.h"
 
 #include "conf/value.h"
+#include "gateway/delivery/groups.h"
 #include "gateway/error.h"
 
-bool outcome_is_open(const struct queue_recipient *recipient)
+void outcome_deinit(struct outcome *outcome)
 {
-	return recipient->state != QUEUE_SENT && recipient->state != QUEUE_DEAD &&
-	       recipient->state != QUEUE_BOUNCED;
+	g_clear_pointer(&outcome->hold, g_free);
 }
 
 void outcome_take_verdict(
@@ -18,6 +18,7 @@ void outcome_take_verdict(
 		[RELAY_DEFERRED] = QUEUE_DEFERRED,
 		[RELAY_REFUSED] = QUEUE_DEAD,
 		[RELAY_UNCERTAIN] = QUEUE_UNCERTAIN,
+		[RELAY_HELD] = QUEUE_HELD,
 	};
 	recipient->state = states[result->verdict];
 	recipient->reply_code = result->reply_code;
@@ -25,20 +26,22 @@ void outcome_take_verdict(
 	recipient->reply = g_strdup(result->reply);
 }
 
-/* The state that the recipients' states make, and whose reply explains it. */
-static enum queue_state state_of_recipients(
-	const GPtrArray *recipients, const struct queue_recipient **because)
+static void note_failure(struct outcome *outcome, enum queue_failure failure)
 {
-	static const enum queue_state weightiest_first[] = { QUEUE_UNCERTAIN,
-		QUEUE_DEFERRED, QUEUE_RECEIVED, QUEUE_DEAD, QUEUE_BOUNCED, QUEUE_SENT };
-	for (size_t w = 0; w < G_N_ELEMENTS(weightiest_first); w++)
-		for (guint i = 0; i < recipients->len; i++) {
-			*because = g_ptr_array_index(recipients, i);
-			if ((*because)->state == weightiest_first[w])
-				return (*because)->state;
-		}
-	*because = NULL;
-	return QUEUE_DEAD; /* a message without recipients: nothing can be done with it */
+	if (outcome->deferred && outcome->failure != failure)
+		failure = QUEUE_FAILURE_MESSAGE;
+	outcome->failure = failure;
+	outcome->deferred = true;
+}
+
+void outcome_note(struct outcome *outcome, const struct relay_recipient *result)
+{
+	if (result->verdict == RELAY_DEFERRED)
+		note_failure(outcome, result->failure);
+	if (result->verdict != RELAY_HELD || outcome->hold)
+		return;
+	outcome->hold = g_strdup(result->hold);
+	outcome->advice = result->advice;
 }
 
 static void set_reason(struct queue_message *message, char *reason)
@@ -47,57 +50,145 @@ static void set_reason(struct queue_message *message, char *reason)
 	message->reason = reason;
 }
 
-void outcome_of_failure(
-	struct queue_message *message, const char *step, const GError *error)
+static void set_hold(struct queue_message *message, const char *hold)
+{
+	g_free(message->hold);
+	message->hold = g_strdup(hold);
+}
+
+void outcome_of_failure(struct outcome *outcome, struct queue_message *message,
+	const char *step, const GError *error, char *hold, enum queue_failure failure)
 {
 	bool rejected = g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_REJECT);
-	message->state = rejected ? QUEUE_DEAD : QUEUE_DEFERRED;
+	g_free(outcome->hold);
+	outcome->hold = hold;
+	message->state = rejected ? QUEUE_DEAD : hold ? QUEUE_HELD : QUEUE_DEFERRED;
+	if (message->state == QUEUE_DEFERRED)
+		note_failure(outcome, failure);
+	set_hold(message, message->state == QUEUE_HELD ? hold : NULL);
 	for (guint i = 0; i < message->recipients->len; i++) {
 		struct queue_recipient *recipient =
 			g_ptr_array_index(message->recipients, i);
-		if (outcome_is_open(recipient))
+		if (groups_is_open(recipient) && recipient->state != QUEUE_UNCERTAIN)
 			recipient->state = message->state;
 	}
 	set_reason(message, g_strdup_printf("%s: %s", step, error->message));
 }
 
-void outcome_of_recipients(struct queue_message *message)
+static bool is_kept(const struct queue_recipient *recipient, const bool *kept, guint i)
 {
-	const struct queue_recipient *because;
-	message->state = state_of_recipients(message->recipients, &because);
-	if (message->state == QUEUE_UNCERTAIN)
-		message->uncertain = true;
-	if (!because)
-		set_reason(message, g_strdup("no recipients"));
-	else if (message->state == QUEUE_SENT)
-		set_reason(message, g_strdup(because->reply));
-	else if (because->reply_code == 0)
-		set_reason(message, g_strdup_printf("<%s>: %s", because->forward_path,
-					    because->reply));
-	else
-		set_reason(message, g_strdup_printf("<%s>: %d %s", because->forward_path,
-					    because->reply_code, because->reply));
+	return kept && kept[i] && recipient->state == QUEUE_UNCERTAIN;
 }
 
-void outcome_schedule(
-	struct queue_message *message, const struct conf_queue *settings, int64_t now_ms)
+/* Once nobody else waits, those that may not be sent to again wait for a person; true where
+ * there are such. */
+static bool keep(struct queue_message *message, const bool *kept)
 {
-	if (message->state != QUEUE_DEFERRED && message->state != QUEUE_UNCERTAIN) {
+	bool any = false;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		bool this = is_kept(r, kept, i);
+		if (groups_is_open(r) && !this)
+			return false;
+		any |= this;
+	}
+	for (guint i = 0; i < message->recipients->len && any; i++) {
+		struct queue_recipient *r = message->recipients->pdata[i];
+		if (is_kept(r, kept, i))
+			r->state = QUEUE_HELD;
+	}
+	return any;
+}
+
+/* The state that the recipients' states make, and whose reply explains it. */
+static enum queue_state state_of_recipients(const GPtrArray *recipients, const bool *kept,
+	const struct queue_recipient **because)
+{
+	static const enum queue_state weightiest_first[] = { QUEUE_UNCERTAIN,
+		QUEUE_DEFERRED, QUEUE_RECEIVED, QUEUE_HELD, QUEUE_DEAD, QUEUE_BOUNCED,
+		QUEUE_SENT };
+	for (size_t w = 0; w < G_N_ELEMENTS(weightiest_first); w++)
+		for (guint i = 0; i < recipients->len; i++) {
+			*because = g_ptr_array_index(recipients, i);
+			if ((*because)->state == weightiest_first[w] &&
+				!is_kept(*because, kept, i))
+				return (*because)->state;
+		}
+	*because = NULL;
+	return QUEUE_DEAD; /* a message without recipients: nothing can be done with it */
+}
+
+static char *reason_of(const struct queue_recipient *because, enum queue_state state)
+{
+	const char *reply = because->reply ? because->reply : "";
+	if (state == QUEUE_SENT)
+		return g_strdup(reply);
+	if (because->reply_code == 0)
+		return g_strdup_printf("<%s>: %s", because->forward_path, reply);
+	return g_strdup_printf(
+		"<%s>: %d %s", because->forward_path, because->reply_code, reply);
+}
+
+void outcome_of_recipients(
+	const struct outcome *outcome, struct queue_message *message, const bool *kept)
+{
+	const struct queue_recipient *because;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		message->uncertain |= r->state == QUEUE_UNCERTAIN;
+	}
+	set_hold(message, NULL);
+	if (keep(message, kept)) {
+		message->state = QUEUE_HELD;
+		set_reason(message,
+			g_strdup("no reply came to the message's end: it may have been "
+				 "taken, and its route sends it once at most"));
+		return;
+	}
+	message->state = state_of_recipients(message->recipients, kept, &because);
+	set_reason(message,
+		because ? reason_of(because, message->state) : g_strdup("no recipients"));
+	if (message->state != QUEUE_HELD)
+		return;
+	set_hold(message, outcome->hold);
+	if (outcome->advice)
+		set_reason(message,
+			g_strdup_printf("%s (%s)", message->reason, outcome->advice));
+}
+
+static bool is_tried_again(const struct queue_message *message)
+{
+	return message->state == QUEUE_DEFERRED || message->state == QUEUE_UNCERTAIN ||
+	       message->state == QUEUE_HELD;
+}
+
+void outcome_schedule(const struct outcome *outcome, struct queue_message *message,
+	const struct conf_queue *settings, int64_t now_ms)
+{
+	if (!is_tried_again(message)) {
 		message->finished_ms = now_ms;
 		return;
 	}
 	/* It may have been dead before a person asked to retry it. */
 	message->finished_ms = 0;
-	message->next_attempt_ms =
-		now_ms + queue_retry_delay_ms(settings, message->attempts);
+	if (message->state == QUEUE_HELD && !message->hold)
+		return; /* for a person, however long that takes */
 	/* Who retries by hand has mended something: it gets its time again. */
 	int64_t since_ms = MAX(message->received_ms, message->retried_ms);
-	if (now_ms - since_ms < (int64_t)settings->lifetime_s * 1000)
+	int64_t end_ms = since_ms + (int64_t)settings->lifetime_s * 1000;
+	enum queue_failure failure =
+		outcome->deferred ? outcome->failure : QUEUE_FAILURE_MESSAGE;
+	message->next_attempt_ms = message->state == QUEUE_HELD
+					   ? end_ms
+					   : now_ms + queue_retry_delay_ms(settings,
+							      failure, message->attempts);
+	if (now_ms < end_ms)
 		return;
 	g_autofree char *lifetime =
 		conf_value_print(settings->lifetime_s, CONF_UNIT_SECONDS);
 	message->state = QUEUE_DEAD;
 	message->finished_ms = now_ms;
+	set_hold(message, NULL);
 	set_reason(message,
 		g_strdup_printf("not delivered in %s: %s", lifetime, message->reason));
 }

@@ -1,6 +1,7 @@
 /* Reads author addresses with GMime and words a From that SES sends. Places nothing. */
 #include "gateway/delivery/preflight_sender.h"
 
+#include "gateway/delivery/preflight_addresses.h"
 #include "gateway/delivery/preflight_text.h"
 #include <gmime/gmime.h>
 #include <string.h>
@@ -10,7 +11,14 @@
 #define AUTHORS_MAX    32
 #define GROUP_DEPTH    3
 #define NAME_BYTES     120
+#define SHOWN_BYTES    240
 #define ORIGINAL_BYTES 2000
+
+/* Without a setting: as its default is. */
+static const char *pattern_of(const struct conf_sender *sender)
+{
+	return sender->display_name ? sender->display_name : "{name} via {gateway}";
+}
 
 struct author {
 	char *name;    /* cleaned; may be empty */
@@ -39,8 +47,7 @@ static void collect_authors(GPtrArray *authors, InternetAddressList *list, unsig
 			continue;
 		}
 		const char *name = internet_address_get_name(entry);
-		const char *address = internet_address_mailbox_get_idn_addr(
-			INTERNET_ADDRESS_MAILBOX(entry));
+		const char *address = addresses_ascii(INTERNET_ADDRESS_MAILBOX(entry));
 		if (!address || !*address)
 			continue;
 		struct author *author = g_new(struct author, 1);
@@ -57,8 +64,7 @@ static GPtrArray *read_authors(const char *raw, size_t raw_bytes)
 	GPtrArray *authors = g_ptr_array_new_with_free_func(author_free);
 	if (raw_bytes > VALUE_BYTES)
 		return authors;
-	g_autofree char *text = g_strndup(raw, raw_bytes);
-	InternetAddressList *list = internet_address_list_parse(NULL, text);
+	InternetAddressList *list = addresses_read(raw, raw_bytes);
 	collect_authors(authors, list, 0);
 	g_clear_object(&list);
 	return authors;
@@ -132,15 +138,96 @@ static char *name_of_nobody(const char *raw, size_t raw_bytes)
 	return text_clean(raw, raw_bytes, NAME_BYTES);
 }
 
-static char *word_from(const struct conf_sender *sender, const char *name, bool several)
+/* Appends what stands for a "{word}" of the pattern; false: it is none. */
+static bool append_variable(GString *out, const char *word, size_t bytes,
+	const char *name, const struct author *author, const char *gateway)
 {
-	g_autofree char *via = g_strdup_printf(" via %s", text_domain(sender->from));
-	if (!*name)
+	const char *const words[] = { "{name}", "{address}", "{domain}", "{gateway}" };
+	const char *address = author ? author->address : "";
+	const char *const values[] = { name, address, text_domain(address), gateway };
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+		if (bytes != strlen(words[i]) || strncmp(word, words[i], bytes) != 0)
+			continue;
+		g_autofree char *clean =
+			text_clean(values[i], strlen(values[i]), NAME_BYTES);
+		g_string_append(out, clean);
+		return true;
+	}
+	return false;
+}
+
+/* What the pattern makes of an author. */
+static char *expand(const char *pattern, const char *name, const struct author *author,
+	const char *gateway)
+{
+	g_autoptr(GString) out = g_string_new(NULL);
+	while (*pattern) {
+		const char *close = *pattern == '{' ? strchr(pattern, '}') : NULL;
+		size_t bytes = close ? (size_t)(close - pattern) + 1 : 1;
+		if (!close ||
+			!append_variable(out, pattern, bytes, name, author, gateway))
+			g_string_append_len(out, pattern, (gssize)bytes);
+		pattern += bytes;
+	}
+	return text_clean(out->str, out->len, SHOWN_BYTES);
+}
+
+/* Whether shown is what the pattern made of a name already. */
+static bool is_expanded(const char *pattern, const char *shown,
+	const struct author *author, const char *gateway)
+{
+	const char *at = strstr(pattern, "{name}");
+	if (!at)
+		return false;
+	g_autofree char *head = g_strndup(pattern, (size_t)(at - pattern));
+	g_autofree char *before = expand(head, "", author, gateway);
+	g_autofree char *after = expand(at + strlen("{name}"), "", author, gateway);
+	size_t bytes = strlen(shown);
+	return (*before || *after) && bytes > strlen(before) + strlen(after) &&
+	       g_str_has_prefix(shown, before) && g_str_has_suffix(shown, after);
+}
+
+/* What names the author beside sender->from; "" where nothing does. */
+static char *word_name(const struct conf_sender *sender, const char *name,
+	const struct author *author, bool several)
+{
+	const char *gateway = text_domain(sender->from);
+	const char *pattern = pattern_of(sender);
+	if (!*name || is_expanded(pattern, name, author, gateway))
+		return g_strdup(name);
+	g_autofree char *all = g_strconcat(name, several ? " et al." : "", NULL);
+	return expand(pattern, all, author, gateway);
+}
+
+static char *word_from(const struct conf_sender *sender, const char *name,
+	const struct author *author, bool several)
+{
+	g_autofree char *shown = word_name(sender, name, author, several);
+	if (!*shown)
 		return g_strdup_printf("<%s>", sender->from);
-	g_autofree char *shown = g_strconcat(name, several ? " et al." : "",
-		g_str_has_suffix(name, via) ? "" : via, NULL);
 	g_autofree char *phrase = text_phrase(shown);
 	return g_strdup_printf("%s <%s>", phrase, sender->from);
+}
+
+/* Whether shown is a name that a gateway or a list made of name: by our pattern, or in the
+ * common form, where it may stand in quotes. */
+static bool is_made_of(const struct conf_sender *sender, const struct author *shown,
+	const char *name, const struct author *author)
+{
+	static const char *const quotes[] = { "", "'", "\"" };
+	const char *gateway = text_domain(shown->address);
+	if (!*name || !*gateway)
+		return false;
+	g_autofree char *ours = expand(pattern_of(sender), name, author, gateway);
+	if (strcmp(shown->name, ours) == 0)
+		return true;
+	for (size_t i = 0; i < G_N_ELEMENTS(quotes); i++) {
+		g_autofree char *form =
+			g_strconcat(quotes[i], name, quotes[i], " via ", NULL);
+		if (g_str_has_prefix(shown->name, form))
+			return true;
+	}
+	return false;
 }
 
 /* Those of the authors that mail can be sent to, or NULL. */
@@ -163,16 +250,50 @@ static char *word_reply_to(const GPtrArray *authors)
 	return g_string_free(list, list->len == 0);
 }
 
+char *sender_original_text(const char *raw, size_t raw_bytes)
+{
+	g_autofree char *line = text_line(raw, MIN(raw_bytes, VALUE_BYTES));
+	bool is_ascii = text_is_ascii(line, strlen(line));
+	g_autofree char *text =
+		is_ascii ? NULL : g_mime_utils_header_decode_text(NULL, line);
+	const char *said = text ? text : line;
+	g_autofree char *clean = text_clean(said, strlen(said), ORIGINAL_BYTES);
+	if (!*clean)
+		return NULL;
+	return is_ascii ? g_steal_pointer(&clean) : text_unstructured(clean);
+}
+
+/* The author whom an earlier gateway has replaced by the one that authors begin with; NULL:
+ * none did. */
+static GPtrArray *read_earlier(const struct conf_sender *sender, const GPtrArray *authors,
+	const char *earlier, size_t earlier_bytes)
+{
+	g_autoptr(GPtrArray) before = read_authors(earlier, earlier_bytes);
+	if (!before->len || authors->len != 1)
+		return NULL;
+	g_autofree char *name = shown_name(before->pdata[0]);
+	return is_made_of(sender, authors->pdata[0], name, before->pdata[0])
+		       ? g_steal_pointer(&before)
+		       : NULL;
+}
+
 void sender_rewrite_init(struct sender_rewrite *rewrite, const struct conf_sender *sender,
-	const char *raw, size_t raw_bytes)
+	const char *raw, size_t raw_bytes, const char *earlier, size_t earlier_bytes)
 {
 	g_autoptr(GPtrArray) authors = read_authors(raw, raw_bytes);
-	g_autofree char *name = authors->len ? shown_name(authors->pdata[0])
-					     : name_of_nobody(raw, raw_bytes);
-	g_autofree char *original = text_clean(raw, raw_bytes, ORIGINAL_BYTES);
-	rewrite->from = word_from(sender, name, authors->len > 1);
+	GPtrArray *before =
+		earlier ? read_earlier(sender, authors, earlier, earlier_bytes) : NULL;
+	rewrite->is_chained = before;
+	if (before) {
+		g_ptr_array_unref(authors);
+		authors = before;
+	}
+	const struct author *first = authors->len ? authors->pdata[0] : NULL;
+	g_autofree char *name =
+		first ? shown_name(first) : name_of_nobody(raw, raw_bytes);
+	rewrite->from = word_from(sender, name, first, authors->len > 1);
 	rewrite->reply_to = word_reply_to(authors);
-	rewrite->original_from = *original ? text_unstructured(original) : NULL;
+	rewrite->original_from = before ? NULL : sender_original_text(raw, raw_bytes);
 }
 
 void sender_rewrite_deinit(struct sender_rewrite *rewrite)

@@ -23,14 +23,23 @@ bool sender_value_is_verified(
 
 /* Field values, unfolded; each g_free(). */
 struct sender_rewrite {
-	char *from;          /* "Name via DOMAIN" <sender->from> */
+	char *from;          /* "Name" <sender->from>, the name by sender->display_name */
 	char *reply_to;      /* the original authors; NULL: none could be read */
-	char *original_from; /* the original text; NULL: nothing was there */
+	char *original_from; /* the original text; NULL: nothing was there, or is_chained */
+	bool is_chained;     /* an X-Original-From that is there stays */
 };
 
-/* What replaces a From of raw text; sender->from is not NULL. */
+/*
+ * What replaces a From of raw text; sender->from is not NULL. earlier is the value of an
+ * X-Original-From, or NULL: where raw is what a gateway made of that author ("NAME via
+ * ..."), it is the author who is named, and the field stays.
+ */
 void sender_rewrite_init(struct sender_rewrite *rewrite, const struct conf_sender *sender,
-	const char *raw, size_t raw_bytes);
+	const char *raw, size_t raw_bytes, const char *earlier, size_t earlier_bytes);
 void sender_rewrite_deinit(struct sender_rewrite *rewrite);
+
+/* Others' field text for a field of ours: unfolded, cut to a few thousand octets, as it was
+ * where it is ASCII, else in encoded-words; NULL where nothing is left; g_free(). */
+char *sender_original_text(const char *raw, size_t raw_bytes);
 
 #endif

@@ -42,6 +42,15 @@ char *text_clean(const char *raw, size_t raw_bytes, size_t limit_bytes)
 	return g_string_free(clean, FALSE);
 }
 
+char *text_line(const char *raw, size_t raw_bytes)
+{
+	char *line = g_malloc(raw_bytes + 1);
+	for (size_t i = 0; i < raw_bytes; i++)
+		line[i] = raw[i] && raw[i] != '\r' && raw[i] != '\n' ? raw[i] : ' ';
+	line[raw_bytes] = '\0';
+	return line;
+}
+
 bool text_is_ascii(const char *text, size_t text_bytes)
 {
 	for (size_t i = 0; i < text_bytes; i++) {

@@ -14,6 +14,9 @@
  * characters. Never NULL; g_free(). */
 char *text_clean(const char *raw, size_t raw_bytes, size_t limit_bytes);
 
+/* A copy in which line ends and NUL are blanks, as the mended header has them; g_free(). */
+char *text_line(const char *raw, size_t raw_bytes);
+
 /* Whether no octet is above 127. */
 bool text_is_ascii(const char *text, size_t text_bytes);
 

@@ -11,35 +11,59 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* Where a line that is too long is cut: before a blank that has text on both sides, near
- * FOLD_BYTES if possible; anywhere when hard; 0: nowhere. */
-static size_t find_cut(const char *line, size_t bytes, bool hard)
+/* The last place below FOLD_BYTES and behind indent where a line may be cut: before a
+ * blank, or behind one of marks. 0: there is none. */
+static size_t find_last(const char *line, size_t indent, const char *marks)
 {
-	size_t indent = 0, cut = FOLD_BYTES;
-	while (indent < bytes && is_blank(line[indent]))
-		indent++;
-	while (cut > indent && !is_blank(line[cut]))
+	size_t cut = FOLD_BYTES;
+	while (cut > indent &&
+		!(marks ? strchr(marks, line[cut - 1]) != NULL : is_blank(line[cut])))
 		cut--;
-	if (cut > indent)
+	return cut > indent ? cut : 0;
+}
+
+/* Where a line that is too long is cut, never before its first text, which begins soon. */
+static size_t find_cut(const char *line)
+{
+	size_t indent = 0;
+	while (indent < FOLD_BYTES && is_blank(line[indent]))
+		indent++;
+	size_t cut = find_last(line, indent, NULL);
+	if (!cut)
+		cut = find_last(line, indent + 1, ",;>");
+	if (cut)
 		return cut;
-	if (hard)
-		return FOLD_BYTES;
-	cut = MAX(indent, FOLD_BYTES);
-	while (cut < bytes && !is_blank(line[cut]))
-		cut++;
-	return cut < bytes ? cut : 0;
+	cut = FOLD_BYTES;
+	while (cut > FOLD_BYTES - 4 && ((unsigned char)line[cut] & 0xc0) == 0x80)
+		cut--;
+	return cut;
+}
+
+/* Of blanks at the begin of a line that is too long one is left: nothing but blanks in a
+ * line would end the header for some readers. */
+static size_t extra_blanks(const char *line, size_t bytes)
+{
+	size_t extra = 0;
+	while (bytes - extra >= LINE_BYTES && is_blank(line[extra]) &&
+		is_blank(line[extra + 1]))
+		extra++;
+	return extra;
 }
 
 /* Appends one line without its end, folded where it is too long. */
-static void append_line(
-	GString *out, const char *line, size_t bytes, const char *newline, bool hard)
+static void append_line(GString *out, const char *line, size_t bytes, const char *newline)
 {
 	if (bytes >= LINE_BYTES) {
 		while (bytes && is_blank(line[bytes - 1]))
 			bytes--;
 	}
-	size_t cut;
-	while (bytes >= LINE_BYTES && (cut = find_cut(line, bytes, hard))) {
+	for (;;) {
+		size_t extra = extra_blanks(line, bytes);
+		line += extra;
+		bytes -= extra;
+		if (bytes < LINE_BYTES)
+			break;
+		size_t cut = find_cut(line);
 		g_string_append_len(out, line, (gssize)cut);
 		g_string_append(out, newline);
 		if (!is_blank(line[cut]))
@@ -48,6 +72,14 @@ static void append_line(
 		bytes -= cut;
 	}
 	g_string_append_len(out, line, (gssize)bytes);
+}
+
+/* A line of blanks is the end of the header for some readers. */
+static bool is_blank_line(const char *line, size_t bytes)
+{
+	while (bytes && is_blank(line[bytes - 1]))
+		bytes--;
+	return bytes == 0;
 }
 
 bool tidy_is_needed(const char *field, size_t bytes, const char *newline)
@@ -61,15 +93,15 @@ bool tidy_is_needed(const char *field, size_t bytes, const char *newline)
 		const char *stop = feed > line && feed[-1] == '\r' ? feed - 1 : feed;
 		size_t length = (size_t)(stop - line);
 		if (length > LINE_BYTES || (crlf && stop == feed) ||
-			memchr(line, '\r', length) || memchr(line, '\0', length))
+			memchr(line, '\r', length) || memchr(line, '\0', length) ||
+			is_blank_line(line, length))
 			return true;
 		line = feed + 1;
 	}
 	return false;
 }
 
-void tidy_append(
-	GString *out, const char *text, size_t bytes, const char *newline, bool hard)
+void tidy_append(GString *out, const char *text, size_t bytes, const char *newline)
 {
 	g_autofree char *clean = g_memdup2(text, bytes);
 	const char *end = clean + bytes;
@@ -82,9 +114,12 @@ void tidy_append(
 		const char *stop = feed ? feed : end;
 		if (feed && stop > line && stop[-1] == '\r')
 			stop--;
-		if (line > clean)
-			g_string_append(out, newline);
-		append_line(out, line, (size_t)(stop - line), newline, hard);
+		size_t length = (size_t)(stop - line);
+		if (line == clean || !is_blank_line(line, length)) {
+			if (line > clean)
+				g_string_append(out, newline);
+			append_line(out, line, length, newline);
+		}
 		line = feed ? feed + 1 : end;
 	}
 }

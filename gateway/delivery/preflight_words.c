@@ -1,6 +1,7 @@
 /* Encoded-words by GMime. Which messages need them is the caller's to know. */
 #include "gateway/delivery/preflight_words.h"
 
+#include "gateway/delivery/preflight_addresses.h"
 #include "gateway/delivery/preflight_text.h"
 
 #include <gmime/gmime.h>
@@ -9,17 +10,12 @@
 /* A longer field is no person's text, and would cost memory. */
 #define VALUE_BYTES_MAX 65536
 
-enum kind { NONE, TEXT, ADDRESSES };
+enum kind { TEXT, ADDRESSES, TYPE, DISPOSITION };
 
 static const struct {
 	const char *name;
 	enum kind kind;
 } kinds[] = {
-	{ "Subject", TEXT },
-	{ "Comments", TEXT },
-	{ "Organization", TEXT },
-	{ "Thread-Topic", TEXT },
-	{ "User-Agent", TEXT },
 	{ "From", ADDRESSES },
 	{ "Sender", ADDRESSES },
 	{ "Reply-To", ADDRESSES },
@@ -31,6 +27,8 @@ static const struct {
 	{ "Resent-Cc", ADDRESSES },
 	{ "Disposition-Notification-To", ADDRESSES },
 	{ "Return-Receipt-To", ADDRESSES },
+	{ "Content-Type", TYPE },
+	{ "Content-Disposition", DISPOSITION },
 };
 
 static enum kind kind_of(const char *text, const struct fields_span *span)
@@ -39,14 +37,12 @@ static enum kind kind_of(const char *text, const struct fields_span *span)
 		if (fields_is(text, span, kinds[i].name))
 			return kinds[i].kind;
 	}
-	return fields_has_prefix(text, span, "X-") ? TEXT : NONE;
+	return TEXT;
 }
 
 bool words_are_wanted(const char *text, const struct fields_span *span)
 {
-	size_t bytes = span->end - span->value;
-	return bytes <= VALUE_BYTES_MAX && !text_is_ascii(text + span->value, bytes) &&
-	       kind_of(text, span) != NONE;
+	return !text_is_ascii(text + span->value, span->end - span->value);
 }
 
 /* Line ends, other controls and runs of blanks become one blank. */
@@ -63,19 +59,43 @@ static char *unfold(const char *raw, size_t bytes)
 	return g_strchomp(g_string_free(line, FALSE));
 }
 
-static char *encode_addresses(const char *line)
-{
-	InternetAddressList *list = internet_address_list_parse(NULL, line);
-	char *encoded = list ? internet_address_list_to_string(list, NULL, TRUE) : NULL;
-	g_clear_object(&list);
-	return encoded;
-}
-
 static char *encode_text(const char *line)
 {
 	g_autofree char *text = g_mime_utils_header_decode_text(NULL, line);
 	g_autofree char *clean = text ? unfold(text, strlen(text)) : NULL;
 	return clean ? g_mime_utils_header_encode_text(NULL, clean, "utf-8") : NULL;
+}
+
+static char *encode_type(const char *line)
+{
+	GMimeContentType *type = g_mime_content_type_parse(NULL, line);
+	char *encoded = type ? g_mime_content_type_encode(type, NULL) : NULL;
+	g_clear_object(&type);
+	return encoded;
+}
+
+static char *encode_disposition(const char *line)
+{
+	GMimeContentDisposition *disposition =
+		g_mime_content_disposition_parse(NULL, line);
+	char *encoded =
+		disposition ? g_mime_content_disposition_encode(disposition, NULL) : NULL;
+	g_clear_object(&disposition);
+	return encoded;
+}
+
+static char *encode(enum kind kind, const char *line)
+{
+	switch (kind) {
+	case ADDRESSES:
+		return addresses_repair(line, strlen(line));
+	case TYPE:
+		return encode_type(line);
+	case DISPOSITION:
+		return encode_disposition(line);
+	default:
+		return encode_text(line);
+	}
 }
 
 char *words_encode(const char *text, const struct fields_span *span, const GString *more)
@@ -86,8 +106,12 @@ char *words_encode(const char *text, const struct fields_span *span, const GStri
 		g_string_append_len(raw, more->str, (gssize)more->len);
 	g_autofree char *line = unfold(raw->str, raw->len);
 	g_autofree char *encoded =
-		kind_of(text, span) == TEXT ? encode_text(line) : encode_addresses(line);
-	g_autofree char *value = encoded ? unfold(encoded, strlen(encoded)) : NULL;
-	bool good = value && *value && text_is_ascii(value, strlen(value));
-	return good ? g_steal_pointer(&value) : NULL;
+		raw->len <= VALUE_BYTES_MAX ? encode(kind_of(text, span), line) : NULL;
+	char *value = encoded ? unfold(encoded, strlen(encoded)) : NULL;
+	if (value && *value && text_is_ascii(value, strlen(value)))
+		return value;
+	g_free(value);
+	for (char *p = line; *p; p++)
+		*p = (unsigned char)*p < 0x80 ? *p : '?';
+	return g_steal_pointer(&line);
 }

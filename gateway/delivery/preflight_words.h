@@ -8,13 +8,15 @@
 #include "gateway/delivery/preflight_fields.h"
 #include <glib.h>
 
-/* Whether the field has octets above 127, and is one of those known to be text (Subject)
- * or addresses (To). */
+/* Whether the field has octets above 127. */
 bool words_are_wanted(const char *text, const struct fields_span *span);
 
-/* Such a field's value and more of the kind (may be NULL) in ASCII, unfolded: charsets
- * are UTF-8 or else Latin-1, domains become A-labels; g_free(). NULL: it cannot be said in
- * ASCII (a local part beyond it), or cannot be read. */
+/*
+ * Such a field's value and more of the kind (may be NULL) in ASCII, unfolded; g_free().
+ * Text becomes encoded-words, addresses what addresses_repair() makes of them, parameters
+ * what RFC 2231 says; charsets are UTF-8 or else Latin-1. Where none of that can be done, ?
+ * stands for each octet above 127.
+ */
 char *words_encode(const char *text, const struct fields_span *span, const GString *more);
 
 #endif

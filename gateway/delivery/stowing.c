@@ -195,6 +195,12 @@ struct splice *stowing_link(struct stowing *stowing, struct rewriter *rewriter,
 	return splice_new(message_bytes);
 }
 
+char *stowing_hold(const GError *error)
+{
+	const char *subject = s3_error_subject(error);
+	return subject ? g_strconcat("store: ", subject, NULL) : NULL;
+}
+
 void stowing_sha256_text(const uint8_t sha256[32], char text[65])
 {
 	static const char digits[] = "0123456789abcdef";

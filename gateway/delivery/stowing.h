@@ -50,6 +50,11 @@ struct splice *stowing_link(struct stowing *stowing, struct rewriter *rewriter,
 	struct s3_store *store, int64_t now_s, uint64_t message_bytes, bool *linked,
 	char **reason, GError **error);
 
+/* What waits for a person when s3_store_put() or stowing_link() failed with error: one text
+ * for all messages that wait for the same thing, "store: access" (s3_error_subject()).
+ * g_free() it. NULL: it may pass by itself, or is none of the store's. */
+char *stowing_hold(const GError *error);
+
 /* In lower-case hexadecimal, as it is logged and recorded. */
 void stowing_sha256_text(const uint8_t sha256[32], char text[65]);
 

@@ -56,6 +56,43 @@ static bool has_domain(const struct conf_recipient_map *map, const char *address
 	return false;
 }
 
+#define ID_BYTES 26 /* of a message's ID */
+
+/* "bounces+ID@example.com" is "bounces@example.com", where that is the envelope address and
+ * gets IDs; NULL: address is another; g_free(). */
+static char *plain_envelope(const struct conf *conf, const char *address)
+{
+	const struct conf_sender *sender = &conf->sender;
+	const char *own = sender->envelope ? sender->envelope : sender->from;
+	const char *domain = own ? strrchr(own, '@') : NULL;
+	if (!sender->envelope_has_id || !domain)
+		return NULL;
+	size_t local_bytes = (size_t)(domain - own);
+	const char *id = address + local_bytes + 1;
+	if (strlen(address) != strlen(own) + 1 + ID_BYTES ||
+		g_ascii_strncasecmp(address, own, local_bytes) || id[-1] != '+' ||
+		g_ascii_strcasecmp(id + ID_BYTES, domain))
+		return NULL;
+	for (size_t i = 0; i < ID_BYTES; i++) {
+		if (!g_ascii_isalnum(id[i]))
+			return NULL;
+	}
+	return g_strdup(own);
+}
+
+/* What to look up in the map for address: what comes back for a message goes where its
+ * plain address is sent, if the map names that. A whole domain takes both as they are. */
+static char *lookup_of(const struct conf *conf, const struct conf_recipient_map *map,
+	const char *address)
+{
+	g_autofree char *plain = plain_envelope(conf, address);
+	for (size_t i = 0; plain && i < conf_recipient_map_size(map); i++) {
+		if (!g_ascii_strcasecmp(conf_recipient_map_pattern(map, i), plain))
+			return g_steal_pointer(&plain);
+	}
+	return g_strdup(address);
+}
+
 /* Whether the client may send to anyone, on a listener without a map. */
 static enum policy_verdict may_relay(const struct conf_listener *listener,
 	const struct sockaddr *client, const char *user)
@@ -103,7 +140,8 @@ static enum policy_verdict first_step(const struct conf *conf,
 	}
 	if (listener->auth == CONF_AUTH_REQUIRED && !user)
 		return POLICY_AUTH_NEEDED;
-	*next = conf_recipient_map_resolve(listener->recipients, address);
+	g_autofree char *lookup = lookup_of(conf, listener->recipients, address);
+	*next = conf_recipient_map_resolve(listener->recipients, lookup);
 	if (!*next)
 		*next = postmaster_target(conf, listener->recipients, address);
 	if (*next)
@@ -117,12 +155,14 @@ static enum policy_verdict first_step(const struct conf *conf,
 static char *step_through_maps(
 	const struct conf *conf, const struct conf_listener *own, const char *address)
 {
-	if (own->recipients && conf_recipient_map_owns(own->recipients, address))
-		return conf_recipient_map_resolve(own->recipients, address);
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		const struct conf_recipient_map *map = conf->listeners[i].recipients;
-		if (map && conf_recipient_map_owns(map, address))
-			return conf_recipient_map_resolve(map, address);
+	for (size_t i = 0; i <= conf->n_listeners; i++) {
+		const struct conf_recipient_map *map =
+			i == 0 ? own->recipients : conf->listeners[i - 1].recipients;
+		if (!map)
+			continue;
+		g_autofree char *lookup = lookup_of(conf, map, address);
+		if (conf_recipient_map_owns(map, lookup))
+			return conf_recipient_map_resolve(map, lookup);
 	}
 	return NULL;
 }
@@ -186,4 +226,36 @@ enum policy_verdict policy_onward(const struct conf *conf,
 {
 	*forward_path = NULL;
 	return lead_out(conf, listener, g_strdup(address), forward_path);
+}
+
+static bool is_ascii(const char *text, const char *end)
+{
+	for (; text < end; text++) {
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	}
+	return true;
+}
+
+bool policy_way_is_open(const struct conf *conf, const struct conf_way *way)
+{
+	static const char *const unrouted[] = { CONF_RELAY_DEFAULT, NULL };
+	const char *at = strrchr(way->forward_path, '@');
+	if (!at || is_ascii(way->forward_path, at))
+		return true;
+	g_autofree char *reverse_path = idn_address(way->reverse_path);
+	g_autofree char *forward_path = idn_address(way->forward_path);
+	if (!reverse_path || !forward_path)
+		return true; /* what is no address is judged elsewhere */
+	struct conf_way ascii = *way;
+	ascii.reverse_path = reverse_path;
+	ascii.forward_path = forward_path;
+	const struct conf_route *route = conf_route_for(conf, &ascii);
+	const char *const *relays = route ? route->relays : unrouted;
+	for (; relays && *relays; relays++) {
+		const struct conf_relay *relay = conf_relay_find(conf, *relays);
+		if (relay && !conf_relay_is_ses(relay))
+			return true;
+	}
+	return false;
 }

@@ -44,7 +44,8 @@ bool policy_account_recipient(const struct conf_account *account, const char *ad
  * With a map, the listener takes what the map has and nothing else. Without one,
  * anything for authenticated users and, where auth is not required, for clients of
  * the listener's networks. An address that any listener's map receives for is then
- * led through that map as well, until it leaves; what would not leave is a loop.
+ * led through that map as well, until it leaves; what would not leave is a loop. With
+ * sender.envelope_id the envelope address with an ID goes where a map sends it without.
  * Domains in relay.delivers may stay. A domain in U-labels is looked up by its A-labels;
  * where no map changes it, it stays as given.
  */
@@ -57,5 +58,9 @@ enum policy_verdict policy_recipient(const struct conf *conf,
  * map is asked first. */
 enum policy_verdict policy_onward(const struct conf *conf,
 	const struct conf_listener *listener, const char *address, char **forward_path);
+
+/* Whether a relay that the message may go by can be told of the recipient: SES takes no
+ * local part beyond ASCII. */
+bool policy_way_is_open(const struct conf *conf, const struct conf_way *way);
 
 #endif

@@ -8,8 +8,8 @@
 #include "conf/conf.h"
 
 /* argv[0] is the verb. Prints to standard output (for people, or JSON lines with --json),
- * mistakes to standard error; a sysexits code. Only extend prints URLs: each is a key to
- * its file. */
+ * mistakes to standard error; a sysexits code. conf may be NULL for "help". Only extend
+ * prints URLs: each is a key to its file. */
 int links_command(const struct conf *conf, int argc, char **argv);
 
 #endif

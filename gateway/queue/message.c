@@ -9,6 +9,8 @@ static const char crockford[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
 static const char *const state_names[QUEUE_STATES] = {
 	[QUEUE_RECEIVED] = "received",
+	[QUEUE_REWRITING] = "rewriting",
+	[QUEUE_UPLOADING] = "uploading",
 	[QUEUE_DEFERRED] = "deferred",
 	[QUEUE_RELAYING] = "relaying",
 	[QUEUE_UNCERTAIN] = "uncertain",
@@ -36,8 +38,22 @@ static void put_digits(char *to, unsigned n, uint64_t value)
 		to[i] = crockford[value & 31];
 }
 
-static void make_id(char id[MESSAGE_ID_BYTES], int64_t time_ms)
+/* The time, but never before that of an ID of this process, also when the clock is set
+ * back: an ID that comes later sorts later, by which recovery knows what is not its own. */
+static int64_t id_time_ms(int64_t time_ms)
 {
+	static int64_t latest_ms;
+	int64_t latest = __atomic_load_n(&latest_ms, __ATOMIC_RELAXED);
+	while (latest < time_ms &&
+		!__atomic_compare_exchange_n(&latest_ms, &latest, time_ms, true,
+			__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	return MAX(latest, time_ms);
+}
+
+static void make_id(char id[MESSAGE_ID_BYTES], int64_t received_ms)
+{
+	int64_t time_ms = id_time_ms(received_ms);
 	uint8_t random[10];
 	random_bytes(random, sizeof random);
 	put_digits(id, 10, (uint64_t)time_ms & 0xffffffffffffU);
@@ -64,6 +80,11 @@ bool message_id_is_valid(const char *text)
 const char *queue_state_name(enum queue_state state)
 {
 	return state_names[state];
+}
+
+bool queue_state_is_final(enum queue_state state)
+{
+	return state == QUEUE_SENT || state == QUEUE_BOUNCED || state == QUEUE_DEAD;
 }
 
 bool queue_state_parse(const char *name, enum queue_state *state)
@@ -140,6 +161,14 @@ static void attachment_free(void *data)
 	g_free(attachment);
 }
 
+static void event_free(void *data)
+{
+	struct queue_event *event = data;
+	g_free(event->text);
+	g_free(event->peer);
+	g_free(event);
+}
+
 struct queue_message *queue_message_new(void)
 {
 	struct queue_message *message = g_new0(struct queue_message, 1);
@@ -149,6 +178,8 @@ struct queue_message *queue_message_new(void)
 	random_bytes(message->seed, sizeof message->seed);
 	message->recipients = g_ptr_array_new_with_free_func(recipient_free);
 	message->attachments = g_ptr_array_new_with_free_func(attachment_free);
+	message->events = g_ptr_array_new_with_free_func(event_free);
+	message->priority = CONF_PRIORITY_NORMAL;
 	return message;
 }
 
@@ -164,8 +195,10 @@ void queue_message_free(struct queue_message *message)
 	g_free(message->envid);
 	g_free(message->reason);
 	g_free(message->relay_id);
+	g_free(message->hold);
 	g_ptr_array_unref(message->recipients);
 	g_ptr_array_unref(message->attachments);
+	g_ptr_array_unref(message->events);
 	g_free(message);
 }
 
@@ -184,4 +217,20 @@ struct queue_attachment *queue_message_add_attachment(struct queue_message *mess
 	struct queue_attachment *attachment = g_new0(struct queue_attachment, 1);
 	g_ptr_array_add(message->attachments, attachment);
 	return attachment;
+}
+
+void queue_message_add_event(struct queue_message *message, int recipient,
+	enum queue_state state, int reply_code, const char *text, const char *peer)
+{
+	struct queue_event *event = g_new0(struct queue_event, 1);
+	event->at_ms = now_ms();
+	event->state = state;
+	event->recipient = recipient;
+	event->reply_code = reply_code;
+	event->text = g_strdup(text);
+	event->peer = g_strdup(peer);
+	/* The first ones tell how it began, the last ones how it stands. */
+	if (message->events->len >= QUEUE_EVENTS_MAX)
+		g_ptr_array_remove_index(message->events, QUEUE_EVENTS_MAX / 2);
+	g_ptr_array_add(message->events, event);
 }

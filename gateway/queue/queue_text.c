@@ -2,6 +2,7 @@
  * table. Prints nothing. */
 #include "gateway/queue/queue_text.h"
 
+#include "gateway/queue/selection.h"
 #include "gateway/queue/store.h"
 #include <string.h>
 
@@ -39,6 +40,39 @@ static json_t *json_time(int64_t unix_ms)
 		return json_null();
 	g_autofree char *text = iso_time(unix_ms / 1000);
 	return json_text(text);
+}
+
+/* Whom the event is about; NULL: the message. Recipients may have been named anew since. */
+static const char *recipient_of(
+	const struct queue_message *message, const struct queue_event *event)
+{
+	if (event->recipient < 0 || (guint)event->recipient >= message->recipients->len)
+		return NULL;
+	const struct queue_recipient *recipient =
+		message->recipients->pdata[event->recipient];
+	return recipient->original;
+}
+
+static const char *priority_name(enum conf_priority priority)
+{
+	switch (priority) {
+	case CONF_PRIORITY_LOW:
+		return "low";
+	case CONF_PRIORITY_HIGH:
+		return "high";
+	case CONF_PRIORITY_NORMAL:
+	case CONF_PRIORITY_LISTENER:
+		break;
+	}
+	return "normal";
+}
+
+/* Who keeps a message that is held; NULL: it is not. */
+static const char *held_by(const struct queue_message *message)
+{
+	if (message->state != QUEUE_HELD)
+		return NULL;
+	return message->hold ? message->hold : SELECTION_PERSON;
 }
 
 static json_t *json_recipients(const struct queue_message *message)
@@ -84,6 +118,26 @@ static json_t *json_attachments(const struct queue_message *message)
 	return array;
 }
 
+json_t *queue_text_history_json(const struct queue_message *message)
+{
+	json_t *array = json_array();
+	for (guint i = 0; i < message->events->len; i++) {
+		const struct queue_event *e = message->events->pdata[i];
+		const char *recipient = recipient_of(message, e);
+		json_t *object = json_object();
+		json_object_set_new(object, "time", json_time(e->at_ms));
+		json_object_set_new(
+			object, "state", json_string(queue_state_name(e->state)));
+		json_object_set_new(object, "recipient", json_text(recipient));
+		json_object_set_new(object, "peer", json_text(e->peer));
+		json_object_set_new(object, "reply_code",
+			e->reply_code ? json_integer(e->reply_code) : json_null());
+		json_object_set_new(object, "text", json_text(e->text));
+		json_array_append_new(array, object);
+	}
+	return array;
+}
+
 json_t *queue_text_json(const struct queue_message *message)
 {
 	bool waits = message->finished_ms == 0;
@@ -91,6 +145,9 @@ json_t *queue_text_json(const struct queue_message *message)
 	json_object_set_new(object, "id", json_string(message->id));
 	json_object_set_new(
 		object, "state", json_string(queue_state_name(message->state)));
+	json_object_set_new(object, "hold", json_text(held_by(message)));
+	json_object_set_new(
+		object, "priority", json_string(priority_name(message->priority)));
 	json_object_set_new(object, "uncertain", json_boolean(message->uncertain));
 	json_object_set_new(object, "received", json_time(message->received_ms));
 	json_object_set_new(object, "retried", json_time(message->retried_ms));
@@ -131,7 +188,7 @@ static void append_visible(GString *out, const char *text)
 	}
 }
 
-static char *visible(const char *text)
+char *queue_text_visible(const char *text)
 {
 	GString *out = g_string_new(NULL);
 	append_visible(out, text ? text : "");
@@ -187,10 +244,10 @@ char **queue_text_row(const struct queue_message *message, int64_t now_ms)
 	row[2] = short_duration(now_ms - message->received_ms);
 	row[3] = short_size(message->size);
 	row[4] = g_strdup_printf("%u", message->attempts);
-	row[5] = null_path ? g_strdup("<>") : visible(message->reverse_path);
+	row[5] = null_path ? g_strdup("<>") : queue_text_visible(message->reverse_path);
 	row[6] = recipients_cell(message);
 	row[7] = next_attempt(message, now_ms);
-	row[8] = visible(message->reason);
+	row[8] = queue_text_visible(message->reason);
 	return row;
 }
 
@@ -235,6 +292,16 @@ static void append_line(GString *out, const char *name, const char *text)
 	g_string_append_printf(out, "%-13s ", name);
 	append_visible(out, text);
 	g_string_append_c(out, '\n');
+}
+
+/* A field of a header; NULL: none. No text of a peer's can add another. */
+static void append_field(GString *out, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	g_string_append_printf(out, "%s: ", name);
+	append_visible(out, text);
+	g_string_append(out, "\r\n");
 }
 
 static void append_time(GString *out, const char *name, int64_t unix_ms, int64_t now_ms)
@@ -316,6 +383,34 @@ static void append_attachments(GString *out, const struct queue_message *message
 	}
 }
 
+/* "2026-11-21T06:00:00Z  deferred   bob@example.com  451 4.7.1 later (relay default)" */
+static void append_history(GString *out, const struct queue_message *message)
+{
+	if (message->events->len > 0)
+		g_string_append(out, "History\n");
+	for (guint i = 0; i < message->events->len; i++) {
+		const struct queue_event *e = message->events->pdata[i];
+		const char *recipient = recipient_of(message, e);
+		g_autofree char *when = iso_time(e->at_ms / 1000);
+		g_string_append_printf(
+			out, "  %s  %-9s", when ? when : "?", queue_state_name(e->state));
+		if (recipient) {
+			g_string_append(out, "  ");
+			append_visible(out, recipient);
+		}
+		g_string_append(out, e->reply_code || e->text ? "  " : "");
+		if (e->reply_code)
+			g_string_append_printf(out, "%d ", e->reply_code);
+		append_visible(out, e->text ? e->text : "");
+		if (e->peer) {
+			g_string_append(out, " (");
+			append_visible(out, e->peer);
+			g_string_append_c(out, ')');
+		}
+		g_string_append_c(out, '\n');
+	}
+}
+
 char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 {
 	GString *out = g_string_new(NULL);
@@ -331,11 +426,13 @@ char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 	g_autofree char *from = g_strdup_printf("<%s>", message->reverse_path);
 	append_line(out, "ID", message->id);
 	append_line(out, "State", state);
+	append_line(out, "Held by", held_by(message));
 	append_line(out, "Reason", message->reason);
 	append_time(out, "Received", message->received_ms, now_ms);
 	append_time(out, "Retried", message->retried_ms, now_ms);
 	append_time(out, "Finished", message->finished_ms, now_ms);
 	append_line(out, "Attempts", attempts);
+	append_line(out, "Priority", priority_name(message->priority));
 	append_line(out, "Size", octets);
 	append_line(out, "Listener", message->listener);
 	append_line(out, "Client", message->client);
@@ -347,6 +444,28 @@ char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 	append_line(out, "Relay's ID", message->relay_id);
 	append_recipients(out, message);
 	append_attachments(out, message);
+	append_history(out, message);
+	return g_string_free(out, FALSE);
+}
+
+char *queue_text_envelope(const struct queue_message *message)
+{
+	GString *out = g_string_new(NULL);
+	g_autofree char *path = g_strdup_printf("<%s>", message->reverse_path);
+	g_autofree char *received = iso_time(message->received_ms / 1000);
+	append_field(out, "X-Stowage-ID", message->id);
+	append_field(out, "X-Stowage-Received", received);
+	append_field(out, "X-Stowage-State", queue_state_name(message->state));
+	append_field(out, "X-Stowage-Listener", message->listener);
+	append_field(out, "X-Stowage-Client", message->client);
+	append_field(out, "X-Stowage-User", message->user);
+	append_field(out, "X-Stowage-Reverse-Path", path);
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		g_autofree char *text = g_strdup_printf(
+			"<%s>; %s", r->forward_path, queue_state_name(r->state));
+		append_field(out, "X-Stowage-Recipient", text);
+	}
 	return g_string_free(out, FALSE);
 }
 

@@ -10,11 +10,19 @@
 #include "gateway/queue/queue.h"
 #include <jansson.h>
 
-/* Everything that is known of message; a new reference. */
-json_t *queue_text_json(const struct queue_message *message);
+/* text with what would move a cursor, end a line or is no UTF-8 made visible. */
+char *queue_text_visible(const char *text);
 
-/* The same, in lines for people. */
+/* What is known of message but its history; a new reference. */
+json_t *queue_text_json(const struct queue_message *message);
+/* message->events as an array; a new reference. */
+json_t *queue_text_history_json(const struct queue_message *message);
+
+/* Everything, in lines for people. */
 char *queue_text_show(const struct queue_message *message, int64_t now_ms);
+
+/* The envelope as fields of a header, CR LF behind each. */
+char *queue_text_envelope(const struct queue_message *message);
 
 /* One link of message, likewise, and in two lines for people. */
 json_t *queue_text_link_json(const struct queue_message *message,

@@ -11,180 +11,297 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK 4096 /* IDs held in memory at a time */
+#define STEP 250 /* messages or files looked at in one step */
 
-struct message_ids {
-	size_t n;
-	char (*ids)[MESSAGE_ID_BYTES];
-	int spool_fd; /* for see_missing() */
+struct recovery {
+	struct store *store; /* borrowed */
+	int spool_fd;        /* borrowed */
+	recovery_is_in_flight is_in_flight;
+	void *context;
+	char began[MESSAGE_ID_BYTES]; /* IDs from here on are of this process */
+	char after[MESSAGE_ID_BYTES]; /* the last message seen */
+	bool messages_seen;
+	DIR *spool;  /* NULL: not begun */
+	DIR *folder; /* in it; NULL: none open */
+	char folder_name[SPOOL_FOLDER_BYTES];
 };
 
-static bool see_any(void *context, const struct store_glance *glance)
+struct recovery *recovery_new(struct store *store, int spool_fd,
+	recovery_is_in_flight is_in_flight, void *context)
 {
-	struct message_ids *list = context;
-	g_strlcpy(list->ids[list->n++], glance->id, MESSAGE_ID_BYTES);
-	return list->n < CHUNK;
+	struct recovery *recovery = g_new0(struct recovery, 1);
+	recovery->store = store;
+	recovery->spool_fd = spool_fd;
+	recovery->is_in_flight = is_in_flight;
+	recovery->context = context;
+	message_id_new(recovery->began);
+	/* The first ID of this very millisecond. */
+	memset(recovery->began + 10, '0', MESSAGE_ID_BYTES - 11);
+	return recovery;
 }
 
-static bool see_missing(void *context, const struct store_glance *glance)
+void recovery_free(struct recovery **recovery)
 {
-	const struct message_ids *list = context;
-	if (faccessat(list->spool_fd, glance->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-		errno != ENOENT)
-		return true;
-	return see_any(context, glance);
+	if (!*recovery)
+		return;
+	if ((*recovery)->folder)
+		closedir((*recovery)->folder);
+	if ((*recovery)->spool)
+		closedir((*recovery)->spool);
+	g_clear_pointer(recovery, g_free);
 }
+
+/* --- messages --- */
 
 struct change {
-	enum queue_state to;
+	enum queue_state from, to;
 	int64_t next_attempt_ms;
 	int64_t finished_ms;
 	const char *reason;
 };
 
-static bool change_one(
-	struct store *store, const char *id, const struct change *change, GError **error)
+static bool change_one(struct store *store, const char *id, const struct change *change,
+	struct store_totals *changes, GError **error)
 {
-	bool found = false;
-	enum queue_state from = QUEUE_HELD;
-	if (!store_find(store, id, &found, &from, error) || !found)
-		return found;
-	struct store_totals changes = { 0 };
-	changes.messages[from]--;
-	changes.messages[change->to]++;
-	return store_set_state(store, id, change->to, change->next_attempt_ms,
-		       change->finished_ms, change->reason, error) &&
-	       store_add_totals(store, &changes, error);
-}
-
-static bool change_all(struct store *store, const struct message_ids *list,
-	const struct change *change, GError **error)
-{
-	if (list->n == 0)
-		return true;
-	bool ok = store_begin(store, error);
-	for (size_t i = 0; ok && i < list->n; i++)
-		ok = change_one(store, list->ids[i], change, error);
-	ok = ok && store_commit(store, error);
-	if (!ok) {
-		store_rollback(store);
+	if (!store_set_state(store, id, change->to, change->next_attempt_ms,
+		    change->finished_ms, change->reason, error) ||
+		!store_add_event(store, id, change->to, change->reason, error))
 		return false;
-	}
-	for (size_t i = 0; i < list->n; i++)
-		log_warning("queue.recovered", LOG_TEXT("id", list->ids[i]),
-			LOG_TEXT("state", queue_state_name(change->to)),
-			LOG_TEXT("reason", change->reason));
+	changes->messages[change->from]--;
+	changes->messages[change->to]++;
+	log_warning("queue.recovered", LOG_TEXT("id", id),
+		LOG_TEXT("state", queue_state_name(change->to)),
+		LOG_TEXT("reason", change->reason));
 	return true;
 }
 
-static bool end_cut_flights(struct store *store, struct message_ids *list, GError **error)
+bool recovery_end_flight(struct store *store, const char *id, enum queue_state from,
+	struct store_totals *changes, GError **error)
 {
-	struct store_totals totals;
-	if (!store_totals(store, &totals, error))
-		return false;
-	if (totals.messages[QUEUE_RELAYING] <= 0)
-		return true; /* spares the walk over a long queue */
+	bool uncertain = from == QUEUE_RELAYING;
 	const struct change change = {
-		.to = QUEUE_UNCERTAIN,
+		.from = from,
+		.to = uncertain ? QUEUE_UNCERTAIN : QUEUE_DEFERRED,
 		.next_attempt_ms = g_get_real_time() / 1000,
-		.reason = "the gateway ended before the relay's reply came",
+		.reason = uncertain ? "the gateway ended before the relay's reply came"
+				    : "the gateway ended in the middle of a delivery",
 	};
-	do {
-		list->n = 0;
-		if (!store_scan_state(store, QUEUE_RELAYING, see_any, list, error) ||
-			!change_all(store, list, &change, error))
-			return false;
-	} while (list->n == CHUNK);
-	return true;
+	return store_keep_journal(store, id, error) &&
+	       change_one(store, id, &change, changes, error);
 }
 
-static bool kill_fileless(struct store *store, struct message_ids *list, GError **error)
+static bool kill_fileless(struct store *store, const char *id, enum queue_state from,
+	struct store_totals *changes, GError **error)
 {
 	const struct change change = {
+		.from = from,
 		.to = QUEUE_DEAD,
 		.next_attempt_ms = STORE_NEVER_MS,
 		.finished_ms = g_get_real_time() / 1000,
 		.reason = "its spool file is missing",
 	};
-	do {
-		list->n = 0;
-		if (!store_scan_state(store, QUEUE_STATES, see_missing, list, error) ||
-			!change_all(store, list, &change, error))
-			return false;
-	} while (list->n == CHUNK);
-	return true;
+	return change_one(store, id, &change, changes, error);
 }
 
-static int compare_ids(const void *a, const void *b)
+/* What a step is to change. */
+struct finding {
+	char id[MESSAGE_ID_BYTES];
+	enum queue_state state;
+	bool fileless;
+};
+
+struct findings {
+	struct recovery *recovery;
+	unsigned looked_at;
+	unsigned n;
+	struct finding list[STEP];
+};
+
+static bool was_cut(enum queue_state state)
 {
-	return strcmp(a, b);
+	return state == QUEUE_RELAYING || state == QUEUE_REWRITING ||
+	       state == QUEUE_UPLOADING;
 }
 
-/* Deletes those files that belong to no message; *kept counts
- * those of unfinished ones. */
-static bool judge_files(
-	struct store *store, struct message_ids *list, int64_t *kept, GError **error)
+static bool see_unfinished(void *context, const struct store_glance *glance)
 {
-	/* In the order of the table, whose pages are then read once each. */
-	qsort(list->ids, list->n, sizeof *list->ids, compare_ids);
-	for (size_t i = 0; i < list->n; i++) {
-		bool found = false;
-		enum queue_state state = QUEUE_HELD;
-		if (!store_find(store, list->ids[i], &found, &state, error))
-			return false;
-		if (!found || state == QUEUE_SENT) {
-			unlinkat(list->spool_fd, list->ids[i], 0);
-			log_info("queue.orphan_removed", LOG_TEXT("id", list->ids[i]),
-				LOG_TEXT("reason", found ? "its message was sent"
-							 : "it was never acknowledged"));
-		} else if (state != QUEUE_DEAD && state != QUEUE_BOUNCED) {
-			++*kept;
-		}
+	struct findings *findings = context;
+	struct recovery *recovery = findings->recovery;
+	g_strlcpy(recovery->after, glance->id, sizeof recovery->after);
+	bool fileless = !spool_exists(recovery->spool_fd, glance->id);
+	if ((fileless || was_cut(glance->state)) &&
+		!recovery->is_in_flight(recovery->context, glance->id)) {
+		struct finding *finding = &findings->list[findings->n++];
+		g_strlcpy(finding->id, glance->id, sizeof finding->id);
+		finding->state = glance->state;
+		finding->fileless = fileless;
 	}
-	list->n = 0;
+	return ++findings->looked_at < STEP;
+}
+
+static bool mend_messages(const struct recovery *recovery,
+	const struct findings *findings, struct store_totals *changes, GError **error)
+{
+	struct store *store = recovery->store;
+	struct store_totals mine = { 0 };
+	if (findings->n == 0)
+		return true;
+	bool ok = store_begin(store, error);
+	for (unsigned i = 0; ok && i < findings->n; i++) {
+		const struct finding *finding = &findings->list[i];
+		ok = (finding->fileless ? kill_fileless : recovery_end_flight)(
+			store, finding->id, finding->state, &mine, error);
+	}
+	ok = ok && store_add_totals(store, &mine, error) && store_commit(store, error);
+	if (!ok) {
+		store_rollback(store);
+		return false;
+	}
+	for (unsigned i = 0; i < QUEUE_STATES; i++)
+		changes->messages[i] += mine.messages[i];
 	return true;
 }
 
-static bool judge_directory(struct store *store, struct message_ids *list, DIR *directory,
-	int64_t *kept, GError **error)
+static bool see_messages(
+	struct recovery *recovery, struct store_totals *changes, GError **error)
+{
+	g_autofree struct findings *findings = g_new0(struct findings, 1);
+	char before[MESSAGE_ID_BYTES];
+	memcpy(before, recovery->after, sizeof before);
+	findings->recovery = recovery;
+	if (!store_scan_unfinished(
+		    recovery->store, before, see_unfinished, findings, error) ||
+		!mend_messages(recovery, findings, changes, error)) {
+		memcpy(recovery->after, before, sizeof before);
+		return false;
+	}
+	recovery->messages_seen = findings->looked_at < STEP;
+	return true;
+}
+
+/* --- files --- */
+
+static DIR *open_directory(int at_fd, const char *name, GError **error)
+{
+	int fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+	if (directory)
+		return directory;
+	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
+		"the spool directory cannot be read: %s", g_strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+/* Deletes the file if it belongs to no message. */
+static bool judge_file(const struct recovery *recovery, const char *id, GError **error)
+{
+	bool found = false;
+	enum queue_state state = QUEUE_HELD;
+	if (strcmp(id, recovery->began) >= 0 ||
+		recovery->is_in_flight(recovery->context, id))
+		return true;
+	if (!store_find(recovery->store, id, &found, &state, error))
+		return false;
+	if (found && state != QUEUE_SENT)
+		return true;
+	spool_remove(recovery->spool_fd, id);
+	log_info("queue.orphan_removed", LOG_TEXT("id", id),
+		LOG_TEXT("reason",
+			found ? "its message was sent" : "it was never acknowledged"));
+	return true;
+}
+
+/* Looks at one entry; *over: there was none left. */
+static bool judge_entry(struct recovery *recovery, bool *over, GError **error)
+{
+	const struct dirent *entry =
+		readdir(recovery->folder ? recovery->folder : recovery->spool);
+	*over = !entry && !recovery->folder;
+	if (!entry && recovery->folder) {
+		closedir(g_steal_pointer(&recovery->folder));
+		/* Those that sessions may use now are the writer's. */
+		if (strncmp(recovery->folder_name, recovery->began,
+			    SPOOL_FOLDER_BYTES - 1) < 0)
+			unlinkat(recovery->spool_fd, recovery->folder_name,
+				AT_REMOVEDIR); /* only if it is empty */
+		return true;
+	}
+	if (!entry)
+		return true;
+	if (!recovery->folder && spool_folder_is_valid(entry->d_name)) {
+		memcpy(recovery->folder_name, entry->d_name, SPOOL_FOLDER_BYTES);
+		/* One that cannot be read is as good as one that went meanwhile. */
+		recovery->folder =
+			open_directory(recovery->spool_fd, recovery->folder_name, NULL);
+		return true;
+	}
+	return !message_id_is_valid(entry->d_name) /* not ours to delete */ ||
+	       judge_file(recovery, entry->d_name, error);
+}
+
+static bool judge_files(struct recovery *recovery, bool *over, GError **error)
+{
+	if (!recovery->spool)
+		recovery->spool = open_directory(recovery->spool_fd, ".", error);
+	if (!recovery->spool)
+		return false;
+	for (unsigned i = 0; i < STEP && !*over; i++) {
+		if (!judge_entry(recovery, over, error))
+			return false;
+	}
+	return true;
+}
+
+bool recovery_step(struct recovery *recovery, bool *over, struct store_totals *changes,
+	GError **error)
+{
+	*over = false;
+	return recovery->messages_seen ? judge_files(recovery, over, error)
+				       : see_messages(recovery, changes, error);
+}
+
+/* --- before all --- */
+
+static size_t count_messages(DIR *directory)
 {
 	const struct dirent *entry;
-	while ((entry = readdir(directory)) != NULL) {
-		if (!message_id_is_valid(entry->d_name))
-			continue; /* not ours to delete */
-		g_strlcpy(list->ids[list->n++], entry->d_name, MESSAGE_ID_BYTES);
-		if (list->n == CHUNK && !judge_files(store, list, kept, error))
-			return false;
-	}
-	return judge_files(store, list, kept, error);
+	size_t n = 0;
+	while ((entry = readdir(directory)) != NULL)
+		n += message_id_is_valid(entry->d_name);
+	return n;
 }
 
-static DIR *open_spool(int spool_fd, GError **error)
+static bool count_all(int spool_fd, size_t *n, GError **error)
 {
-	int fd = openat(spool_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
-	if (!directory) {
-		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
-			"the spool directory cannot be read: %s", g_strerror(errno));
-		if (fd >= 0)
-			close(fd);
+	DIR *spool = open_directory(spool_fd, ".", error);
+	if (!spool)
+		return false;
+	*n = count_messages(spool);
+	rewinddir(spool);
+	const struct dirent *entry;
+	while ((entry = readdir(spool)) != NULL) {
+		DIR *folder = spool_folder_is_valid(entry->d_name)
+				      ? open_directory(spool_fd, entry->d_name, NULL)
+				      : NULL;
+		if (!folder)
+			continue;
+		*n += count_messages(folder);
+		closedir(folder);
 	}
-	return directory;
+	closedir(spool);
+	return true;
 }
 
 bool recovery_check_record(const char *database, int spool_fd, GError **error)
 {
 	struct stat st;
+	size_t n = 0;
 	if (stat(database, &st) == 0 && st.st_size > 0)
 		return true;
-	DIR *directory = open_spool(spool_fd, error);
-	if (!directory)
+	if (!count_all(spool_fd, &n, error))
 		return false;
-	const struct dirent *entry;
-	size_t n = 0;
-	while ((entry = readdir(directory)) != NULL)
-		n += message_id_is_valid(entry->d_name);
-	closedir(directory);
 	if (n > 0)
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
 			"%s is missing or empty, but %" G_GSIZE_FORMAT
@@ -192,35 +309,4 @@ bool recovery_check_record(const char *database, int spool_fd, GError **error)
 			"move the messages elsewhere to begin anew",
 			database, n, n == 1 ? " lies" : "s lie");
 	return n == 0;
-}
-
-static bool remove_orphans(
-	struct store *store, struct message_ids *list, int64_t *kept, GError **error)
-{
-	DIR *directory = open_spool(list->spool_fd, error);
-	if (!directory)
-		return false;
-	list->n = 0;
-	bool ok = judge_directory(store, list, directory, kept, error);
-	closedir(directory);
-	return ok;
-}
-
-bool recovery_run(struct store *store, int spool_fd, GError **error)
-{
-	struct message_ids list = { .spool_fd = spool_fd };
-	list.ids = g_malloc_n(CHUNK, MESSAGE_ID_BYTES);
-	int64_t kept = 0, unfinished = 0;
-	struct store_totals totals;
-	bool ok = end_cut_flights(store, &list, error) &&
-		  remove_orphans(store, &list, &kept, error) &&
-		  store_totals(store, &totals, error);
-	for (unsigned i = 0; ok && i < QUEUE_SENT; i++)
-		unfinished += totals.messages[i];
-	/* As many files as unfinished messages: none is missing, no
-	 * need to look for each. */
-	if (ok && kept != unfinished)
-		ok = kill_fileless(store, &list, error);
-	g_free(list.ids);
-	return ok;
 }

@@ -1,23 +1,41 @@
 /*
  * recovery - brings spool directory and database into agreement after a crash.
  *
- * Internal to gateway/queue/. Before any thread; memory does not grow with the queue.
+ * Internal to gateway/queue/. In small steps, between which the queue works already: on
+ * one thread at a time. Memory does not grow with the queue.
  */
 #ifndef GATEWAY_QUEUE_RECOVERY_H
 #define GATEWAY_QUEUE_RECOVERY_H
 
 #include "gateway/queue/store.h"
 
+struct recovery;
+
+/* Whether that message is in flight in this process, and none of recovery's business. */
+typedef bool (*recovery_is_in_flight)(void *context, const char *id);
+
+/* Before anything is submitted: only files whose message came earlier can be orphans.
+ * store and spool_fd are borrowed. */
+struct recovery *recovery_new(struct store *store, int spool_fd,
+	recovery_is_in_flight is_in_flight, void *context);
+void recovery_free(struct recovery **recovery);
+
 /*
- * What was RELAYING becomes UNCERTAIN, due now. Spool files without a row, or whose
- * message was sent, are deleted; unfinished messages without a spool file become DEAD.
- * Logs what it did.
+ * The next step, in a transaction of its own: what was RELAYING becomes UNCERTAIN, what
+ * was REWRITING or UPLOADING is as it was before, due now; unfinished messages without a
+ * spool file become DEAD; then spool files without a row, or whose message was sent, are
+ * deleted, and empty folders. *over: there is nothing left. changes is added to. Logs what
+ * it did.
  */
-bool recovery_run(struct store *store, int spool_fd, GError **error);
+bool recovery_step(struct recovery *recovery, bool *over, struct store_totals *changes,
+	GError **error);
+
+/* Within a transaction: what one message, cut off in state from, becomes. */
+bool recovery_end_flight(struct store *store, const char *id, enum queue_state from,
+	struct store_totals *changes, GError **error);
 
 /* Before the database is opened or made: that it is there if there is mail. Without it
- * recovery_run() would take every message for one that was never acknowledged.
- * GATEWAY_ERROR_MEND. */
+ * every message would be taken for one that was never acknowledged. GATEWAY_ERROR_MEND. */
 bool recovery_check_record(const char *database, int spool_fd, GError **error);
 
 #endif

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define FIRST_BYTES 8192 /* a small message never makes a larger buffer */
+#define FIRST_BYTES  8192 /* a small message never makes a larger buffer */
+#define FOLDER_TRIES 8
 
 struct spool {
 	char *path;
@@ -25,7 +27,9 @@ struct spool {
 struct spool *spool_new(const char *directory, const char *id)
 {
 	struct spool *spool = g_new0(struct spool, 1);
-	spool->path = g_build_filename(directory, id, NULL);
+	char folder[SPOOL_FOLDER_BYTES];
+	spool_folder(id, folder);
+	spool->path = g_build_filename(directory, folder, id, NULL);
 	spool->fd = -1;
 	return spool;
 }
@@ -75,12 +79,21 @@ static bool is_sound(struct spool *spool, GError **error)
 	return !spool->failure || fail(spool, "go on after an earlier error", error);
 }
 
+static bool make_folder(const struct spool *spool)
+{
+	g_autofree char *folder = g_path_get_dirname(spool->path);
+	return mkdir(folder, 0700) == 0 || errno == EEXIST;
+}
+
 static bool open_file(struct spool *spool, GError **error)
 {
-	if (spool->fd >= 0)
-		return true;
-	spool->fd = open(
-		spool->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* The folder may be new, and one that was empty may go at any moment. */
+	for (unsigned i = 0; spool->fd < 0 && i < FOLDER_TRIES; i++) {
+		spool->fd = open(spool->path,
+			O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (spool->fd < 0 && (errno != ENOENT || !make_folder(spool)))
+			break;
+	}
 	return spool->fd >= 0 || fail(spool, "make the spool file", error);
 }
 

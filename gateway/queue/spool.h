@@ -19,9 +19,28 @@
  * then written once, by the writer, with no detour over a flush. */
 #define SPOOL_BUFFER_BYTES 196608
 
+/*
+ * A message's file lies in a folder of the spool directory, for all that arrived in the
+ * same half minute, named by the beginning of their IDs: no directory grows with the
+ * queue, and what arrives together shares one, and its sync. Earlier versions left files
+ * in the spool directory itself: there they are found too.
+ */
+#define SPOOL_FOLDER_BYTES 8 /* with the NUL */
+void spool_folder(const char *id, char folder[SPOOL_FOLDER_BYTES]);
+bool spool_folder_is_valid(const char *name);
+
+/* The path of message id's file in the spool directory, also where there is none. g_free() */
+char *spool_path(const char *directory, const char *id);
+/* A read-only descriptor of it; -1 with errno. */
+int spool_open(int directory_fd, const char *id);
+/* Whether it is there; true too where that cannot be said. */
+bool spool_exists(int directory_fd, const char *id);
+/* False with errno: it is still there. */
+bool spool_remove(int directory_fd, const char *id);
+
 struct spool;
 
-/* A spool for message id, a file of that name in directory, made when first flushed. */
+/* A spool for message id, made in directory when first flushed. */
 struct spool *spool_new(const char *directory, const char *id);
 
 /* Takes up to SPOOL_BUFFER_BYTES minus what is buffered; the number

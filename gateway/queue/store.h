@@ -47,8 +47,8 @@ bool store_insert(
 	struct store *store, const struct queue_message *message, GError **error);
 bool store_put_attachments(
 	struct store *store, const struct queue_message *message, GError **error);
-/* With it the recipients that were settled meanwhile: of a message in several transactions
- * those of the earlier ones. */
+/* With it the events so far, and the recipients that were settled meanwhile: of a message
+ * in several transactions those of the earlier ones. */
 bool store_set_relaying(
 	struct store *store, const struct queue_message *message, GError **error);
 bool store_finish(
@@ -57,6 +57,9 @@ bool store_finish(
  * reason NULL leaves it as it is. finished_ms 0: unfinished. */
 bool store_set_state(struct store *store, const char *id, enum queue_state state,
 	int64_t next_attempt_ms, int64_t finished_ms, const char *reason, GError **error);
+/* The state alone, of a message in flight. */
+bool store_set_noted(
+	struct store *store, const char *id, enum queue_state state, GError **error);
 /* That a person asked for a retry: its lifetime begins anew. */
 bool store_set_retried(
 	struct store *store, const char *id, int64_t retried_ms, GError **error);
@@ -79,11 +82,20 @@ bool store_oldest(struct store *store, int64_t *received_ms, GError **error);
 /* A number that changes when another connection has committed. */
 bool store_version(struct store *store, int64_t *version, GError **error);
 
-/* Unfinished messages by next attempt. state is not filled. */
-bool store_scan_due(
-	struct store *store, store_glance_function see, void *context, GError **error);
+/* Unfinished messages of that priority by next attempt. state is not filled. */
+bool store_scan_due(struct store *store, enum conf_priority priority,
+	store_glance_function see, void *context, GError **error);
 /* Messages in state (QUEUE_STATES: every unfinished one), oldest first. */
 bool store_scan_state(struct store *store, enum queue_state state,
+	store_glance_function see, void *context, GError **error);
+/* Unfinished messages whose ID comes after the given one, in order of ID. */
+bool store_scan_unfinished(struct store *store, const char *after,
+	store_glance_function see, void *context, GError **error);
+/* Messages that became dead before finished_ms, in that order. */
+bool store_scan_dead(struct store *store, int64_t finished_ms, store_glance_function see,
+	void *context, GError **error);
+/* Messages with that hold whose ID comes after the given one, oldest first. */
+bool store_scan_held(struct store *store, const char *hold, const char *after,
 	store_glance_function see, void *context, GError **error);
 /* IDs that begin with prefix, oldest first. */
 bool store_scan_prefix(struct store *store, const char *prefix, store_glance_function see,
@@ -96,6 +108,52 @@ bool store_scan_linked(struct store *store, int64_t after_s, store_glance_functi
 /* End and revocation of message id's link, as they stand in attachment. */
 bool store_set_link(struct store *store, const char *id,
 	const struct queue_attachment *attachment, GError **error);
+
+/* Adds what stands in message->events to the message's history, in which at most
+ * QUEUE_EVENTS_MAX are kept: the first ones and the last. */
+bool store_put_events(
+	struct store *store, const struct queue_message *message, GError **error);
+/* Message id was cut off while it was being relayed: what its row has of its events goes to
+ * its history. */
+bool store_keep_journal(struct store *store, const char *id, GError **error);
+/* One more event of message id, of a person's or the recovery's change. */
+bool store_add_event(struct store *store, const char *id, enum queue_state state,
+	const char *text, GError **error);
+/* The whole history of a loaded message into message->events, in order, in place of what
+ * is there. It begins with its reception. */
+bool store_load_events(
+	struct store *store, struct queue_message *message, GError **error);
+
+/* Deletes the message with all that is recorded of it; its state is subtracted from
+ * changes. Its spool file is the caller's to remove once that is committed. */
+bool store_delete_message(struct store *store, const char *id,
+	struct store_totals *changes, bool *found, GError **error);
+/* What a HELD message waits for: see queue_message.hold. */
+bool store_set_hold(
+	struct store *store, const char *id, const char *hold, GError **error);
+/* Sends a message through the whole pipeline again: deferred, due now, no attempts,
+ * recipients open again (those who were sent it too where sent_too), its lifetime begun
+ * anew. That its attachments were stored is forgotten, their keys and links are not. The
+ * change is added to changes. False without error: there is no such message. */
+bool store_redrive(struct store *store, const char *id, bool sent_too, int64_t now_ms,
+	struct store_totals *changes, GError **error);
+
+/* What messages are held for, in the order of hold. False ends the scan. */
+struct store_hold {
+	const char *hold; /* valid during the call */
+	uint64_t messages;
+};
+typedef bool (*store_hold_function)(void *context, const struct store_hold *hold);
+bool store_scan_holds(
+	struct store *store, store_hold_function see, void *context, GError **error);
+
+/* Notes, see queue_remember(). */
+bool store_put_note(
+	struct store *store, const char *name, const char *text, GError **error);
+/* Strings are valid during the call. */
+typedef void (*store_note_function)(void *context, const char *name, const char *text);
+bool store_scan_notes(
+	struct store *store, store_note_function see, void *context, GError **error);
 
 /* Whether there is a message id, and its state. */
 bool store_find(struct store *store, const char *id, bool *found, enum queue_state *state,

@@ -79,6 +79,30 @@ static const char *const migrations[] = {
 	"ALTER TABLE recipients ADD COLUMN notify TEXT;"
 	"ALTER TABLE recipients ADD COLUMN orcpt TEXT;",
 	"ALTER TABLE attachments ADD COLUMN revoked_at_s INTEGER NOT NULL DEFAULT 0;",
+	"ALTER TABLE messages ADD COLUMN hold TEXT;"
+	"ALTER TABLE messages ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE messages ADD COLUMN journal TEXT;"
+	"DROP INDEX unfinished_by_next_attempt;"
+	"CREATE INDEX due ON messages (priority, next_attempt_ms)"
+	"  WHERE finished_ms = 0;"
+	"CREATE INDEX holds ON messages (hold) WHERE hold IS NOT NULL;"
+	"CREATE INDEX purgeable_dead ON messages (finished_ms) WHERE state = 'dead';"
+	"INSERT INTO totals VALUES ('rewriting', 0), ('uploading', 0);"
+	"CREATE TABLE events ("
+	"  message TEXT NOT NULL,"
+	"  number INTEGER NOT NULL,"
+	"  list TEXT NOT NULL,"
+	"  PRIMARY KEY (message, number)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE VIEW history AS SELECT message, number + key AS number,"
+	"  value ->> 'at_ms' AS at_ms, value ->> 'state' AS state,"
+	"  value ->> 'recipient' AS recipient, value ->> 'reply_code' AS reply_code,"
+	"  value ->> 'text' AS text, value ->> 'peer' AS peer"
+	"  FROM events, json_each(events.list);"
+	"CREATE TABLE notes ("
+	"  name TEXT PRIMARY KEY NOT NULL,"
+	"  text TEXT NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 #define VERSION ((int)G_N_ELEMENTS(migrations))
 

@@ -16,6 +16,7 @@
 #define PASS_EVERY_S  3600
 #define SLACK_S       3600 /* a large object takes a while from its file to its link */
 #define DEPTH_MAX     40   /* of directories: PREFIX/YYYY/MM/DD/MESSAGE_ID */
+#define RECORD_SUFFIX ".json"
 #define BURST_FILES   256
 #define BURST_REST_US 5000
 
@@ -30,6 +31,8 @@ struct sweeper {
 
 struct pass {
 	struct sweeper *sweeper;
+	int objects;     /* the directory of the objects, O_PATH */
+	bool is_records; /* it walks what stands beside them */
 	struct store *record;
 	int64_t now_s, keep_s;
 	GString *key;
@@ -73,12 +76,26 @@ static bool is_needed(struct pass *pass, const char *key)
 	return needed;
 }
 
+/* What stands beside an object that never came: a crash, and the message was given up. */
+static bool is_orphan(const struct pass *pass, const char *key)
+{
+	return faccessat(pass->objects, key, F_OK, AT_SYMLINK_NOFOLLOW) &&
+	       errno == ENOENT;
+}
+
 static void look_at(struct pass *pass, const struct stat *file)
 {
-	const char *key = pass->key->str;
+	g_autofree char *key = g_strdup(pass->key->str);
 	g_autoptr(GError) error = NULL;
 	if (++pass->seen % BURST_FILES == 0)
 		g_usleep(BURST_REST_US);
+	if (pass->is_records) {
+		if (!g_str_has_suffix(key, RECORD_SUFFIX))
+			return;
+		key[strlen(key) - strlen(RECORD_SUFFIX)] = '\0';
+		if (!is_orphan(pass, key))
+			return;
+	}
 	if (file->st_mtim.tv_sec + pass->keep_s > pass->now_s || is_needed(pass, key))
 		return;
 	if (!s3_directory_delete(pass->sweeper->directory, key, &error)) {
@@ -88,7 +105,8 @@ static void look_at(struct pass *pass, const struct stat *file)
 	}
 	pass->deleted++;
 	log_info("object.deleted", LOG_TEXT("key", key),
-		LOG_TEXT("reason", "older than s3.retention"));
+		LOG_TEXT("reason", pass->is_records ? "nothing was stored with it"
+						    : "older than s3.retention"));
 }
 
 /* Takes fd. Recursion goes no deeper than depth. */
@@ -121,6 +139,20 @@ static void walk(struct pass *pass, int fd, unsigned depth)
 	closedir(dir);
 }
 
+static void walk_both(struct pass *pass)
+{
+	const char *directory = pass->sweeper->directory;
+	g_autofree char *objects = g_build_filename(directory, "objects", NULL);
+	g_autofree char *records = g_build_filename(directory, "metadata", NULL);
+	pass->objects = open(objects, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (pass->objects < 0)
+		return;
+	walk(pass, open(objects, O_RDONLY | O_DIRECTORY | O_CLOEXEC), DEPTH_MAX);
+	pass->is_records = true;
+	walk(pass, open(records, O_RDONLY | O_DIRECTORY | O_CLOEXEC), DEPTH_MAX);
+	close(pass->objects);
+}
+
 size_t sweeper_pass(struct sweeper *sweeper, int64_t now_s)
 {
 	g_mutex_lock(&sweeper->lock);
@@ -131,7 +163,6 @@ size_t sweeper_pass(struct sweeper *sweeper, int64_t now_s)
 		return 0;
 	g_autofree char *database =
 		g_build_filename(sweeper->queue_directory, "queue.db", NULL);
-	g_autofree char *objects = g_build_filename(sweeper->directory, "objects", NULL);
 	g_autoptr(GError) error = NULL;
 	struct pass pass = { .sweeper = sweeper,
 		.record = store_open_visitor(database, true, &error),
@@ -139,7 +170,7 @@ size_t sweeper_pass(struct sweeper *sweeper, int64_t now_s)
 		.keep_s = keep_s,
 		.key = g_string_new(NULL) };
 	if (pass.record)
-		walk(&pass, open(objects, O_RDONLY | O_DIRECTORY | O_CLOEXEC), DEPTH_MAX);
+		walk_both(&pass);
 	else
 		log_warning("objects.not_swept", LOG_TEXT("reason", error->message));
 	store_close(&pass.record);

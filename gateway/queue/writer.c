@@ -1,34 +1,21 @@
-/* The writer thread: group commit, what is in flight, reading ahead, housekeeping. Leaves
- * SQL to the store and files to the spool. */
+/* The writer thread: group commit and what is in flight. Leaves SQL to the store, files to
+ * the spool, reading ahead to writer_refill.c and the rest to writer_house.c. */
 #include "gateway/queue/writer.h"
 
 #include "gateway/error.h"
 #include "gateway/log.h"
+#include "gateway/queue/holds.h"
+#include "gateway/queue/transit.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #define BATCH_OPERATIONS 512
 #define SOON_US          (3 * G_TIME_SPAN_MILLISECOND)
-#define TICK_US          G_TIME_SPAN_SECOND
-#define PURGE_MESSAGES   250                       /* in one transaction */
-#define PURGE_ROUNDS     8                         /* in one tick */
-#define PURGE_PAUSE_US   (10 * G_TIME_SPAN_SECOND) /* when nothing old is left */
-
-/* A message that lies in a lane or was taken. */
-struct flight {
-	char id[MESSAGE_ID_BYTES];
-	enum queue_state stored; /* its state in the database */
-};
 
 static int64_t now_ms(void)
 {
 	return g_get_real_time() / 1000;
-}
-
-static bool is_final(enum queue_state state)
-{
-	return state == QUEUE_SENT || state == QUEUE_BOUNCED || state == QUEUE_DEAD;
 }
 
 void writer_wake(struct queue *queue)
@@ -62,57 +49,55 @@ void writer_release(struct operation *operation)
 	g_free(operation);
 }
 
-bool writer_should_refill(const struct queue *queue, int64_t now)
+struct flight *writer_flight(const struct queue *queue, const char *id)
 {
-	return !queue->stopped && queue->disk_due_ms <= now &&
-	       queue->backlog.recipients <= LANE_LOW;
+	return g_hash_table_lookup(queue->flights, id);
 }
 
 static struct flight *flight_of(const struct queue *queue, const char *id)
 {
-	struct flight *flight = g_hash_table_lookup(queue->flights, id);
+	struct flight *flight = writer_flight(queue, id);
 	g_assert(flight); /* only what was taken is relayed or finished */
 	return flight;
 }
 
-/* Hands a due message to queue_take(); false when the lane is full:
- * then it stays on disk. */
-static bool hand_over(
-	struct queue *queue, struct lane *lane, struct queue_message *message)
+static struct flight *flight_new(
+	const struct queue *queue, const struct queue_message *message)
 {
-	size_t recipients = message->recipients->len;
+	struct flight *flight = g_new0(struct flight, 1);
+	memcpy(flight->id, message->id, sizeof flight->id);
+	flight->stored = message->state;
+	flight->hold = g_strdup(message->hold);
+	flight->version = queue->version;
+	return flight;
+}
+
+struct flight *writer_hand_over(
+	struct queue *queue, bool fresh, struct queue_message *message)
+{
+	struct flight *flight = flight_new(queue, message);
+	message->flight = flight;
+	/* Before it is in the lane: from there it may be back at once. */
+	g_hash_table_insert(queue->flights, flight->id, flight);
 	g_mutex_lock(&queue->lock);
+	struct band *band = lanes_band(&queue->lanes, message->priority);
 	bool room = !queue->stopped &&
-		    (g_queue_is_empty(&lane->messages) ||
-			    lane->recipients + recipients <= LANE_RECIPIENTS);
-	if (room) {
-		struct flight *flight = g_new0(struct flight, 1);
-		memcpy(flight->id, message->id, sizeof flight->id);
-		flight->stored = message->state;
-		g_hash_table_insert(queue->flights, flight->id, flight);
-		lane->recipients += recipients;
-		g_queue_push_tail(&lane->messages, message);
-	} else {
-		queue->disk_due_ms = MIN(queue->disk_due_ms, message->next_attempt_ms);
-	}
+		    lanes_push(fresh ? &band->fresh : &band->backlog, message);
+	if (!room)
+		band->disk_due_ms = MIN(band->disk_due_ms, message->next_attempt_ms);
 	bool awaited = room && queue->takers_waiting > 0;
 	g_mutex_unlock(&queue->lock);
 	/* Not under the lock, which the one who wakes up needs at once. */
 	if (awaited)
 		g_cond_signal(&queue->ready);
-	return room;
+	if (room)
+		return flight;
+	message->flight = NULL;
+	g_hash_table_remove(queue->flights, flight->id);
+	return NULL;
 }
 
 /* --- group commit --- */
-
-static bool sync_directory(const struct queue *queue, GError **error)
-{
-	if (fsync(queue->spool_fd) == 0)
-		return true;
-	g_set_error(error, GATEWAY_ERROR, gateway_error_of_errno(errno),
-		"%s: cannot sync: %s", queue->spool_directory, g_strerror(errno));
-	return false;
-}
 
 static void fail_unless_failed(struct operation *operation, const GError *error)
 {
@@ -120,12 +105,12 @@ static void fail_unless_failed(struct operation *operation, const GError *error)
 		operation->error = g_error_copy(error);
 }
 
-static size_t count_submissions(const GQueue *batch)
+static size_t count_kind(const GQueue *batch, enum operation_kind kind)
 {
 	size_t n = 0;
 	for (const GList *l = batch->head; l; l = l->next) {
 		const struct operation *op = l->data;
-		n += op->kind == OPERATION_SUBMIT;
+		n += op->kind == kind;
 	}
 	return n;
 }
@@ -134,7 +119,7 @@ static size_t count_submissions(const GQueue *batch)
  * commits; then their names. */
 static void sync_spools(const struct queue *queue, GQueue *batch)
 {
-	size_t submissions = count_submissions(batch);
+	size_t submissions = count_kind(batch, OPERATION_SUBMIT);
 	if (submissions == 0)
 		return;
 	for (GList *l = batch->head; l && submissions > 1; l = l->next) {
@@ -144,11 +129,12 @@ static void sync_spools(const struct queue *queue, GQueue *batch)
 	}
 	for (GList *l = batch->head; l; l = l->next) {
 		struct operation *op = l->data;
-		if (op->kind == OPERATION_SUBMIT && !op->error)
-			spool_commit(op->spool, &op->error);
+		if (op->kind == OPERATION_SUBMIT && !op->error &&
+			spool_commit(op->spool, &op->error))
+			folders_touch(queue->folders, op->message->id);
 	}
 	g_autoptr(GError) error = NULL;
-	if (sync_directory(queue, &error))
+	if (folders_sync(queue->folders, &error))
 		return;
 	for (GList *l = batch->head; l; l = l->next) {
 		struct operation *op = l->data;
@@ -157,24 +143,89 @@ static void sync_spools(const struct queue *queue, GQueue *batch)
 	}
 }
 
-static bool apply(struct queue *queue, const struct operation *op,
+/* A person may have changed a message in flight: then the record tells, not the memory of
+ * it. */
+static bool look_at_record(
+	struct queue *queue, struct flight *flight, int64_t version, GError **error)
+{
+	bool found = true;
+	enum queue_state state = flight->stored;
+	if (flight->version == version)
+		return true;
+	if (!store_find(queue->store, flight->id, &found, &state, error))
+		return false;
+	flight->gone = !found;
+	flight->held = state == QUEUE_HELD && (flight->held || state != flight->stored);
+	flight->stored = state;
+	flight->version = version;
+	return true;
+}
+
+static bool apply_relaying(struct queue *queue, struct operation *op, int64_t version,
+	struct store_totals *changes, GError **error)
+{
+	struct flight *flight = flight_of(queue, op->message->id);
+	if (!look_at_record(queue, flight, version, error))
+		return false;
+	if (flight->gone || flight->held) {
+		op->error = g_error_new(GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
+			"it was %s by a person meanwhile",
+			flight->gone ? "deleted" : "held");
+		return true;
+	}
+	changes->messages[flight->stored]--;
+	changes->messages[QUEUE_RELAYING]++;
+	return store_set_relaying(queue->store, op->message, error);
+}
+
+static bool apply_finish(struct queue *queue, struct operation *op, int64_t version,
+	struct store_totals *changes, GError **error)
+{
+	struct queue_message *message = op->message;
+	struct flight *flight = flight_of(queue, message->id);
+	if (!look_at_record(queue, flight, version, error))
+		return false;
+	if (flight->gone)
+		return true;
+	if (flight->held && !queue_state_is_final(message->state)) {
+		message->state = QUEUE_HELD;
+		message->next_attempt_ms = STORE_NEVER_MS;
+		g_clear_pointer(&message->hold, g_free);
+	}
+	changes->messages[flight->stored]--;
+	changes->messages[message->state]++;
+	return store_finish(queue->store, message, error);
+}
+
+static bool apply_attachments(
+	struct queue *queue, const struct operation *op, int64_t version, GError **error)
+{
+	struct flight *flight = writer_flight(queue, op->message->id);
+	if (flight && !look_at_record(queue, flight, version, error))
+		return false;
+	return (flight && flight->gone) ||
+	       store_put_attachments(queue->store, op->message, error);
+}
+
+static bool apply(struct queue *queue, struct operation *op, int64_t version,
 	struct store_totals *changes, GError **error)
 {
 	const struct queue_message *message = op->message;
 	switch (op->kind) {
 	case OPERATION_SUBMIT:
 		changes->messages[message->state]++;
-		return store_insert(queue->store, message, error);
+		return store_insert(queue->store, message, error) &&
+		       store_put_attachments(queue->store, message, error);
 	case OPERATION_ATTACHMENTS:
-		return store_put_attachments(queue->store, message, error);
+		return apply_attachments(queue, op, version, error);
 	case OPERATION_RELAYING:
-		changes->messages[flight_of(queue, message->id)->stored]--;
-		changes->messages[QUEUE_RELAYING]++;
-		return store_set_relaying(queue->store, message, error);
+		return apply_relaying(queue, op, version, changes, error);
 	case OPERATION_FINISH:
-		changes->messages[flight_of(queue, message->id)->stored]--;
-		changes->messages[message->state]++;
-		return store_finish(queue->store, message, error);
+		return apply_finish(queue, op, version, changes, error);
+	case OPERATION_NOTE:
+		return store_put_note(queue->store, op->name, op->text, error);
+	case OPERATION_PASS:
+		return true;
 	}
 	g_assert_not_reached();
 }
@@ -182,11 +233,13 @@ static bool apply(struct queue *queue, const struct operation *op,
 static bool transact(struct queue *queue, const GQueue *batch,
 	struct store_totals *changes, GError **error)
 {
-	bool ok = store_begin(queue->store, error);
+	int64_t version = 0;
+	bool ok = store_begin(queue->store, error) &&
+		  store_version(queue->store, &version, error);
 	for (GList *l = batch->head; ok && l; l = l->next) {
-		const struct operation *op = l->data;
+		struct operation *op = l->data;
 		if (!op->error)
-			ok = apply(queue, op, changes, error);
+			ok = apply(queue, op, version, changes, error);
 	}
 	ok = ok && store_add_totals(queue->store, changes, error) &&
 	     store_commit(queue->store, error);
@@ -199,11 +252,27 @@ static void operation_free(struct operation *op)
 {
 	queue_message_free(op->message);
 	g_clear_error(&op->error);
+	g_free(op->name);
+	g_free(op->text);
 	g_free(op);
+}
+
+/* What was recorded and is not in flight: where it goes from here. */
+static void settle(struct queue *queue, const struct queue_message *message)
+{
+	if (message->state == QUEUE_SENT)
+		folders_remove(queue->folders, message->id);
+	if (queue_state_is_final(message->state))
+		return;
+	g_mutex_lock(&queue->lock);
+	lanes_note_due(&queue->lanes, message->priority, message->next_attempt_ms);
+	g_mutex_unlock(&queue->lock);
 }
 
 static void end_submit(struct queue *queue, struct operation *op)
 {
+	static const struct flight none;
+	struct queue_message *message = op->message;
 	if (op->error)
 		spool_discard(&op->spool);
 	else
@@ -211,9 +280,16 @@ static void end_submit(struct queue *queue, struct operation *op)
 	g_mutex_lock(&queue->lock);
 	queue->submitting--;
 	g_mutex_unlock(&queue->lock);
-	op->done(op->context, op->message->id, op->error);
-	if (!op->error && hand_over(queue, &queue->fresh, op->message))
-		op->message = NULL;
+	op->done(op->context, message->id, op->error);
+	if (!op->error) {
+		g_ptr_array_set_size(message->events, 0);
+		holds_note_finish(queue, &none, message);
+		if (message->state == QUEUE_RECEIVED &&
+			writer_hand_over(queue, true, message))
+			op->message = NULL;
+		else
+			settle(queue, message);
+	}
 	operation_free(op);
 }
 
@@ -231,15 +307,39 @@ static void end_relaying(struct queue *queue, struct operation *op)
 static void end_finish(struct queue *queue, struct operation *op)
 {
 	const struct queue_message *message = op->message;
-	if (message->state == QUEUE_SENT)
-		unlinkat(queue->spool_fd, message->id, 0);
+	struct flight *flight = flight_of(queue, message->id);
+	bool gone = flight->gone;
+	holds_note_finish(queue, flight, message);
 	g_hash_table_remove(queue->flights, message->id);
-	if (!is_final(message->state)) {
-		g_mutex_lock(&queue->lock);
-		queue->disk_due_ms = MIN(queue->disk_due_ms, message->next_attempt_ms);
-		g_mutex_unlock(&queue->lock);
-	}
+	if (gone)
+		folders_remove(queue->folders, message->id);
+	else
+		settle(queue, message);
 	operation_free(op);
+}
+
+/* Written, so that a delivery can read it, but nothing waits for the disk. */
+static void end_pass(struct queue *queue, struct operation *op)
+{
+	g_autoptr(GError) error = NULL;
+	struct queue_message *message = g_steal_pointer(&op->message);
+	bool taken = false;
+	operation_free(op);
+	if (!spool_flush(message->transit->spool, &error)) {
+		transit_refuse(message, error->message);
+		return;
+	}
+	g_mutex_lock(&queue->lock);
+	if (!queue->stopped) {
+		g_queue_push_tail(&queue->lanes.transit, message);
+		taken = true;
+	}
+	bool awaited = queue->takers_waiting > 0;
+	g_mutex_unlock(&queue->lock);
+	if (!taken)
+		transit_refuse(message, TRANSIT_STOPPING);
+	else if (awaited)
+		g_cond_signal(&queue->ready);
 }
 
 /* What has happened outside cannot be refused: the record is tried again until it is
@@ -255,8 +355,10 @@ static void keep_for_later(struct queue *queue, struct operation *op)
 	g_mutex_unlock(&queue->lock);
 	if (!ending)
 		return;
-	log_error("queue.record_lost", LOG_TEXT("id", op->message->id),
-		LOG_TEXT("state", queue_state_name(op->message->state)),
+	log_error("queue.record_lost",
+		LOG_TEXT("id", op->message ? op->message->id : op->name),
+		LOG_TEXT("state",
+			op->message ? queue_state_name(op->message->state) : NULL),
 		LOG_TEXT("reason", op->error->message));
 	operation_free(op);
 }
@@ -270,7 +372,11 @@ static void end_operation(struct queue *queue, struct operation *op)
 	case OPERATION_RELAYING:
 		end_relaying(queue, op);
 		break;
+	case OPERATION_PASS:
+		end_pass(queue, op);
+		break;
 	case OPERATION_ATTACHMENTS:
+	case OPERATION_NOTE:
 		if (op->error)
 			keep_for_later(queue, op);
 		else
@@ -285,9 +391,10 @@ static void end_operation(struct queue *queue, struct operation *op)
 	}
 }
 
-static void note_success(struct queue *queue, const struct store_totals *changes)
+void writer_note_success(struct queue *queue, const struct store_totals *changes)
 {
 	g_mutex_lock(&queue->lock);
+	queue->unwritable = false;
 	for (unsigned i = 0; i < QUEUE_STATES; i++)
 		queue->totals.messages[i] += changes->messages[i];
 	g_mutex_unlock(&queue->lock);
@@ -314,7 +421,8 @@ static void end_awaited(struct queue *queue, GQueue *batch)
 	for (GList *l = batch->head; l; l = next) {
 		struct operation *op = l->data;
 		next = l->next;
-		if (op->kind != OPERATION_SUBMIT && op->kind != OPERATION_RELAYING)
+		if (op->kind != OPERATION_SUBMIT && op->kind != OPERATION_RELAYING &&
+			op->kind != OPERATION_PASS)
 			continue;
 		g_queue_unlink(batch, l);
 		end_operation(queue, op);
@@ -325,10 +433,14 @@ static void commit_batch(struct queue *queue, GQueue *batch)
 {
 	g_autoptr(GError) error = NULL;
 	struct store_totals changes = { 0 };
+	if (count_kind(batch, OPERATION_PASS) == batch->length) {
+		end_awaited(queue, batch); /* nothing to be recorded */
+		return;
+	}
 	sync_spools(queue, batch);
 	bool ok = transact(queue, batch, &changes, &error);
 	if (ok)
-		note_success(queue, &changes);
+		writer_note_success(queue, &changes);
 	else
 		note_failure(queue, batch, error);
 	end_awaited(queue, batch);
@@ -339,192 +451,34 @@ static void commit_batch(struct queue *queue, GQueue *batch)
 		end_operation(queue, l->data);
 }
 
-/* --- reading ahead --- */
-
-struct refill {
-	struct queue *queue;
-	int64_t now_ms;
-	int64_t next_due_ms;
-	GPtrArray *ids;
-};
-
-static bool see_due(void *context, const struct store_glance *glance)
-{
-	struct refill *refill = context;
-	if (g_hash_table_contains(refill->queue->flights, glance->id))
-		return true;
-	if (glance->next_attempt_ms > refill->now_ms ||
-		refill->ids->len == LANE_RECIPIENTS) {
-		refill->next_due_ms = glance->next_attempt_ms;
-		return false;
-	}
-	g_ptr_array_add(refill->ids, g_strdup(glance->id));
-	return true;
-}
-
-/* Loads what was seen until the lane is full; false with error. */
-static bool load_due(struct refill *refill, GError **error)
-{
-	for (guint i = 0; i < refill->ids->len; i++) {
-		struct queue_message *message = NULL;
-		if (!store_load(
-			    refill->queue->store, refill->ids->pdata[i], &message, error))
-			return false;
-		if (message &&
-			!hand_over(refill->queue, &refill->queue->backlog, message)) {
-			queue_message_free(message);
-			return true; /* hand_over() has noted when to go on */
-		}
-	}
-	return true;
-}
-
-static void refill_backlog(struct queue *queue)
-{
-	g_mutex_lock(&queue->lock);
-	bool wanted = writer_should_refill(queue, now_ms());
-	if (wanted)
-		queue->disk_due_ms = STORE_NEVER_MS;
-	g_mutex_unlock(&queue->lock);
-	if (!wanted)
-		return;
-
-	struct refill refill = { queue, now_ms(), STORE_NEVER_MS, NULL };
-	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
-	g_autoptr(GError) error = NULL;
-	refill.ids = ids;
-	if (!store_scan_due(queue->store, see_due, &refill, &error) ||
-		!load_due(&refill, &error)) {
-		log_error("queue.read_failed", LOG_TEXT("reason", error->message));
-		refill.next_due_ms = refill.now_ms + TICK_US / 1000;
-	}
-	g_mutex_lock(&queue->lock);
-	queue->disk_due_ms = MIN(queue->disk_due_ms, refill.next_due_ms);
-	g_mutex_unlock(&queue->lock);
-}
-
-/* --- housekeeping, once a second --- */
-
-/* The command line writes too, from its own process. */
-static bool notice_others(struct queue *queue, GError **error)
-{
-	int64_t version = 0;
-	struct store_totals totals;
-	if (!store_version(queue->store, &version, error))
-		return false;
-	if (version == queue->version)
-		return true;
-	if (!store_totals(queue->store, &totals, error))
-		return false;
-	queue->version = version;
-	queue->oldest_unknown = true;
-	g_mutex_lock(&queue->lock);
-	queue->totals = totals;
-	queue->disk_due_ms = 0;
-	g_mutex_unlock(&queue->lock);
-	return true;
-}
-
-static bool find_oldest(struct queue *queue, GError **error)
-{
-	int64_t oldest_ms = 0;
-	if (!queue->oldest_unknown)
-		return true;
-	if (!store_oldest(queue->store, &oldest_ms, error))
-		return false;
-	queue->oldest_unknown = false;
-	g_mutex_lock(&queue->lock);
-	queue->oldest_ms = oldest_ms;
-	g_mutex_unlock(&queue->lock);
-	return true;
-}
-
-static bool purge_once(
-	struct queue *queue, int64_t before_ms, size_t *purged, GError **error)
-{
-	struct store_totals changes = { 0 };
-	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
-	bool ok = store_begin(queue->store, error) &&
-		  store_purge(
-			  queue->store, before_ms, PURGE_MESSAGES, &changes, ids, error);
-	*purged = ids->len;
-	if (ok && ids->len == 0) {
-		store_rollback(queue->store);
-		return true;
-	}
-	ok = ok && store_add_totals(queue->store, &changes, error) &&
-	     store_commit(queue->store, error);
-	if (!ok) {
-		store_rollback(queue->store);
-		return false;
-	}
-	note_success(queue, &changes);
-	for (guint i = 0; i < ids->len; i++) /* those that bounced had theirs */
-		unlinkat(queue->spool_fd, ids->pdata[i], 0);
-	return true;
-}
-
-/* In small transactions, between which submissions have their turn. */
-static bool purge(struct queue *queue, GError **error)
-{
-	if (g_get_monotonic_time() < queue->purge_us)
-		return true;
-	g_mutex_lock(&queue->lock);
-	int64_t before_ms = now_ms() - (int64_t)queue->settings.history_s * 1000;
-	g_mutex_unlock(&queue->lock);
-	for (unsigned i = 0; i < PURGE_ROUNDS; i++) {
-		size_t purged = 0;
-		if (!purge_once(queue, before_ms, &purged, error))
-			return false;
-		g_mutex_lock(&queue->lock);
-		bool busy = queue->urgent > 0;
-		g_mutex_unlock(&queue->lock);
-		if (purged < PURGE_MESSAGES) {
-			queue->purge_us = g_get_monotonic_time() + PURGE_PAUSE_US;
-			break;
-		}
-		if (busy)
-			break;
-	}
-	return true;
-}
-
-static void keep_house(struct queue *queue)
-{
-	int64_t now_us = g_get_monotonic_time();
-	if (now_us < queue->tick_us)
-		return;
-	queue->tick_us = now_us + TICK_US;
-	g_autoptr(GError) error = NULL;
-	if (!notice_others(queue, &error) || !purge(queue, &error) ||
-		!find_oldest(queue, &error)) {
-		if (!queue->failing)
-			log_error("queue.housekeeping_failed",
-				LOG_TEXT("reason", error->message));
-		queue->failing = true;
-	}
-}
-
 /* --- the thread --- */
 
 /* With the lock held: the monotonic time at which something is to be done anyway. */
 static int64_t wake_at_us(const struct queue *queue)
 {
 	int64_t latest_us = MIN(queue->tick_us, queue->due_us);
-	if (queue->stopped || queue->backlog.recipients > LANE_LOW)
+	int64_t due_ms = lanes_disk_due_ms(&queue->lanes);
+	if (queue->stopped || due_ms == STORE_NEVER_MS)
 		return latest_us;
 	/* The tick comes first in any case, so that a clock that was set is noticed. */
-	int64_t wait_ms = CLAMP(queue->disk_due_ms - now_ms(), 0, TICK_US / 1000);
+	int64_t wait_ms = CLAMP(due_ms - now_ms(), 0, WRITER_TICK_US / 1000);
 	return MIN(latest_us, g_get_monotonic_time() + wait_ms * 1000);
 }
 
-/* Moves what is pending to batch; false when all is done and the queue is being freed. */
-static bool wait_for_work(struct queue *queue, GQueue *batch)
+/* With the lock held. */
+static bool has_work(const struct queue *queue)
+{
+	return queue->urgent > 0 || queue->ending || queue->tick_wanted ||
+	       (!queue->stopped && lanes_disk_due_ms(&queue->lanes) <= now_ms()) ||
+	       g_get_monotonic_time() >= MIN(queue->tick_us, queue->due_us);
+}
+
+/* Moves what is pending to batch; false when all is done and the queue is being freed.
+ * in_background: there is work to be gone on with, so that nothing is waited for. */
+static bool wait_for_work(struct queue *queue, bool in_background, GQueue *batch)
 {
 	g_mutex_lock(&queue->lock);
-	while (queue->urgent == 0 && !queue->ending &&
-		!writer_should_refill(queue, now_ms()) &&
-		g_get_monotonic_time() < MIN(queue->tick_us, queue->due_us)) {
+	while (!in_background && !has_work(queue)) {
 		queue->writer_waits = true;
 		g_cond_wait_until(&queue->work, &queue->lock, wake_at_us(queue));
 		queue->writer_waits = false;
@@ -544,13 +498,14 @@ void *writer_run(void *data)
 {
 	struct queue *queue = data;
 	GQueue batch = G_QUEUE_INIT;
-	queue->flights = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
-	while (wait_for_work(queue, &batch)) {
+	bool more = true;
+	while (wait_for_work(queue, more, &batch)) {
 		if (batch.length > 0)
 			commit_batch(queue, &batch);
-		refill_backlog(queue);
-		keep_house(queue);
+		writer_refill(queue);
+		writer_keep_house(queue);
+		more = writer_work_on(queue);
 	}
-	g_hash_table_unref(queue->flights);
+	writer_refuse_transit(queue);
 	return NULL;
 }

@@ -2,30 +2,26 @@
  * writer - the queue's one thread: it alone uses the database and
  * knows what is in flight.
  *
- * Internal to gateway/queue/: the struct that queue.c (the calls) and
- * writer.c (the thread) share. Members under "lock" are shared; those under
- * "writer" are the thread's own.
+ * Internal to gateway/queue/: the struct that the calls (queue.c, passage.c, transit.c,
+ * notes.c, room.c) and the thread share (writer.c, and its topics: writer_refill.c,
+ * writer_house.c, holds.c). Members under "lock" are shared; those under "writer" are the
+ * thread's own.
  */
 #ifndef GATEWAY_QUEUE_WRITER_H
 #define GATEWAY_QUEUE_WRITER_H
 
+#include "gateway/queue/folders.h"
+#include "gateway/queue/lanes.h"
+#include "gateway/queue/recovery.h"
 #include "gateway/queue/store.h"
-
-/* Recipients of the messages that a lane holds in memory; one message always has room. */
-#define LANE_RECIPIENTS 128
-#define LANE_LOW        32 /* at or below: filled again from the database */
-
-/* Messages due now, first in, first out. */
-struct lane {
-	GQueue messages;
-	size_t recipients;
-};
 
 enum operation_kind {
 	OPERATION_SUBMIT,
 	OPERATION_ATTACHMENTS,
 	OPERATION_RELAYING,
 	OPERATION_FINISH,
+	OPERATION_NOTE,
+	OPERATION_PASS, /* not recorded */
 };
 
 /* How soon an operation is to be committed. */
@@ -47,10 +43,35 @@ struct operation {
 	queue_submitted done;
 	void *context;
 
+	char *name, *text; /* NOTE */
+
 	gatomicrefcount holders; /* RELAYING */
 	GCond ended;
 	bool has_ended; /* under lock */
 };
+
+/* A message that lies in a lane or was taken, as the database has it. The message points
+ * to it; the writer owns it. */
+struct flight {
+	char id[MESSAGE_ID_BYTES];
+	enum queue_state stored;
+	char *hold;      /* as stored; NULL: none */
+	int64_t version; /* of the database when it was read: see struct queue */
+	gint noted; /* atomic: enum queue_state of queue_note_state(); RECEIVED: none */
+	gint seen;  /* noted at the last tick */
+	bool is_probe;   /* of its hold */
+	bool gone, held; /* by a person, while it was in flight */
+};
+
+/* A message of queue_pass(): nothing of it is recorded. */
+struct transit {
+	struct spool *spool;
+	queue_passed passed;
+	void *context;
+	bool kept;
+};
+
+struct holds;
 
 struct queue {
 	char *directory;
@@ -63,6 +84,7 @@ struct queue {
 	struct conf_queue settings; /* directory is the member above */
 	GCond work;                 /* for the writer */
 	bool writer_waits;
+	bool tick_wanted; /* housekeeping at once */
 	bool ending;
 	GQueue pending; /* of operations */
 	size_t urgent;  /* those of them that somebody waits for */
@@ -71,22 +93,29 @@ struct queue {
 	GCond ready; /* for queue_take() */
 	unsigned takers_waiting;
 	bool stopped;
-	struct lane fresh;   /* handed on from memory as they were committed */
-	struct lane backlog; /* read from the database */
-	bool backlog_turn;   /* neither lane starves the other */
-	int64_t disk_due_ms; /* when the next message that is only on disk is due */
+	struct lanes lanes;
 	struct store_totals totals;
 	int64_t oldest_ms;
+	GHashTable *notes;   /* name to text */
+	GPtrArray *releases; /* of char *: holds of queue_release() */
+	bool release_all;
+	bool probe_all;
+	GHashTable *held; /* hold to size_t: messages, as shown */
+	bool unwritable;  /* the database was tried, and could not be written to */
 
 	GMutex room_lock;
 	int64_t room_checked_us; /* monotonic; 0: never */
 	uint64_t free_bytes;
 	uint64_t free_inodes; /* UINT64_MAX: the file system has no such limit */
+	bool read_only;
 
 	/* writer */
 	struct store *store;
+	struct folders *folders;
+	struct recovery *recovery; /* NULL: it is over */
+	struct holds *holds;
 	GHashTable *flights; /* id to struct flight */
-	int64_t version;     /* of the database, as others change it */
+	int64_t version;     /* of the database, as others change it: at the last tick */
 	int64_t tick_us;     /* monotonic time of the next housekeeping */
 	int64_t purge_us;    /* and of the next look for old history */
 	bool failing;        /* the last transaction failed */
@@ -94,9 +123,6 @@ struct queue {
 };
 
 void *writer_run(void *queue);
-
-/* With the lock held: whether the backlog is to be filled. */
-bool writer_should_refill(const struct queue *queue, int64_t now_ms);
 
 /* With the lock held. */
 void writer_wake(struct queue *queue);
@@ -107,6 +133,33 @@ void writer_add(struct queue *queue, struct operation *operation, enum urgency u
 /* Of a RELAYING operation, one holder's part. */
 void writer_release(struct operation *operation);
 
+/* --- the writer thread's own --- */
+
+/* NULL: that message is not in flight. */
+struct flight *writer_flight(const struct queue *queue, const char *id);
+
+/* Hands a due message to queue_take(); NULL when the lane is full: then it stays on
+ * disk, and the message is still the caller's. */
+struct flight *writer_hand_over(
+	struct queue *queue, bool fresh, struct queue_message *message);
+
+/* A transaction was committed that changed the totals so. */
+void writer_note_success(struct queue *queue, const struct store_totals *changes);
+
+/* Reads what is due into the lanes that run low. */
+void writer_refill(struct queue *queue);
+
+/* Once a second: what others changed, states that last, old history, the oldest message. */
+void writer_keep_house(struct queue *queue);
+
+/* After queue_stop(): gives back what queue_pass() has brought and nobody took. */
+void writer_refuse_transit(struct queue *queue);
+
+/* One small step of what need not be done at once: recovery, release of what was held.
+ * True while there is more. */
+bool writer_work_on(struct queue *queue);
+
 #define WRITER_NEVER_US INT64_MAX
+#define WRITER_TICK_US  G_TIME_SPAN_SECOND
 
 #endif

@@ -80,15 +80,18 @@ static bool fail_step(struct client *c, struct failure *failure, const char *ste
 	if (kind == REPLY_DONE) /* a success that was not the one asked for */
 		kind = REPLY_RETRY;
 	failure_set(failure, kind, replied ? c->reply.code : 0, text, advice);
+	if (kind == REPLY_MEND)
+		failure_set_hold(failure, reply_hold_session(&c->reply));
 	return false;
 }
 
-static bool fail_mend(
-	struct client *c, struct failure *failure, const char *why, const char *advice)
+static bool fail_mend(struct client *c, struct failure *failure, const char *hold,
+	const char *why, const char *advice)
 {
 	g_autofree char *text = g_strdup_printf(
 		"%s port %u: %s", c->settings->host, c->settings->port, why);
 	failure_set(failure, REPLY_MEND, 0, text, advice);
+	failure_set_hold(failure, g_strdup(hold));
 	return false;
 }
 
@@ -123,6 +126,8 @@ static bool start_tls(
 	if (transport_start_tls(c->transport, trust, name, &error))
 		return true;
 	failure_set_error(failure, error);
+	if (failure->kind == REPLY_MEND)
+		failure_set_hold(failure, g_strdup("TLS"));
 	return false;
 }
 
@@ -132,14 +137,16 @@ static bool upgrade(
 	struct client *c, const struct transport_trust *trust, struct failure *failure)
 {
 	if (!c->ehlo.starttls)
-		return fail_mend(c, failure, "the relay offers no STARTTLS",
+		return fail_mend(c, failure, "TLS", "the relay offers no STARTTLS",
 			"see relay.port and relay.tls; a firewall may be in between");
 	bool replied = run(c, "STARTTLS\r\n");
 	if (c->stream->read_buffer_len > 0) {
 		transport_kill(c->transport, "octets after the answer to STARTTLS");
-		return fail_mend(c, failure,
+		fail_mend(c, failure, NULL,
 			"octets came in the clear after the answer to STARTTLS",
 			"someone may be in the way of the connection");
+		failure->kind = REPLY_RETRY; /* and who is may be gone next time */
+		return false;
 	}
 	if (!replied || c->reply.code != 220)
 		return fail_step(c, failure, "STARTTLS");
@@ -196,9 +203,10 @@ static bool log_in(
 	struct client *c, const struct credentials *credentials, struct failure *failure)
 {
 	if (!transport_is_tls(c->transport) && !transport_is_loopback(c->transport))
-		return fail_mend(c, failure, "no AUTH without TLS", "see relay.tls");
+		return fail_mend(
+			c, failure, "TLS", "no AUTH without TLS", "see relay.tls");
 	if (!c->ehlo.auth_plain && !c->ehlo.auth_login)
-		return fail_mend(c, failure,
+		return fail_mend(c, failure, "credentials",
 			"the relay offers neither AUTH PLAIN nor AUTH LOGIN",
 			"see relay.port, relay.tls and relay.user");
 	bool replied = c->ehlo.auth_plain && auth_plain(c, credentials);
@@ -216,6 +224,7 @@ static bool authenticate(struct client *c, struct failure *failure)
 	g_autoptr(GError) error = NULL;
 	if (!credentials_load(&credentials, c->settings, &error)) {
 		failure_set_error(failure, error);
+		failure_set_hold(failure, g_strdup("credentials"));
 		return false;
 	}
 	bool ok = !credentials.user || log_in(c, &credentials, failure);
@@ -228,7 +237,7 @@ static bool open_session(
 {
 	enum conf_tls tls = c->settings->tls;
 	if (tls == CONF_TLS_NONE && !transport_is_loopback(c->transport))
-		return fail_mend(c, failure,
+		return fail_mend(c, failure, "TLS",
 			"the relay is not on this machine, so TLS is needed",
 			"see relay.tls");
 	if (tls == CONF_TLS_WRAPPER && !start_tls(c, trust, failure))

@@ -48,8 +48,14 @@ bool client_send(struct client *client, const struct client_transaction *transac
  * answer. NULL is taken. */
 void client_free(struct client **client);
 
-/* Sets what has become of a recipient; text is copied. */
+/* Sets what has become of a recipient, of no further fault; text is copied. */
 void client_set_verdict(struct relay_recipient *recipient, enum relay_verdict verdict,
 	int reply_code, const char *text);
+
+/* The same where the relay itself could not be used: HELD where a person must mend
+ * something, else DEFERRED. text NULL: the failure's. */
+void client_set_unusable(struct relay_recipient *recipient,
+	const struct conf_relay *settings, const struct failure *failure,
+	const char *text);
 
 #endif

@@ -5,8 +5,9 @@
 #define REAPER_STEP_US (2 * G_USEC_PER_SEC)
 #define BACKOFF_MIN_US G_USEC_PER_SEC
 #define BACKOFF_MAX_US (5 * G_USEC_PER_SEC)
-/* Wrong credentials do not get right by themselves, and SES counts them. */
-#define BACKOFF_MEND_MAX_US (60 * G_USEC_PER_SEC)
+/* Wrong credentials do not get right by themselves, and SES counts them. Shorter than the
+ * queue's own pause between two tries of what it holds. */
+#define BACKOFF_MEND_MAX_US (40 * G_USEC_PER_SEC)
 #define BACKOFF_DOUBLINGS   6
 
 struct pool {
@@ -20,8 +21,10 @@ struct pool {
 	GQueue idle;   /* of pool_connection; the most recently used first */
 	unsigned open; /* idle, out, and being connected */
 	bool probing;  /* one tries whether the relay is back */
+	bool awaited;  /* one waits in pool_is_open() until it may try that */
 	unsigned failures;
 	int64_t blocked_until_us;
+	int64_t failed_ms;      /* Unix time of the last failure */
 	uint64_t failures_ever; /* unlike failures, never set back */
 	bool hurried;           /* nobody waits for a blocked relay any more */
 	struct failure last;
@@ -116,9 +119,11 @@ static void note_failure(struct pool *pool, const struct failure *failure)
 	wait_us += (int64_t)g_random_int_range(0, (gint32)(wait_us / 4));
 	pool->failures++;
 	pool->failures_ever++;
+	pool->failed_ms = g_get_real_time() / 1000;
 	pool->blocked_until_us = g_get_monotonic_time() + wait_us;
 	failure_set(&pool->last, failure->kind, failure->reply_code, failure->text,
 		failure->advice);
+	failure_set_hold(&pool->last, g_strdup(failure->hold));
 }
 
 /* With the mutex held on entry and return; the place for it is
@@ -205,20 +210,24 @@ static void fail_blocked(const struct pool *pool, struct failure *failure)
 {
 	const struct failure *last = &pool->last;
 	failure_set(failure, last->kind, last->reply_code, last->text, last->advice);
+	failure_set_hold(failure, g_strdup(last->hold));
 }
 
-struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure *failure)
+struct pool_connection *pool_take(
+	struct pool *pool, bool fresh, int64_t limit_us, struct failure *failure)
 {
 	struct pool_connection *connection = NULL;
 	g_mutex_lock(&pool->mutex);
-	int64_t now_us = g_get_monotonic_time(), until_us = now_us + patience_us(pool);
+	int64_t now_us = g_get_monotonic_time(),
+		until_us = now_us + (limit_us > 0 ? limit_us : patience_us(pool));
 	uint64_t failures_before = pool->failures_ever;
 	for (;; now_us = g_get_monotonic_time()) {
 		if (!fresh && (connection = take_idle(pool)))
 			break;
 		bool blocked = pool->failures && now_us < pool->blocked_until_us;
 		bool probed = pool->failures && pool->probing;
-		bool tried = pool->failures_ever != failures_before || pool->hurried;
+		bool tried = pool->failures_ever != failures_before || pool->hurried ||
+			     pool->last.kind == REPLY_MEND;
 		if (blocked && !pool->open && tried) {
 			fail_blocked(pool, failure);
 			break;
@@ -243,6 +252,55 @@ struct pool_connection *pool_take(struct pool *pool, bool fresh, struct failure 
 	}
 	g_mutex_unlock(&pool->mutex);
 	return connection;
+}
+
+/* With the mutex held: no connection works, as far as is known. */
+static bool is_down(const struct pool *pool)
+{
+	return pool->failures && pool->open <= (pool->probing ? 1 : 0);
+}
+
+/* With the mutex held: waits until it may be tried anew; false: others do that, or it is
+ * not soon. */
+static bool await_probe(struct pool *pool, bool patient, int64_t asked_ms)
+{
+	int64_t wait_us = pool->blocked_until_us - g_get_monotonic_time();
+	if (pool->probing)
+		return false;
+	if (asked_ms > pool->failed_ms)
+		return true;
+	if (pool->awaited)
+		return false;
+	if (wait_us > 0 && (!patient || pool->last.kind == REPLY_MEND))
+		return false;
+	pool->awaited = true;
+	while (!pool->hurried && is_down(pool) && !pool->probing &&
+		g_get_monotonic_time() < pool->blocked_until_us)
+		g_cond_wait_until(&pool->freed, &pool->mutex, pool->blocked_until_us);
+	pool->awaited = false;
+	return !pool->hurried;
+}
+
+bool pool_is_open(
+	struct pool *pool, bool patient, int64_t asked_ms, struct failure *failure)
+{
+	g_mutex_lock(&pool->mutex);
+	bool down = is_down(pool), may_try = down && await_probe(pool, patient, asked_ms);
+	down = is_down(pool);
+	if (may_try && down && !pool->probing && make_place(pool)) {
+		pool->open++;
+		struct pool_connection *connection = open_connection(pool, failure);
+		if (connection) {
+			connection->idle_since_us = connection->born_us;
+			g_queue_push_head(&pool->idle, connection);
+			g_cond_signal(&pool->freed);
+		}
+		down = !connection;
+	} else if (down) {
+		fail_blocked(pool, failure);
+	}
+	g_mutex_unlock(&pool->mutex);
+	return !down;
 }
 
 void pool_hurry(struct pool *pool)

@@ -4,10 +4,10 @@
 
 #include "gateway/error.h"
 #include "gateway/log.h"
+#include "gateway/relay/allowance.h"
 #include "gateway/relay/client.h"
 #include "gateway/relay/credentials.h"
 #include "gateway/relay/maildir.h"
-#include "gateway/relay/pace.h"
 #include "gateway/relay/pool.h"
 #include "gateway/relay/wire.h"
 #include <string.h>
@@ -15,6 +15,8 @@
 #define PATH_BYTES_MAX   320 /* local part 64, @, domain 255: RFC 5321, 4.5.3.1 */
 #define PACE_WAIT_MAX_US (30 * G_USEC_PER_SEC)
 #define SCAN_BYTES       32768
+/* How long a message whose client waits does so for a connection. */
+#define IMPATIENCE_US (20 * G_USEC_PER_SEC)
 /* The same complaint is not logged again sooner. */
 #define COMPLAINT_PAUSE_US (60 * G_USEC_PER_SEC)
 
@@ -24,7 +26,8 @@ struct relay {
 	struct metrics *metrics;
 	struct transport_trust *trust;
 	struct pool *pool; /* NULL: a Maildir */
-	struct pace pace;
+	struct allowance *allowance;
+	gint settings_apply; /* allowance has these settings; atomic */
 	bool is_ses;
 	GMutex complaint_mutex;
 	char *complaint;
@@ -51,19 +54,20 @@ static bool prepare(struct relay *relay, GError **error)
 	if (!relay->trust)
 		return false;
 	relay->pool = pool_new(settings, relay->hostname, relay->trust);
-	g_autofree char *region = ses_region_of_host(settings->host);
-	relay->is_ses = region;
+	relay->is_ses = conf_relay_is_ses(settings);
 	return true;
 }
 
 struct relay *relay_new(const struct conf_relay *settings, const char *hostname,
-	struct metrics *metrics, GError **error)
+	struct metrics *metrics, const struct relay_memory *memory, GError **error)
 {
 	struct relay *relay = g_new0(struct relay, 1);
 	relay->settings = settings;
 	relay->hostname = hostname;
 	relay->metrics = metrics;
-	pace_init(&relay->pace, settings->rate);
+	bool is_new;
+	relay->allowance = allowance_get(settings, metrics, memory, &is_new);
+	relay->settings_apply = is_new;
 	g_mutex_init(&relay->complaint_mutex);
 	if (!prepare(relay, error))
 		relay_free(&relay);
@@ -72,6 +76,7 @@ struct relay *relay_new(const struct conf_relay *settings, const char *hostname,
 
 void relay_hurry(struct relay *relay)
 {
+	allowance_hurry(relay->allowance);
 	if (relay->pool)
 		pool_hurry(relay->pool);
 }
@@ -83,7 +88,7 @@ void relay_free(struct relay **relay)
 		return;
 	pool_free(&r->pool);
 	transport_trust_free(&r->trust);
-	pace_deinit(&r->pace);
+	allowance_unref(&r->allowance);
 	g_mutex_clear(&r->complaint_mutex);
 	g_free(r->complaint);
 	g_free(r);
@@ -104,20 +109,25 @@ static void complain(struct relay *relay, const struct failure *failure)
 	}
 	g_mutex_unlock(&relay->complaint_mutex);
 	if (fresh)
-		log_warning("relay.needs_attention",
+		log_warning("relay.needs_attention", LOG_TEXT("relay", relay_name(relay)),
 			LOG_TEXT("host", relay->settings->host),
 			LOG_NUMBER("code", failure->reply_code),
 			LOG_TEXT("reason", failure->text),
 			LOG_TEXT("advice", failure->advice));
 }
 
-/* connected: the peer said it to a message, not to the connection,
- * which the pool looks after. */
+/* connected: the peer said it to a message, not to the connection, which the pool looks
+ * after. What holds messages is the queue's to say, once for all of them. */
 static void react(struct relay *relay, const struct failure *failure, bool connected)
 {
-	if (connected && failure->text && failure->kind == REPLY_THROTTLE)
-		pace_throttled(&relay->pace, g_get_monotonic_time());
-	if (failure->text && (failure->kind == REPLY_MEND || failure->advice))
+	if (!failure->text)
+		return;
+	if (connected && failure->kind == REPLY_THROTTLE)
+		allowance_throttled(relay->allowance);
+	if (connected && failure->kind == REPLY_MEND &&
+		!g_strcmp0(failure->hold, "quota"))
+		allowance_quota_exceeded(relay->allowance);
+	if (failure->advice && failure->kind != REPLY_MEND)
 		complain(relay, failure);
 }
 
@@ -149,6 +159,13 @@ static void set_all(const struct client_transaction *t, enum relay_verdict verdi
 {
 	for (size_t i = 0; i < t->n_recipients; i++)
 		client_set_verdict(t->recipients[i], verdict, code, text);
+}
+
+static void set_all_unusable(const struct relay *relay,
+	const struct client_transaction *t, const struct failure *failure)
+{
+	for (size_t i = 0; i < t->n_recipients; i++)
+		client_set_unusable(t->recipients[i], relay->settings, failure, NULL);
 }
 
 /* SES takes no line over 1,000 octets with its CRLF; other MTAs do. */
@@ -194,14 +211,15 @@ static bool content_is_fit(struct relay *relay, const struct client_transaction 
 static bool try_once(struct relay *relay, const struct client_transaction *t, bool fresh)
 {
 	struct failure failure = { 0 };
-	struct pool_connection *connection = pool_take(relay->pool, fresh, &failure);
+	struct pool_connection *connection = pool_take(
+		relay->pool, fresh, t->message->impatient ? IMPATIENCE_US : 0, &failure);
 	bool stale = false, connected = connection;
 	if (connected) {
 		bool kept = client_send(connection->client, t, &failure);
 		stale = !kept && connection->reused;
 		pool_put(relay->pool, connection, kept ? NULL : &failure);
 	} else {
-		set_all(t, RELAY_DEFERRED, failure.reply_code, failure.text);
+		set_all_unusable(relay, t, &failure);
 	}
 	if (!stale)
 		react(relay, &failure, connected);
@@ -209,16 +227,50 @@ static bool try_once(struct relay *relay, const struct client_transaction *t, bo
 	return !stale;
 }
 
-static void count(struct relay *relay, const struct client_transaction *t)
+/* How many of them the relay took. */
+static size_t count(struct relay *relay, const struct client_transaction *t)
 {
 	static const char *const classes[] = { "none", "none", "2xx", "none", "4xx",
 		"5xx" };
+	size_t n_sent = 0;
 	for (size_t i = 0; i < t->n_recipients; i++) {
 		size_t class = (size_t)t->recipients[i]->reply_code / 100;
 		metrics_add(relay->metrics, METRIC_RELAY_REPLIES_TOTAL,
 			classes[class < G_N_ELEMENTS(classes) ? class : 0], 1);
-		if (t->recipients[i]->verdict == RELAY_SENT)
-			pace_succeeded(&relay->pace);
+		n_sent += t->recipients[i]->verdict == RELAY_SENT;
+	}
+	return n_sent;
+}
+
+static void set_of_message(const struct client_transaction *t)
+{
+	for (size_t i = 0; i < t->n_recipients; i++)
+		t->recipients[i]->of_message = true;
+}
+
+static void set_all_too_much(struct relay *relay, const struct client_transaction *t)
+{
+	struct failure failure = { 0 };
+	failure_set(&failure, REPLY_THROTTLE, 0,
+		"the sending rate is used up by other messages", NULL);
+	set_all_unusable(relay, t, &failure);
+	failure_clear(&failure);
+	set_of_message(t); /* others have their turn meanwhile */
+}
+
+static void set_all_over_quota(struct relay *relay, const struct client_transaction *t)
+{
+	struct failure failure = { 0 };
+	failure_set(&failure, REPLY_MEND, 0,
+		"the quota of recipients in 24 hours is used up",
+		"mail goes on as the hours pass, or ask AWS for a higher quota");
+	set_all_unusable(relay, t, &failure);
+	failure_clear(&failure);
+	set_of_message(t); /* a higher priority may still go */
+	for (size_t i = 0; i < t->n_recipients; i++) {
+		g_free(t->recipients[i]->hold);
+		t->recipients[i]->hold =
+			allowance_hold(relay->allowance, t->message->priority);
 	}
 }
 
@@ -227,16 +279,24 @@ static void send_transaction(struct relay *relay, const struct client_transactio
 	if (relay->settings->maildir) {
 		maildir_deliver(relay->settings->maildir, relay->hostname, t->message,
 			t->recipients, t->n_recipients);
-	} else if (!pace_wait(&relay->pace, t->n_recipients, PACE_WAIT_MAX_US)) {
-		set_all(t, RELAY_DEFERRED, 0,
-			"the sending rate is used up by other messages");
+		count(relay, t);
 		return;
-	} else if (!try_once(relay, t, false)) {
-		/* The peer had left an idle connection: nothing was taken,
-		 * so at once again. */
-		try_once(relay, t, true);
 	}
-	count(relay, t);
+	switch (allowance_take(relay->allowance, t->n_recipients, t->message->priority,
+		PACE_WAIT_MAX_US)) {
+	case ALLOWANCE_LATER:
+		set_all_too_much(relay, t);
+		return;
+	case ALLOWANCE_QUOTA:
+		set_all_over_quota(relay, t);
+		return;
+	case ALLOWANCE_GO:
+		break;
+	}
+	/* Where the peer had left an idle connection nothing was taken, so at once again. */
+	if (!try_once(relay, t, false))
+		try_once(relay, t, true);
+	allowance_settle(relay->allowance, t->n_recipients, count(relay, t));
 }
 
 /* The recipients that are to be sent to, in a new array; refuses
@@ -259,19 +319,56 @@ static struct relay_recipient **pick_recipients(struct relay_message *m, size_t 
 	return picked;
 }
 
+static void send_parts(struct relay *relay, const struct client_transaction *all)
+{
+	struct relay_message *message = all->message;
+	size_t most = MAX(relay->settings->max_recipients, 1);
+	/* Not before: new settings may yet be refused as a whole. */
+	if (g_atomic_int_compare_and_exchange(&relay->settings_apply, false, true))
+		allowance_apply(relay->allowance, relay->settings);
+	most = MIN(most, MAX(allowance_most(relay->allowance), 1));
+	for (size_t at = 0; at < all->n_recipients; at += most) {
+		struct client_transaction part = { message, all->recipients + at,
+			MIN(most, all->n_recipients - at) };
+		if (at > 0 && message->between)
+			message->between(message->context);
+		send_transaction(relay, &part);
+	}
+}
+
 void relay_send(struct relay *relay, struct relay_message *message)
 {
 	size_t n;
 	g_autofree struct relay_recipient **recipients = pick_recipients(message, &n);
-	size_t most = MAX(relay->settings->max_recipients, 1);
 	struct client_transaction all = { message, recipients, n };
-	if (n == 0 || !content_is_fit(relay, &all))
-		return;
-	for (size_t at = 0; at < n; at += most) {
-		struct client_transaction part = { message, recipients + at,
-			MIN(most, n - at) };
-		send_transaction(relay, &part);
-	}
+	if (n > 0 && content_is_fit(relay, &all))
+		send_parts(relay, &all);
+	for (size_t i = 0; i < message->n_recipients; i++)
+		message->recipients[i].relay = relay_name(relay);
+}
+
+const char *relay_name(const struct relay *relay)
+{
+	return relay->settings->name ? relay->settings->name : CONF_RELAY_DEFAULT;
+}
+
+bool relay_is_usable(
+	struct relay *relay, bool patient, int64_t asked_ms, struct relay_recipient *why)
+{
+	struct failure failure = { 0 };
+	if (!relay->pool)
+		return true; /* a Maildir */
+	if (allowance_pause_left_us(relay->allowance) > PACE_WAIT_MAX_US)
+		failure_set(&failure, REPLY_THROTTLE, 0,
+			"the relay says that too much is sent: it gets nothing for a "
+			"while",
+			NULL);
+	else if (pool_is_open(relay->pool, patient, asked_ms, &failure))
+		return true;
+	client_set_unusable(why, relay->settings, &failure, NULL);
+	why->relay = relay_name(relay);
+	failure_clear(&failure);
+	return false;
 }
 
 bool relay_wants_ascii(struct relay *relay, bool smtputf8)
@@ -279,7 +376,7 @@ bool relay_wants_ascii(struct relay *relay, bool smtputf8)
 	if (relay->settings->maildir || relay->is_ses || !smtputf8)
 		return relay->is_ses;
 	struct failure failure = { 0 };
-	struct pool_connection *connection = pool_take(relay->pool, false, &failure);
+	struct pool_connection *connection = pool_take(relay->pool, false, 0, &failure);
 	/* Where there is none, nothing will be sent this time. */
 	bool offers = !connection || client_offers_smtputf8(connection->client);
 	if (connection)
@@ -288,9 +385,15 @@ bool relay_wants_ascii(struct relay *relay, bool smtputf8)
 	return !offers;
 }
 
+void relay_recipient_clear(struct relay_recipient *recipient)
+{
+	g_clear_pointer(&recipient->reply, g_free);
+	g_clear_pointer(&recipient->hold, g_free);
+}
+
 void relay_message_deinit(struct relay_message *message)
 {
 	for (size_t i = 0; i < message->n_recipients; i++)
-		g_clear_pointer(&message->recipients[i].reply, g_free);
+		relay_recipient_clear(&message->recipients[i]);
 	g_clear_pointer(&message->relay_id, g_free);
 }

@@ -49,6 +49,18 @@ enum reply_kind {
  * do for REPLY_MEND, else NULL; constant text. */
 enum reply_kind reply_classify(const struct reply *reply, const char **advice);
 
+/*
+ * What a person has to mend, in one to a few words that are the same for each message that
+ * it keeps: "credentials", "sender", "access", "paused", "quota", "configuration set",
+ * "recipients", "relaying", "network address", "hostname", "TLS". Where SES names the
+ * identities that are not verified, "sender" with up to three of their domains: "sender
+ * example.com, example.org". NULL: nothing (any kind but REPLY_MEND); g_free().
+ */
+char *reply_hold(const struct reply *reply);
+/* The same of an answer given before any message, where "connection" stands for what no
+ * rule knows. */
+char *reply_hold_session(const struct reply *reply);
+
 /* Of an answer given before any message: greeting, EHLO, STARTTLS, AUTH. It says nothing
  * about a message, so it never refuses one. */
 enum reply_kind reply_classify_session(const struct reply *reply, const char **advice);
@@ -63,9 +75,13 @@ struct failure {
 	int reply_code; /* 0: no reply */
 	char *text;
 	const char *advice; /* constant; may be NULL */
+	char *hold;         /* of REPLY_MEND: reply_hold() of the reply; may be NULL */
 };
+/* Without a hold. */
 void failure_set(struct failure *failure, enum reply_kind kind, int reply_code,
 	const char *text, const char *advice);
+/* Takes hold, which may be NULL; after failure_set(). */
+void failure_set_hold(struct failure *failure, char *hold);
 /* RETRY, or MEND for GATEWAY_ERROR_MEND. */
 void failure_set_error(struct failure *failure, const GError *error);
 void failure_clear(struct failure *failure);

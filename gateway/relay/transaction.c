@@ -21,10 +21,30 @@ struct exchange {
 void client_set_verdict(struct relay_recipient *recipient, enum relay_verdict verdict,
 	int reply_code, const char *text)
 {
-	g_free(recipient->reply);
+	relay_recipient_clear(recipient);
 	recipient->verdict = verdict;
 	recipient->reply_code = reply_code;
 	recipient->reply = g_strdup(text);
+	recipient->failure = QUEUE_FAILURE_MESSAGE;
+	recipient->unusable = recipient->of_message = false;
+	recipient->advice = NULL;
+}
+
+void client_set_unusable(struct relay_recipient *recipient,
+	const struct conf_relay *settings, const struct failure *failure,
+	const char *text)
+{
+	bool mend = failure->kind == REPLY_MEND;
+	client_set_verdict(recipient, mend ? RELAY_HELD : RELAY_DEFERRED,
+		failure->reply_code, text ? text : failure->text);
+	recipient->unusable = true;
+	recipient->advice = failure->advice;
+	recipient->failure = failure->kind == REPLY_THROTTLE ? QUEUE_FAILURE_THROTTLE
+							     : QUEUE_FAILURE_UPSTREAM;
+	if (mend)
+		recipient->hold = g_strdup_printf("relay %s: %s",
+			settings->name ? settings->name : CONF_RELAY_DEFAULT,
+			failure->hold ? failure->hold : "connection");
 }
 
 static void set_all(const struct client_transaction *t, enum relay_verdict verdict,
@@ -44,18 +64,42 @@ static void set_accepted(
 	}
 }
 
-/* What the last reply, no success, means; remembers what asks for more than a retry. */
-static enum relay_verdict judge(struct exchange *x, const char *text)
+/* What the last reply, no success, means for recipient; remembers what asks for more than
+ * a retry. */
+static void judge(struct exchange *x, struct relay_recipient *recipient)
 {
 	const struct reply *reply = &x->client->reply;
+	g_autofree char *text = reply_print(reply);
 	const char *advice;
 	enum reply_kind kind = reply_classify(reply, &advice);
 	if (kind == REPLY_DONE) /* not the success that was asked for */
 		kind = REPLY_RETRY;
+	struct failure failure = { kind, reply->code, text, advice, NULL };
+	if (kind == REPLY_MEND)
+		failure.hold = reply_hold(reply);
 	bool notable = kind == REPLY_THROTTLE || kind == REPLY_MEND;
-	if (notable && (!x->failure->text || x->failure->kind < kind))
+	if (notable && (!x->failure->text || x->failure->kind < kind)) {
 		failure_set(x->failure, kind, reply->code, text, advice);
-	return kind == REPLY_REFUSE ? RELAY_REFUSED : RELAY_DEFERRED;
+		failure_set_hold(x->failure, g_strdup(failure.hold));
+	}
+	bool refused = kind == REPLY_REFUSE;
+	if (kind == REPLY_MEND || (reply->code == 421 && !refused))
+		client_set_unusable(recipient, x->client->settings, &failure, NULL);
+	else
+		client_set_verdict(recipient, refused ? RELAY_REFUSED : RELAY_DEFERRED,
+			reply->code, text);
+	recipient->of_message = recipient->unusable && reply->code != 421;
+	if (kind == REPLY_THROTTLE)
+		recipient->failure = QUEUE_FAILURE_THROTTLE;
+	g_free(failure.hold);
+}
+
+static void judge_all(struct exchange *x, bool only_accepted)
+{
+	for (size_t i = 0; i < x->transaction->n_recipients; i++) {
+		if (x->accepted[i] || !only_accepted)
+			judge(x, x->transaction->recipients[i]);
+	}
 }
 
 /* Whether the peer can be told of the address, if need be by its A-labels. */
@@ -199,10 +243,8 @@ static bool take_mail(struct exchange *x)
 	if (!next_reply(x))
 		return false;
 	x->mail_accepted = c->reply.code / 100 == 2;
-	if (!x->mail_accepted) {
-		g_autofree char *text = reply_print(&c->reply);
-		set_all(x->transaction, judge(x, text), c->reply.code, text);
-	}
+	if (!x->mail_accepted)
+		judge_all(x, false);
 	return !transport_death(c->transport);
 }
 
@@ -215,11 +257,8 @@ static bool take_rcpt(struct exchange *x, size_t i)
 		return !transport_death(c->transport);
 	x->accepted[i] = c->reply.code / 100 == 2;
 	x->n_accepted += x->accepted[i];
-	if (!x->accepted[i]) {
-		g_autofree char *text = reply_print(&c->reply);
-		client_set_verdict(x->transaction->recipients[i], judge(x, text),
-			c->reply.code, text);
-	}
+	if (!x->accepted[i])
+		judge(x, x->transaction->recipients[i]);
 	return !transport_death(c->transport);
 }
 
@@ -229,10 +268,8 @@ static bool take_data(struct exchange *x)
 	if (!next_reply(x))
 		return false;
 	x->data_accepted = c->reply.code == 354;
-	if (!x->data_accepted && x->n_accepted > 0) {
-		g_autofree char *text = reply_print(&c->reply);
-		set_accepted(x, judge(x, text), c->reply.code, text);
-	}
+	if (!x->data_accepted && x->n_accepted > 0)
+		judge_all(x, true);
 	return !transport_death(c->transport);
 }
 
@@ -346,12 +383,12 @@ static void take_final(struct exchange *x)
 		set_accepted(x, RELAY_UNCERTAIN, 0, text);
 		return;
 	}
-	g_autofree char *text = reply_print(&c->reply);
 	c->needs_reset = false;
 	if (class != 2) {
-		set_accepted(x, judge(x, text), c->reply.code, text);
+		judge_all(x, true);
 		return;
 	}
+	g_autofree char *text = reply_print(&c->reply);
 	struct relay_message *m = x->transaction->message;
 	g_free(m->relay_id);
 	m->relay_id = reply_message_id(&c->reply);
@@ -364,10 +401,15 @@ static bool take_early(struct exchange *x)
 	struct client *c = x->client;
 	if (!next_reply(x))
 		return false;
-	g_autofree char *text = reply_print(&c->reply);
-	set_accepted(x, judge(x, text), c->reply.code, text);
+	judge_all(x, true);
 	transport_kill(c->transport, "the peer replied before the end of the content");
 	return true;
+}
+
+static void set_relaying(struct exchange *x, bool relaying)
+{
+	for (size_t i = 0; i < x->transaction->n_recipients; i++)
+		x->transaction->recipients[i]->relaying = relaying && x->accepted[i];
 }
 
 /* False: lost before the final dot. */
@@ -382,9 +424,11 @@ static bool send_content(struct exchange *x)
 	enum content_end end = write_content(x, &error);
 	if (end == CONTENT_ANSWERED)
 		return take_early(x);
+	set_relaying(x, true);
 	if (end == CONTENT_WRITTEN && m->before_final_dot &&
 		!m->before_final_dot(m->context, &error))
 		end = CONTENT_STOPPED;
+	set_relaying(x, false);
 	if (end == CONTENT_STOPPED) {
 		transport_kill(c->transport, "given up before the final dot");
 		set_accepted(x, RELAY_DEFERRED, 0, error ? error->message : "given up");
@@ -410,8 +454,12 @@ static void set_lost(struct exchange *x)
 	const char *advice = NULL;
 	enum reply_kind kind = said ? reply_classify(&c->reply, &advice) : REPLY_RETRY;
 	transport_kill(c->transport, "failed");
-	set_all(x->transaction, RELAY_DEFERRED, said ? 421 : 0, said ? reply : text);
 	failure_set(x->failure, kind, said ? 421 : 0, text, advice);
+	if (kind == REPLY_MEND)
+		failure_set_hold(x->failure, reply_hold_session(&c->reply));
+	for (size_t i = 0; i < x->transaction->n_recipients; i++)
+		client_set_unusable(x->transaction->recipients[i], c->settings,
+			x->failure, said ? reply : NULL);
 }
 
 bool client_send(

@@ -2,6 +2,8 @@
  * connection's matter. */
 #include "gateway/smtp/commits.h"
 
+#include "gateway/smtp/hop.h"
+
 struct commits {
 	uv_async_t async;
 	struct queue *queue;
@@ -14,24 +16,66 @@ struct commits {
 struct commit {
 	struct commits *commits;
 	GError *error;
-	void (*done)(void *context, const GError *error);
+	enum smtp_reply_id id;
+	char *detail;
+	commits_done done;
 	void *context;
 	GList link;
 };
 
-/* On the queue's writer thread. */
-static void submitted(void *context, const char *id, const GError *error)
+/* On any thread. */
+static void answer(struct commit *commit)
 {
-	(void)id;
-	struct commit *commit = context;
 	struct commits *commits = commit->commits;
-	commit->error = error ? g_error_copy(error) : NULL;
 	g_mutex_lock(&commits->lock);
 	g_queue_push_tail_link(&commits->answered, &commit->link);
 	/* Under the lock: once it is free the loop may answer this
 	 * and close the handle. */
 	uv_async_send(&commits->async);
 	g_mutex_unlock(&commits->lock);
+}
+
+/* On the queue's writer thread. */
+static void submitted(void *context, const char *id, const GError *error)
+{
+	(void)id;
+	struct commit *commit = context;
+	commit->error = error ? g_error_copy(error) : NULL;
+	commit->id = REPLY_QUEUED;
+	answer(commit);
+}
+
+/* Who is refused beside others who have the message is no longer the client's to tell, and
+ * its sender may hear of it: tried once more, now by the queue, which reports. */
+static void reopen_refused(struct queue_message *message)
+{
+	bool any = false;
+	for (guint i = 0; message->may_bounce && i < message->recipients->len; i++) {
+		struct queue_recipient *recipient =
+			g_ptr_array_index(message->recipients, i);
+		if (recipient->state != QUEUE_DEAD)
+			continue;
+		recipient->state = QUEUE_DEFERRED;
+		any = true;
+	}
+	if (!any || !message->finished_ms)
+		return; /* others are open as well: with them, in their time */
+	message->state = QUEUE_DEFERRED;
+	message->finished_ms = 0;
+	message->next_attempt_ms = g_get_real_time() / 1000;
+}
+
+/* On a delivery's thread, or the queue's. */
+static void passed(void *context, struct queue_message *message)
+{
+	struct commit *commit = context;
+	if (hop_has_some(message)) {
+		reopen_refused(message);
+		queue_keep(commit->commits->queue, message, submitted, commit);
+		return;
+	}
+	commit->id = hop_reply(message, &commit->detail);
+	answer(commit);
 }
 
 static struct commit *take_answered(struct commits *commits)
@@ -47,8 +91,11 @@ static void deliver(uv_async_t *async)
 	struct commits *commits = async->data;
 	struct commit *commit;
 	while ((commit = take_answered(commits))) {
-		commit->done(commit->context, commit->error);
+		const struct commit_outcome outcome = { commit->error, commit->id,
+			commit->detail };
+		commit->done(commit->context, &outcome);
 		g_clear_error(&commit->error);
+		g_free(commit->detail);
 		g_free(commit);
 	}
 }
@@ -65,16 +112,29 @@ struct commits *commits_new(uv_loop_t *loop, struct queue *queue)
 	return commits;
 }
 
-void commits_submit(struct commits *commits, struct queue_message *message,
-	struct spool *spool, void (*done)(void *context, const GError *error),
-	void *context)
+static struct commit *commit_new(
+	struct commits *commits, commits_done done, void *context)
 {
 	struct commit *commit = g_new0(struct commit, 1);
 	commit->commits = commits;
 	commit->done = done;
 	commit->context = context;
 	commit->link.data = commit;
+	return commit;
+}
+
+void commits_submit(struct commits *commits, struct queue_message *message,
+	struct spool *spool, commits_done done, void *context)
+{
+	struct commit *commit = commit_new(commits, done, context);
 	queue_submit(commits->queue, message, spool, submitted, commit);
+}
+
+void commits_pass(struct commits *commits, struct queue_message *message,
+	struct spool *spool, commits_done done, void *context)
+{
+	struct commit *commit = commit_new(commits, done, context);
+	queue_pass(commits->queue, message, spool, passed, commit);
 }
 
 static void free_closed(uv_handle_t *handle)

@@ -58,10 +58,19 @@ static uint64_t patience_ms(const struct connection *c)
 	return command_ms;
 }
 
+/* Who waits for the next hop hears of it before the process ends. */
+static bool waits_for_hop(const struct connection *c)
+{
+	return c->committing && transaction_is_passed_on(&c->client) &&
+	       !smtp_session_is_closed(c->session);
+}
+
 /* When the message at hand, or a gateway that is shutting down, waits no longer,
  * whatever the client sends. 0: not limited. */
 static uint64_t limit_ms(const struct connection *c)
 {
+	if (c->wait == WAIT_NOBODY && waits_for_hop(c))
+		return c->drain_ms;
 	if (c->wait != WAIT_DATA && c->wait != WAIT_COMMAND)
 		return 0;
 	if (c->wait == WAIT_COMMAND)

@@ -81,14 +81,18 @@ static void on_data_drop(void *context, enum smtp_reply_id why)
 	transaction_drop(&c->transaction, &c->client, why);
 }
 
-static void on_committed(void *context, const GError *error)
+static void on_committed(void *context, const struct commit_outcome *outcome)
 {
 	struct connection *c = context;
-	enum smtp_reply_id id = transaction_committed(&c->receipt, &c->client, error);
+	bool is_heard = !c->closing && !c->eof && !smtp_session_is_closed(c->session);
+	enum smtp_reply_id id =
+		transaction_committed(&c->receipt, &c->client, outcome, is_heard);
 	c->committing = false;
-	c->left_mail |= id == REPLY_QUEUED;
+	c->left_mail |= smtp_reply(id)->code == 250;
 	if (!c->closing) {
-		smtp_session_data_done(c->session, id, c->receipt.id);
+		const char *detail =
+			smtp_reply_is_quoted(id) ? outcome->detail : c->receipt.id;
+		smtp_session_data_done(c->session, id, detail);
 		connection_advance(c);
 	}
 	connection_unpin(c);

@@ -14,6 +14,7 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_START_DATA] = { 354, "", "End data with <CR><LF>.<CR><LF>" },
 	[REPLY_CHUNK_OK] = { 250, "2.0.0", "{} octets received" },
 	[REPLY_QUEUED] = { 250, "2.0.0", "Ok: queued as {}" },
+	[REPLY_RELAYED] = { 250, NULL, "{}" },
 	[REPLY_OK] = { 250, "2.0.0", "Ok" },
 	[REPLY_CANNOT_VRFY] = { 252, "2.5.2",
 		"Cannot verify, but will take mail for those this server serves" },
@@ -50,6 +51,7 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 	[REPLY_TLS_UNAVAILABLE] = { 454, "4.7.0", "TLS not available, try again later" },
 	[REPLY_AUTH_UNAVAILABLE] = { 454, "4.7.0",
 		"Authentication is busy, try again later" },
+	[REPLY_HOP_DEFERRED] = { 451, NULL, "{}" },
 
 	[REPLY_UNKNOWN_COMMAND] = { 500, "5.5.2", "Command not recognized" },
 	[REPLY_NOT_IMPLEMENTED] = { 502, "5.5.1", "Command not implemented" },
@@ -139,6 +141,12 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 		"Message has a CR or LF that is not part of CR LF (RFC 5321 section "
 		"2.3.8)" },
 	[REPLY_TOO_MANY_HOPS] = { 554, "5.4.6", "Too many Received headers: mail loop" },
+
+	[REPLY_HOP_550] = { 550, NULL, "{}" },
+	[REPLY_HOP_551] = { 551, NULL, "{}" },
+	[REPLY_HOP_552] = { 552, NULL, "{}" },
+	[REPLY_HOP_553] = { 553, NULL, "{}" },
+	[REPLY_HOP_554] = { 554, NULL, "{}" },
 };
 
 const struct smtp_reply *smtp_reply(enum smtp_reply_id id)
@@ -151,6 +159,11 @@ const char *smtp_reply_reason(enum smtp_reply_id id)
 {
 	const char *text = smtp_reply(id)->text;
 	return g_str_has_prefix(text, "{} ") ? text + 3 : text;
+}
+
+bool smtp_reply_is_quoted(enum smtp_reply_id id)
+{
+	return !smtp_reply(id)->enhanced;
 }
 
 bool smtp_reply_closes(enum smtp_reply_id id)
@@ -185,7 +198,7 @@ void smtp_reply_append(GString *out, enum smtp_reply_id id, const char *detail)
 {
 	const struct smtp_reply *reply = smtp_reply(id);
 	append_code(out, reply);
-	if (*reply->enhanced) {
+	if (reply->enhanced && *reply->enhanced) {
 		g_string_append(out, reply->enhanced);
 		g_string_append_c(out, ' ');
 	}
@@ -195,6 +208,7 @@ void smtp_reply_append(GString *out, enum smtp_reply_id id, const char *detail)
 void smtp_reply_append_plain(GString *out, enum smtp_reply_id id, const char *detail)
 {
 	const struct smtp_reply *reply = smtp_reply(id);
+	const char *space = !reply->enhanced && detail ? strchr(detail, ' ') : NULL;
 	append_code(out, reply);
-	append_text(out, reply, detail);
+	append_text(out, reply, space ? space + 1 : detail);
 }

@@ -23,6 +23,7 @@ enum smtp_reply_id {
 	REPLY_START_DATA,
 	REPLY_CHUNK_OK,
 	REPLY_QUEUED,
+	REPLY_RELAYED, /* this and HOP_...: see hop.h */
 	REPLY_OK,
 	REPLY_CANNOT_VRFY,
 	REPLY_HELP,
@@ -46,6 +47,7 @@ enum smtp_reply_id {
 	REPLY_NO_REVERSE_DNS,
 	REPLY_TLS_UNAVAILABLE,
 	REPLY_AUTH_UNAVAILABLE,
+	REPLY_HOP_DEFERRED,
 	/* 5xx: the command */
 	REPLY_UNKNOWN_COMMAND,
 	REPLY_NOT_IMPLEMENTED,
@@ -103,19 +105,29 @@ enum smtp_reply_id {
 	REPLY_RECIPIENT_LOOP,
 	REPLY_BARE_LINE_ENDS,
 	REPLY_TOO_MANY_HOPS,
+	/* 5xx: the next hop's */
+	REPLY_HOP_550,
+	REPLY_HOP_551,
+	REPLY_HOP_552,
+	REPLY_HOP_553,
+	REPLY_HOP_554,
 	REPLY_IDS,
 };
 
 struct smtp_reply {
 	unsigned code;
-	const char *enhanced; /* "" where RFC 2034 wants none */
-	const char *text;     /* "{}" stands for a detail: the host's name in refusals */
+	/* "" where RFC 2034 wants none; NULL: the detail begins with it */
+	const char *enhanced;
+	const char *text; /* "{}" stands for a detail: the host's name in refusals */
 };
 
 const struct smtp_reply *smtp_reply(enum smtp_reply_id id);
 
 /* Its text without a detail, for the log. */
 const char *smtp_reply_reason(enum smtp_reply_id id);
+
+/* Whether another host said it: it counts for or against nobody here. */
+bool smtp_reply_is_quoted(enum smtp_reply_id id);
 
 /* Whether the connection closes behind it. */
 bool smtp_reply_closes(enum smtp_reply_id id);

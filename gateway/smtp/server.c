@@ -134,27 +134,31 @@ static void on_fresh(void *context, struct smtp_settings *settings)
 	server->settings = smtp_settings_ref(settings);
 }
 
-static bool adopt(struct smtp_server *server, struct conf *conf, GError **error)
+bool smtp_server_reload(
+	struct smtp_server *server, struct smtp_settings *settings, GError **error)
 {
-	struct smtp_settings *settings =
-		smtp_settings_new(conf, server->front.metrics, error);
-	if (!settings)
-		return false;
 	g_autoptr(GPtrArray) listeners = g_ptr_array_new();
-	if (!open_new(server, settings, listeners, error)) {
-		smtp_settings_unref(&settings);
+	if (!open_new(server, settings, listeners, error))
 		return false;
-	}
 	for (guint i = 0; i < listeners->len && server->started; i++)
 		listener_start(g_ptr_array_index(listeners, i));
 	keep_old(server, settings, listeners);
 	close_listeners(server->listeners); /* those no longer wanted */
 	g_ptr_array_extend(server->listeners, listeners, NULL, NULL);
 	smtp_settings_unref(&server->settings);
-	server->settings = settings;
+	server->settings = smtp_settings_ref(settings);
 	watch_follow(server->watch, settings);
-	screener_set_settings(server->front.screener, conf);
+	screener_set_settings(server->front.screener, settings->conf);
 	return true;
+}
+
+static bool adopt(struct smtp_server *server, struct conf *conf, GError **error)
+{
+	struct smtp_settings *settings =
+		smtp_settings_new(conf, server->front.metrics, error);
+	bool adopted = settings && smtp_server_reload(server, settings, error);
+	smtp_settings_unref(&settings);
+	return adopted;
 }
 
 /* Takes all descriptors that the process may have; how many clients they are for. */
@@ -201,11 +205,6 @@ void smtp_server_start(struct smtp_server *server)
 	server->started = true;
 	for (guint i = 0; i < server->listeners->len; i++)
 		listener_start(g_ptr_array_index(server->listeners, i));
-}
-
-bool smtp_server_reload(struct smtp_server *server, struct conf *conf, GError **error)
-{
-	return adopt(server, conf, error);
 }
 
 void smtp_server_drain(

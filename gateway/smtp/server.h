@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "gateway/admin/metrics.h"
 #include "gateway/queue/queue.h"
+#include "gateway/smtp/settings.h"
 #include <glib.h>
 #include <stdbool.h>
 #include <uv.h>
@@ -26,10 +27,11 @@ struct smtp_server *smtp_server_new(uv_loop_t *loop, struct conf *conf,
 /* Begins to accept. */
 void smtp_server_start(struct smtp_server *server);
 
-/* Takes new settings: certificate and users anew; listeners opened, closed or kept by
+/* Takes new settings (a reference to them): listeners are opened, closed or kept by
  * address. Open sessions go on with what they began with. False: the old ones stay in
  * force entirely. */
-bool smtp_server_reload(struct smtp_server *server, struct conf *conf, GError **error);
+bool smtp_server_reload(
+	struct smtp_server *server, struct smtp_settings *settings, GError **error);
 
 /* Stops accepting. Sessions between messages get 421 4.3.2 now, others after the message
  * they are in. drained is called once, when the last session has ended (at once if there

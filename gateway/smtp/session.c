@@ -475,9 +475,12 @@ void smtp_session_data_done(
 	s->stopped = s->utf8 = false;
 	s->state = GREETED;
 	s->recipients = s->recipients_over = 0;
-	if (id == REPLY_QUEUED)
+	if (smtp_reply(id)->code == 250)
 		s->errors = s->idle_commands = 0;
-	session_say(s, id, detail);
+	if (smtp_reply_is_quoted(id))
+		say_uncounted(s, id, detail);
+	else
+		session_say(s, id, detail);
 	session_close_if_drained(s);
 }
 

@@ -133,7 +133,8 @@ void smtp_session_set_terms(struct smtp_session *session, const struct smtp_term
  * REPLY_TOO_MANY_AUTH_FAILURES. */
 void smtp_session_auth_done(struct smtp_session *session, enum smtp_reply_id id);
 unsigned smtp_session_auth_failures(const struct smtp_session *session);
-/* REPLY_QUEUED (detail is the ID) or why not. Ends the transaction. */
+/* REPLY_QUEUED (detail is the ID), REPLY_RELAYED, or why not; detail of what the next hop
+ * says as hop_reply() gives it. Ends the transaction. */
 void smtp_session_data_done(
 	struct smtp_session *session, enum smtp_reply_id id, const char *detail);
 /* Storage failed during the data: the rest is read and dropped, then id is said. */

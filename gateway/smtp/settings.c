@@ -109,7 +109,7 @@ static void look_at(GString *look, const char *path)
 
 static void look_at_tls(GString *look, const struct conf *conf)
 {
-	bool any = false;
+	bool any = conf->downloads.tls;
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct conf_listener *listener = &conf->listeners[i];
 		any |= listener->tls != CONF_TLS_NONE;

@@ -191,6 +191,10 @@ enum smtp_reply_id transaction_recipient(
 {
 	g_autofree char *forward_path = NULL;
 	enum smtp_reply_id id = judge_recipient(client, rcpt->address, &forward_path);
+	const struct conf_way way = { client->listener->name, client->user,
+		t->message->reverse_path, forward_path };
+	if (id == REPLY_RCPT_OK && !policy_way_is_open(client->settings->conf, &way))
+		id = REPLY_NOT_ASCII;
 	if (id != REPLY_RCPT_OK) {
 		log_recipient_refused(t, client, rcpt->address, id);
 	} else if (!has_recipient(t->message, rcpt->address)) {
@@ -327,9 +331,21 @@ enum smtp_reply_id transaction_check_from(
 	return REPLY_FROM_NOT_ALLOWED;
 }
 
+bool transaction_is_passed_on(const struct client *client)
+{
+	return client->listener->accept == CONF_ACCEPT_RELAY;
+}
+
+static enum conf_priority priority_of(const struct client *client)
+{
+	const struct conf_account *account = client->account;
+	return account && account->priority != CONF_PRIORITY_LISTENER
+		       ? account->priority
+		       : client->listener->priority;
+}
+
 void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,
-	struct receipt *receipt, void (*done)(void *context, const GError *error),
-	void *context)
+	struct receipt *receipt, commits_done done, void *context)
 {
 	struct queue_message *message = t->message;
 	message->size = spool_bytes(t->spool);
@@ -339,11 +355,16 @@ void transaction_commit(struct transaction *t, const struct client *client, bool
 	message->client = g_strdup(client->address);
 	message->helo = g_strdup(smtp_session_helo(client->session));
 	message->user = g_strdup(client->user);
+	message->priority = priority_of(client);
 	fill_receipt(receipt, message);
 	struct spool *spool = t->spool;
 	client->front->buffered_bytes -= buffered(t);
 	*t = (struct transaction){ 0 }; /* both are the queue's from here */
-	commits_submit(client->front->commits, message, spool, done, context);
+	struct commits *commits = client->front->commits;
+	if (transaction_is_passed_on(client))
+		commits_pass(commits, message, spool, done, context);
+	else
+		commits_submit(commits, message, spool, done, context);
 }
 
 static void log_accepted(const struct receipt *receipt, const struct client *client)
@@ -369,27 +390,57 @@ enum smtp_reply_id transaction_fault(const GError *error)
 	return full ? REPLY_NO_ROOM : REPLY_LOCAL_ERROR;
 }
 
-enum smtp_reply_id transaction_committed(
-	struct receipt *receipt, const struct client *client, const GError *error)
+static void log_not_taken(const struct receipt *receipt, const struct client *client,
+	enum log_level level, const char *reason)
 {
-	struct front *front = client->front;
+	log_event(level, "message.refused", LOG_TEXT("id", receipt->id),
+		LOG_TEXT("listener", client->listener->name),
+		LOG_TEXT("client", client->address),
+		LOG_TEXT("client_name", client->name), LOG_TEXT("user", client->user),
+		LOG_TEXT("reverse_path", or_empty(receipt->reverse_path)),
+		LOG_TEXT("reason", reason));
+}
+
+static void count_accepted(const struct receipt *receipt, const struct client *client)
+{
+	struct metrics *metrics = client->front->metrics;
 	const char *listener = client->listener->name;
-	enum smtp_reply_id id = REPLY_QUEUED;
-	if (error) {
-		log_error("message.refused", LOG_TEXT("id", receipt->id),
-			LOG_TEXT("listener", listener),
-			LOG_TEXT("client", client->address),
-			LOG_TEXT("client_name", client->name),
-			LOG_TEXT("user", client->user),
-			LOG_TEXT("reverse_path", receipt->reverse_path),
-			LOG_TEXT("reason", error->message));
-		id = transaction_fault(error);
-	} else {
+	metrics_add(metrics, METRIC_MESSAGES_RECEIVED_TOTAL, listener, 1);
+	metrics_add(
+		metrics, METRIC_BYTES_RECEIVED_TOTAL, listener, (double)receipt->size);
+}
+
+/* What it does not know, it will ask for again. */
+static void log_unanswered(const struct receipt *receipt, const struct client *client,
+	enum smtp_reply_id id, const char *detail)
+{
+	char code[8];
+	g_snprintf(code, sizeof(code), "%u", smtp_reply(id)->code);
+	log_warning("message.unanswered", LOG_TEXT("id", receipt->id),
+		LOG_TEXT("listener", client->listener->name),
+		LOG_TEXT("client", client->address),
+		LOG_TEXT("client_name", client->name), LOG_TEXT("user", client->user),
+		LOG_TEXT("code", code), LOG_TEXT("reply", detail),
+		LOG_TEXT("reason",
+			"the client had gone before the next hop answered: it may send "
+			"the message again"));
+}
+
+enum smtp_reply_id transaction_committed(struct receipt *receipt,
+	const struct client *client, const struct commit_outcome *outcome, bool is_heard)
+{
+	enum smtp_reply_id id = outcome->id;
+	if (outcome->error) {
+		log_not_taken(receipt, client, LOG_LEVEL_ERROR, outcome->error->message);
+		id = transaction_fault(outcome->error);
+	} else if (smtp_reply(id)->code == 250) {
 		log_accepted(receipt, client);
-		metrics_add(front->metrics, METRIC_MESSAGES_RECEIVED_TOTAL, listener, 1);
-		metrics_add(front->metrics, METRIC_BYTES_RECEIVED_TOTAL, listener,
-			(double)receipt->size);
+		count_accepted(receipt, client);
+	} else {
+		log_not_taken(receipt, client, LOG_LEVEL_INFO, outcome->detail);
 	}
+	if (!is_heard && transaction_is_passed_on(client))
+		log_unanswered(receipt, client, id, outcome->detail);
 	g_clear_pointer(&receipt->reverse_path, g_free);
 	g_clear_pointer(&receipt->forward_paths, g_free);
 	return id;

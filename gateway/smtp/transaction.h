@@ -53,14 +53,16 @@ void transaction_abandon(struct transaction *t, const struct client *client);
  * logged and the spool gone. from as smtp_session_callbacks.data_end has it. */
 enum smtp_reply_id transaction_check_from(
 	struct transaction *t, const struct client *client, const char *from);
+/* Whether 250 waits for the next hop's. */
+bool transaction_is_passed_on(const struct client *client);
 /* Completes the message and hands it to the queue with its spool. done gets context. */
 void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,
-	struct receipt *receipt, void (*done)(void *context, const GError *error),
-	void *context);
+	struct receipt *receipt, commits_done done, void *context);
 /* The reply to a fault of ours: 452 where the disk is full, else 451. error may be NULL. */
 enum smtp_reply_id transaction_fault(const GError *error);
-/* Logs and counts the outcome and clears the receipt; the reply to give. */
-enum smtp_reply_id transaction_committed(
-	struct receipt *receipt, const struct client *client, const GError *error);
+/* Logs and counts the outcome and clears the receipt but for its ID; the reply to give.
+ * is_heard: the client still waits for it. */
+enum smtp_reply_id transaction_committed(struct receipt *receipt,
+	const struct client *client, const struct commit_outcome *outcome, bool is_heard);
 
 #endif

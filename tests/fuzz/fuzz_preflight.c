@@ -48,25 +48,33 @@ static unsigned count(const char *header, const char *name)
 	return found;
 }
 
-static void check_header(const char *header, bool own_set)
+static void check_header(const char *header, const struct preflight *preflight)
 {
 	static const char *const once[] = { "From", "Date", "Message-ID" };
 	static const char *const at_most_once[] = { "Sender", "Reply-To", "To", "Cc",
-		"Subject", "Content-Type", "MIME-Version", "DKIM-Signature",
-		"List-Unsubscribe", "References", "X-Original-From" };
-	static const char *const never[] = { "Bcc", "Return-Path", "X-SES-TENANT",
-		"X-SES-MESSAGE-TAGS" };
+		"Subject", "Content-Type", "MIME-Version", "References", "In-Reply-To",
+		"X-Original-From", "X-Original-Sender", "X-Original-Reply-To" };
+	static const char *const once_for_ses[] = { "List-Unsubscribe", "Delivered-To",
+		"Comments", "VBR-Info", "acceptLanguage" };
+	static const char *const never[] = { "Bcc", "Resent-Bcc", "Return-Path",
+		"X-SES-TENANT" };
 	for (size_t i = 0; i < G_N_ELEMENTS(once); i++)
 		CHECK(count(header, once[i]) == 1);
 	for (size_t i = 0; i < G_N_ELEMENTS(at_most_once); i++)
 		CHECK(count(header, at_most_once[i]) <= 1);
+	for (size_t i = 0; preflight->is_ses && i < G_N_ELEMENTS(once_for_ses); i++)
+		CHECK(count(header, once_for_ses[i]) <= 1);
 	for (size_t i = 0; i < G_N_ELEMENTS(never); i++)
 		CHECK(count(header, never[i]) == 0);
-	CHECK(count(header, "X-SES-CONFIGURATION-SET") == own_set);
+	CHECK(!preflight->is_ses || count(header, "DKIM-Signature") == 0);
+	CHECK(count(header, "X-SES-CONFIGURATION-SET") == (preflight->relay_ses ? 1 : 0));
+	CHECK(count(header, "X-SES-MESSAGE-TAGS") == preflight->is_ses);
 	for (const char *p = header; *p; p++) {
 		CHECK(*p != '\r' || p[1] == '\n');
 		CHECK(*p != '\n' || (p > header && p[-1] == '\r'));
+		CHECK(!preflight->wants_ascii || (unsigned char)*p < 0x80);
 	}
+	CHECK(longest_line(header, strlen(header)) <= 999);
 }
 
 static char *result(const struct splice *splice, int fd, size_t *bytes)
@@ -79,8 +87,8 @@ static char *result(const struct splice *splice, int fd, size_t *bytes)
 	return out;
 }
 
-static void check_result(
-	const char *in, size_t in_bytes, char *out, size_t out_bytes, bool own_set)
+static void check_result(const char *in, size_t in_bytes, char *out, size_t out_bytes,
+	const struct preflight *preflight)
 {
 	CHECK(longest_line(out, out_bytes) <= MAX(999, longest_line(in, in_bytes) + 1));
 	/* A file of bare LF is left one; elsewhere no line of the header ends so. */
@@ -93,7 +101,7 @@ static void check_result(
 		end = bare;
 	if (end)
 		end[2] = '\0';
-	check_header(out, own_set);
+	check_header(out, preflight);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -103,8 +111,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const verified[] = { "example.com", "a@b.c", NULL };
 	const struct conf_sender sender = { .from = data[0] & 1 ? "g@example.com" : NULL,
 		.verified = data[0] & 2 ? verified : NULL };
+	static const struct conf_ses told = { .configuration_set = "set" };
 	const struct preflight preflight = { .sender = &sender,
-		.configuration_set = data[0] & 4 ? "set" : NULL,
+		.relay_ses = data[0] & 4 ? &told : NULL,
+		.is_ses = data[0] & 64,
+		.preserve_sender = data[0] & 128,
 		.hostname = "mail.example.com",
 		.id = "01kah0",
 		.reverse_path = data[0] & 8 ? "x@y.org" : "",
@@ -118,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(preflight_edit(&preflight, in, size - 1, splice, NULL));
 	size_t bytes;
 	char *out = result(splice, fd, &bytes);
-	check_result(in, size - 1, out, bytes, data[0] & 4);
+	check_result(in, size - 1, out, bytes, &preflight);
 	g_free(out);
 	splice_free(&splice);
 	close(fd);

@@ -24,6 +24,12 @@ static void use(const struct reply *reply)
 	g_assert((kind == REPLY_DONE) == (reply->code < 400));
 	g_assert(kind != REPLY_REFUSE || reply->code >= 500);
 	g_assert(reply_classify_session(reply, NULL) != REPLY_REFUSE);
+	g_autofree char *hold = reply_hold(reply);
+	g_autofree char *hold_session = reply_hold_session(reply);
+	g_assert((kind == REPLY_MEND) == (hold != NULL));
+	g_assert(hold_session || kind != REPLY_MEND);
+	g_assert(!hold || (strlen(hold) < 1000 && g_str_is_ascii(hold) &&
+				  !strpbrk(hold, "\r\n\t<>@")));
 	ehlo_parse(&ehlo, reply->text->str);
 }
 

@@ -1,4 +1,4 @@
-/* Shared credentials files of any content, read as either of the two kinds. */
+/* Shared credentials and config files of any content, read as each of the kinds of section. */
 #include "s3/profile.h"
 #include <stdint.h>
 
@@ -6,9 +6,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	for (int config_file = 0; config_file < 2; config_file++) {
+	static const enum s3_profile_section sections[] = { S3_PROFILE_CREDENTIALS,
+		S3_PROFILE_CONFIG, S3_PROFILE_SERVICES };
+	for (size_t i = 0; i < G_N_ELEMENTS(sections); i++) {
 		GHashTable *settings =
-			s3_profile_parse((const char *)data, size, "work", config_file);
+			s3_profile_parse((const char *)data, size, "work", sections[i]);
 		if (settings)
 			g_hash_table_unref(settings);
 	}

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
 
 from ports import free_port
@@ -63,6 +64,7 @@ class FaultMetadata:
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.tls = tls                          # (certificate, key)
         self.life_s = 3600
+        self.clock_off_s = 0                    # of this service, ahead of the machine's
         self.faults = {}
         self.keys = {"AKIDBASE": "base-secret"}  # all that were ever good: id: secret
         self.tokens = {}                        # id: session token
@@ -83,6 +85,9 @@ class FaultMetadata:
 
             def log_message(self, *arguments):
                 pass
+
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string(time.time() + service.clock_off_s)
 
             def do_PUT(self):
                 service.serve(self)
@@ -197,12 +202,21 @@ class FaultMetadata:
         else:
             self.answer(request, 200, self.json("container"), "application/json")
 
+    def in_time(self, request):
+        stamp = datetime.datetime.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ")
+        now = datetime.datetime.utcnow() + datetime.timedelta(seconds=self.clock_off_s)
+        return abs((now - stamp).total_seconds()) < 300
+
     def sts(self, request, body):
         form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
         assert request.command == "POST" and form["Version"] == "2011-06-15"
         assert re.fullmatch(r"arn:aws:iam::\d{12}:role/.+", form["RoleArn"])
         assert len(form["RoleSessionName"]) >= 2
         action = form["Action"]
+        if action == "AssumeRole" and not self.in_time(request):
+            self.answer(request, 403, "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code>"
+                        "<Message>Signature expired</Message></Error></ErrorResponse>")
+            return
         if action == "AssumeRole":
             sha256 = hashlib.sha256(body.encode()).hexdigest()
             by = signed_by("POST", "/", dict(request.headers), sha256, self.keys)

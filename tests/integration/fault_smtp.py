@@ -30,9 +30,9 @@ class Close(Exception):
 
 class FaultSmtp:
     """
-    script: reply for a verb (MAIL, RCPT, DATA, EHLO, AUTH, STARTTLS, CONNECT, DOT): a list that
-    is used up from its front, or a callable(argument) -> entry. An entry is a reply's text, None
-    for the normal one, or one of the words
+    script: reply for a verb (MAIL, RCPT, DATA, EHLO, AUTH, STARTTLS, CONNECT, DOT, QUIT): a list
+    that is used up from its front, or a callable(argument) -> entry. An entry is a reply's text,
+    None for the normal one, or one of the words
       CLOSE          closes the connection instead of answering
       TAKE_AND_CLOSE (DOT only) keeps the message and closes without a word
       STALL          says nothing until the server is stopped
@@ -277,5 +277,5 @@ class _Session:
         self.answer("NOOP", argument, "250 2.0.0 ok")
 
     def on_quit(self, argument):
-        self.send("221 2.0.0 bye")
+        self.answer("QUIT", argument, "221 2.0.0 bye")
         return "quit"

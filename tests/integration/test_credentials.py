@@ -62,6 +62,26 @@ def upload(one, store, metadata, seed=1):
     return by
 
 
+def failed(one, identity):
+    """What was said when the message first waited: for its time, or for a person."""
+    said = wait_until(lambda: one.find("message.deferred", id=identity) +
+                      one.find("message.held", id=identity), "the message waits")[0]
+    if said["event"] == "message.held":
+        assert said["hold"] == "store: credentials"
+        one.expected_errors.add("queue.needs_attention")
+    return said
+
+
+def mended(one, said):
+    """Tries what is held again, until what the last attempt was told is not remembered."""
+    def retried():
+        if not one.find("message.sent", id=said["id"]):
+            one.command("queue", "retry", said["id"])
+        return one.find("message.sent", id=said["id"])
+    if said["event"] == "message.held":
+        wait_until(retried, "what was held is sent")
+
+
 def secrets(metadata):
     return [*metadata.keys.values(), *metadata.tokens.values()]
 
@@ -219,35 +239,37 @@ def test_old_ones_serve_until_their_end_and_not_beyond(start, store, metadata):
 # ---- failure ----
 
 FAILURES = [
-    ("ec2", (403, ""), "it must offer version 2"),
-    ("ec2", (200, "two words"), "it answered 200 to /latest/api/token"),
-    ("ec2", "close", "127.0.0.1: "),
-    ("ec2", "endless", "its answer is longer than 64 KiB"),
-    ("container", (500, ""), "the container's credential service: it answered 500"),
-    ("container", (200, "<html>"), "its answer is no JSON object"),
-    ("container", (403, ""), "check the authorization token and the role"),
+    ("ec2", (403, ""), "it must offer version 2", True),
+    ("ec2", (200, "two words"), "it answered 200 to /latest/api/token", True),
+    ("ec2", "close", "127.0.0.1: ", False),
+    ("ec2", "endless", "its answer is longer than 64 KiB", False),
+    ("container", (500, ""), "the container's credential service: it answered 500", False),
+    ("container", (200, "<html>"), "its answer is no JSON object", True),
+    ("container", (403, ""), "check the authorization token and the role", True),
     ("sts", (403, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message>"
                   "</Error><RequestId>r-7</RequestId></ErrorResponse>"),
-     "STS answered 403 AccessDenied: no, request ID r-7; check the role's trust policy"),
-    ("sts", (200, "<html>"), "the answer is not STS's"),
+     "STS answered 403 AccessDenied: no, request ID r-7; check the role's trust policy", True),
+    ("sts", (200, "<html>"), "the answer is not STS's", False),
 ]
 BY_SERVICE = {"ec2": source_instance, "container": source_container,
               "sts": source_web_identity}
 
 
-@pytest.mark.parametrize("service,fault,says", FAILURES,
+@pytest.mark.parametrize("service,fault,says,for_a_person", FAILURES,
                          ids=[f"{f[0]}-{f[1] if isinstance(f[1], str) else f[1][0]}-{n}"
                               for n, f in enumerate(FAILURES)])
-def test_failing_source_is_named_and_mail_waits(service, fault, says, start, store, metadata,
-                                                tmp_path):
+def test_failing_source_is_named_and_mail_waits(service, fault, says, for_a_person, start, store,
+                                                metadata, tmp_path):
     variables, s3, prefix = BY_SERVICE[service](metadata, tmp_path)
     metadata.faults[service] = fault
     one = start(variables, **s3)
     identity = send(one.address, attachment(1).raw)
-    deferred = one.wait_for("message.deferred", id=identity)
-    assert says in deferred["reason"], deferred["reason"]
+    waiting = failed(one, identity)
+    assert says in waiting["reason"], waiting["reason"]
+    assert (waiting["event"] == "message.held") == for_a_person
     assert not store.objects and not one.queue_list("--state", "dead")
     metadata.faults.clear()
+    mended(one, waiting)
     one.wait_for("message.sent", id=identity, timeout=60)
     assert metadata.issued_by(service)[0].startswith(prefix)
 
@@ -295,9 +317,9 @@ def test_sts_is_trusted_by_its_certificate(start, store, authority, tmp_path):
         variables, s3, _ = source_web_identity(server, tmp_path)
         one = start(variables, **s3)
         identity = send(one.address, attachment(1).raw)
-        deferred = one.wait_for("message.deferred", id=identity)
-        assert "STS at 127.0.0.1: " in deferred["reason"]
-        assert "certificate" in deferred["reason"] and not server.asked
+        waiting = failed(one, identity)
+        assert "STS at 127.0.0.1: " in waiting["reason"]
+        assert "certificate" in waiting["reason"] and not server.asked
         one.stop()
         one.env["AWS_CA_BUNDLE"] = authority.certificate
         one.start()
@@ -305,6 +327,69 @@ def test_sts_is_trusted_by_its_certificate(start, store, authority, tmp_path):
         assert upload(one, store, server, 2).startswith("ASIASTS")
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("off_s", [3600, -1200])
+def test_a_wrong_clock_is_corrected_for_sts(off_s, start, store, metadata, tmp_path):
+    variables, s3, _ = source_profile_role(metadata, tmp_path)
+    metadata.clock_off_s = off_s
+    one = start(variables, **s3)
+    assert upload(one, store, metadata).startswith("ASIASTS")
+    said = [e["reason"] for e in one.find("library.message") if "that of STS" in e["reason"]]
+    assert said and ("behind" if off_s > 0 else "ahead of") in said[0]
+    assert not one.find("message.deferred")
+
+
+# ---- credentials that the store refuses ----
+
+def test_refused_credentials_are_asked_for_anew(start, store, metadata):
+    store.faults = [(400, "ExpiredToken")]
+    one = start(ec2(metadata))
+    assert upload(one, store, metadata).startswith("ASIAEC2")
+    assert len(metadata.issued_by("ec2")) == 2
+    (said,) = [e for e in one.find("library.message") if "refuses the credentials" in e["reason"]]
+    assert "others are asked for" in said["reason"]
+    assert not one.find("message.deferred") and not one.find("message.held")
+    one.stop()
+    assert_nothing_told(one, metadata)
+
+
+def test_what_stays_refused_waits_for_a_person(start, store, metadata):
+    store.faults = [(400, "ExpiredToken")] * 3
+    one = start(ec2(metadata))
+    identity = send(one.address, attachment(1).raw)
+    held = failed(one, identity)
+    assert held["event"] == "message.held" and "renew it" in held["reason"]
+    assert len(metadata.issued_by("ec2")) == 2
+    store.faults.clear()
+    mended(one, held)
+    one.wait_for("message.sent", id=identity)
+
+
+# ---- where the store is, from the platform ----
+
+def test_region_and_endpoint_may_come_from_the_environment(gateway, make_settings, sink, store,
+                                                           metadata, tmp_path):
+    files = _config(tmp_path, "[default]\nregion = eu-north-1\n")
+    settings = store.settings()
+    for name in ("region", "endpoint", "access_key_id", "secret_access_key"):
+        del settings[name]
+    listener = lan()
+    one = gateway(make_settings(sink.settings(), settings, [listener]), env=environment(
+        **files, HOME=str(tmp_path), AWS_ENDPOINT_URL_S3=store.endpoint,
+        AWS_ENDPOINT_URL="http://127.0.0.1:1", AWS_ACCESS_KEY_ID="AKIDBASE",
+        AWS_SECRET_ACCESS_KEY="base-secret"))
+    one.address = listener.address
+    assert upload(one, store, metadata) == "AKIDBASE"
+    (headers,) = store.headers.values()
+    by = {name.lower(): value for name, value in headers.items()}["authorization"]
+    assert "/eu-north-1/s3/aws4_request" in by
+    said = [event["setting"] for event in one.find("store.setting")]
+    checked = one.command("check").stdout
+    for word in ('region eu-north-1 (profile "default")',
+                 f"endpoint {store.endpoint} (AWS_ENDPOINT_URL_S3)"):
+        assert word in said
+        assert f"S3 {word}\n" in (checked if isinstance(checked, str) else checked.decode())
 
 
 # ---- what the operator is told ----

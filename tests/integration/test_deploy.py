@@ -24,6 +24,8 @@ NEEDS = {
     "S3_HEAD": None,
     "a link": ("linker", "s3:GetObject"),
 }
+# The same for requests to SES's API: their path in gateway/relay.
+SES_NEEDS = {"/v2/email/account": "ses:GetAccount"}
 
 
 def read(name):
@@ -71,6 +73,15 @@ def test_a_policy_allows_what_is_needed_and_nothing_else(who):
             ("Allow", "arn:aws:s3:::acme-mail/mail/*")
 
 
+def test_what_is_asked_of_ses_is_allowed_and_nothing_else():
+    sources = "".join(open(path).read() for path in
+                      glob.glob(os.path.join(ROOT, "gateway", "relay", "*.c")))
+    assert set(re.findall(r'"(/v2/[\w/]+)"', sources)) == set(SES_NEEDS)
+    (statement,) = policy("account")["Statement"]
+    assert (statement["Effect"], statement["Action"], statement["Resource"]) == \
+        ("Allow", sorted(SES_NEEDS.values()), "*")
+
+
 def test_the_bucket_denies_what_is_not_tls():
     statements = policy("bucket")["Statement"]
     assert {statement["Effect"] for statement in statements} == {"Deny"}
@@ -83,7 +94,7 @@ def test_the_bucket_denies_what_is_not_tls():
 
 @pytest.mark.parametrize("name, resource", [
     ("uploader", "UploaderPolicy"), ("linker", "LinkerPolicy"),
-    ("revoker", "RevokerPolicy"), ("bucket", "AttachmentsPolicy")])
+    ("revoker", "RevokerPolicy"), ("account", "AccountPolicy"), ("bucket", "AttachmentsPolicy")])
 def test_cloudformation_says_the_same(name, resource):
     document = template()["Resources"][resource]["Properties"]["PolicyDocument"]
     assert resolved(document) == policy(name)
@@ -110,7 +121,7 @@ def test_terraform_reads_the_policies_beside_it():
     terraform = read("main.tf")
     read_there = set(re.findall(r'templatefile\("\$\{path\.module\}/(\w+)\.json", local\.names\)',
                                 terraform))
-    assert read_there == {"uploader", "linker", "revoker", "bucket"}
+    assert read_there == {"uploader", "linker", "revoker", "bucket", "account"}
     names = re.search(r"names = \{(.*?)\n  \}", terraform, re.S).group(1)
     assert set(re.findall(r"(\w+)\s*=", names)) == set(PLACES)
     bare = re.sub(r'"(?:[^"\\]|\\.)*"|#.*', "", terraform)
@@ -119,5 +130,5 @@ def test_terraform_reads_the_policies_beside_it():
 
 def test_nothing_here_is_read_by_nobody():
     assert sorted(os.path.basename(path) for path in glob.glob(AWS + "/*")) == [
-        "bucket.json", "cloudformation.yaml", "lifecycle.json", "linker.json", "main.tf",
-        "revoker.json", "uploader.json"]
+        "account.json", "bucket.json", "cloudformation.yaml", "lifecycle.json", "linker.json",
+        "main.tf", "revoker.json", "uploader.json"]

@@ -95,7 +95,8 @@ def test_many_messages_at_once_go_to_the_disk(door):  # noqa: F811
         client.close()
     wait_until(lambda: metrics(one)[("stowage_sessions", (("listener", "lan"),))] == 0,
                "the sessions to end")
-    wait_until(lambda: not os.listdir(os.path.join(one.directory, "queue", "incoming")),
+    spool = os.path.join(one.directory, "queue", "incoming")
+    wait_until(lambda: not any(names for _, _, names in os.walk(spool)),
                "the halves to be deleted")
 
 

@@ -1,50 +1,43 @@
 """A disk that is full or fails in the middle of a message: what the client hears, and after."""
 import errno
 import os
-import subprocess
+import re
 
 import pytest
 
 import mails
-from dialog import Dialog, stuff
-from gateway import build_directory, environment, lan
+from dialog import Dialog, queue_id, stuff
+from faulty_host import FaultyHost, build_library
+from gateway import lan
+from waiting import wait_until
 
-SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "failing_disk.c")
+EXPECTED = {"message.refused", "queue.commit_failed", "spool.failed",
+            "queue.housekeeping_failed", "queue.read_failed"}
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("failing_disk") / "failing_disk.so")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", path, SOURCE, "-ldl"], check=True,
-                   timeout=60)
-    return path
+    return build_library(tmp_path_factory.mktemp("faulty_host"))
 
 
 @pytest.fixture
-def door(library, gateway, make_settings, sink, store, tmp_path):
-    """A gateway whose disk fails as door.fail(errno, part of a path) says. Of the build
-    without sanitizers, which want to be loaded first themselves."""
-    orders = str(tmp_path / "orders")
-    listener = lan()
-    one = gateway(make_settings(sink.settings(), store.settings(), [listener]),
-                  build=build_directory("STOWAGE_RELEASE"),
-                  env=environment(LD_PRELOAD=library, FAILING_DISK=orders))
-    one.address = listener.address
-    one.expected_errors = {"message.refused", "queue.commit_failed", "spool.failed"}
+def host(library, tmp_path):
+    return FaultyHost(library, tmp_path)
 
-    def fail(number=None, part=""):
-        if number is None:
-            os.unlink(orders)
-            return
-        with open(orders + ".new", "w") as out:
-            out.write(f"{number} {part}")
-        os.rename(orders + ".new", orders)
-    one.fail = fail
+
+@pytest.fixture
+def door(host, gateway, make_settings, sink, store):
+    """A gateway on that host."""
+    listener = lan()
+    one = gateway(make_settings(sink.settings(), store.settings(), [listener]), **host.how)
+    one.address = listener.address
+    one.expected_errors = set(EXPECTED)
     return one
 
 
 def spooled(one):
-    return os.listdir(os.path.join(one.directory, "queue", "incoming"))
+    return [name for _, _, names in os.walk(os.path.join(one.directory, "queue", "incoming"))
+            for name in names]
 
 
 @pytest.mark.parametrize("size", [200, 1 << 20], ids=["small", "large"])
@@ -55,9 +48,9 @@ def spooled(one):
     (errno.ENOSPC, "/queue.db", "452 4.3.1"),
     (errno.EIO, "/queue.db", "451 4.3.0"),
 ], ids=["full", "quota", "fault", "full for the record", "fault in the record"])
-def test_the_reply_says_whether_the_disk_is_full(number, part, code, size, door, sink):
+def test_the_reply_says_whether_the_disk_is_full(number, part, code, size, host, door, sink):
     message = stuff(mails.plain(text="x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * (size // 72)))
-    door.fail(number, part)
+    host.fail(number, part, calls=("write", "pwrite"))
     with Dialog(door.address) as dialog:
         dialog.ehlo()
         dialog.mail("alice@client.test", "bob@example.com")
@@ -67,9 +60,123 @@ def test_the_reply_says_whether_the_disk_is_full(number, part, code, size, door,
                                 else "spool.failed")
         assert any(word in refused["reason"]
                    for word in (os.strerror(number), "disk is full", "disk I/O error"))
-        door.fail()
+        host.heal()
         # The same session goes on, and the message comes through.
         identity = dialog.deliver(mails.plain())
     door.wait_for("message.sent", id=identity)
     assert len(sink.messages) == 1
     assert door.queue_list() == [] and spooled(door) == []
+
+
+def offer(address, marker):
+    """One message in a session of its own: the gateway's ID, or None after an honest 45x."""
+    message = mails.with_files([mails.File("a.bin", "application/octet-stream",
+                                           mails.noise(3000, marker))], subject=marker)
+    with Dialog(address) as dialog:
+        dialog.ehlo()
+        replies = [dialog.command("MAIL FROM:<alice@client.test>")]
+        if replies[-1].code == 250:
+            replies.append(dialog.command("RCPT TO:<bob@example.com>"))
+        if replies[-1].code == 250:
+            replies.append(dialog.data(stuff(message.raw)))
+        last = replies[-1]
+        assert last.code in (250, 451, 452), last
+        # Whatever was said, the session is sound.
+        assert dialog.command("NOOP").code == 250
+        return queue_id(last) if last.code == 250 else None
+
+
+def subjects(sink):
+    return [re.search(rb"Subject: (\S+)", message.data).group(1).decode()
+            for message in sink.messages]
+
+
+def settle(one, sink, accepted):
+    """Each accepted message comes out, and nothing of any is left."""
+    for identity in accepted.values():
+        one.wait_for("message.sent", timeout=60, id=identity)
+    wait_until(lambda: one.queue_list() == [], "an empty queue")
+    wait_until(lambda: spooled(one) == [], "an empty spool")
+    arrived = subjects(sink)
+    assert not set(accepted) - set(arrived), "accepted and lost"
+    return arrived
+
+
+# What a message of the usual size costs in calls that change files under the queue, with a few
+# to spare: the first run counts them.
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+def test_each_call_that_changes_a_file_fails_once(error, host, door, sink):
+    host.watch("/queue/")
+    accepted = {"first": offer(door.address, "first")}
+    settle(door, sink, accepted)
+    calls = host.seen
+    assert calls >= 4, "a file, its sync, its folder's sync and the record at least"
+    for n in range(1, calls + 3):
+        host.fail(error, "/queue/", first=n, last=n)
+        marker = f"mail-{n}-end"
+        identity = offer(door.address, marker)
+        if identity:
+            accepted[marker] = identity
+            # The fault may hit what comes after the 250 as well.
+            door.wait_for("message.sent", timeout=60, id=identity)
+    host.heal()
+    accepted["last"] = offer(door.address, "last")
+    assert accepted["last"], "it recovers by itself"
+    arrived = settle(door, sink, accepted)
+    # A refused message did not come out behind the client's back: it will send it again.
+    assert set(arrived) == set(accepted)
+    twice = {marker for marker in arrived if arrived.count(marker) > 1}
+    sent = {m["id"]: m for m in door.queue_list("--state", "sent")}
+    for marker in twice:
+        assert sent[accepted[marker]]["uncertain"], marker
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EROFS],
+                         ids=["EIO", "ENOSPC", "EROFS"])
+def test_a_disk_that_fails_for_a_while_under_load_loses_nothing(error, host, door, sink):
+    accepted, refused = {}, 0
+    for turn in range(12):
+        host.fail(error, "/queue/", first=1 + 3 * turn)
+        for n in range(3):
+            marker = f"mail-{turn}-{n}-end"
+            identity = offer(door.address, marker)
+            if identity:
+                accepted[marker] = identity
+            else:
+                refused += 1
+        host.heal()
+        marker = f"mail-{turn}-healed-end"
+        accepted[marker] = wait_until(lambda: offer(door.address, marker), "a sound disk")
+    assert refused, "the disk was not missed"
+    arrived = settle(door, sink, accepted)
+    sent = {m["id"]: m for m in door.queue_list("--state", "sent")}
+    for marker in set(accepted):
+        assert arrived.count(marker) == 1 or sent[accepted[marker]]["uncertain"], marker
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+def test_a_start_that_meets_a_fault_says_so_and_the_next_one_goes(error, host, door, sink):
+    sink.script["CONNECT"] = lambda argument: "421 4.3.2 not now"
+    identity = offer(door.address, "kept")
+    door.wait_for("message.deferred", id=identity)
+    door.kill()
+    host.watch("/queue")
+    door.start()
+    calls = host.seen
+    door.kill()
+    for n in range(1, calls + 1):
+        host.fail(error, "/queue", first=n, last=n)
+        since = door.mark()
+        door.expected_errors = EXPECTED | {"gateway.failed"}
+        door.start(wait=False)
+        wait_until(lambda: door.find("gateway.ready", since) or door.find("gateway.failed", since),
+                   "a start or a reason against it")
+        if door.find("gateway.failed", since):
+            assert door.wait_exit() == 69
+            assert door.find("gateway.failed", since)[0]["reason"]
+        else:
+            door.kill()
+    host.heal()
+    del sink.script["CONNECT"]
+    door.start()
+    settle(door, sink, {"kept": identity})

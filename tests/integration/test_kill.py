@@ -1,4 +1,5 @@
-"""kill -9 at random moments under load: what was answered with 250 arrives, whole."""
+"""kill -9 and SIGTERM at random moments under load: what was answered with 250 arrives, whole;
+what a listener with accept: relay answered so has arrived already. STOWAGE_KILLS: how often."""
 import hashlib
 import os
 import random
@@ -6,23 +7,33 @@ import re
 import threading
 import time
 
+import pytest
+
 import links
 import mails
-from dialog import Dialog, queue_id, stuff
+from dialog import Dialog, stuff
 from gateway import lan
 from waiting import wait_until
 
-ROUNDS = 24
+ROUNDS = int(os.environ.get("STOWAGE_KILLS", 24))
 CLIENTS = 4
+IDENTITY = re.compile(r"\b[0-9a-z]{26}\b")
+MARKER = re.compile(rb"Subject: (mail-\d+-\d+-end)\r\n")
 
 
 class Load:
-    """Clients that send numbered mails, with an attachment each, until told to stop."""
+    """Clients that send numbered mails, with an attachment each, until told to stop. arrived: of
+    a marker at the moment of its 250, whether the relay has it by then; None: not asked."""
 
-    def __init__(self, address):
+    def __init__(self, address, recipients=("bob@example.com",), arrived=None):
         self.address = address
+        self.recipients = recipients
+        self.arrived = arrived
         self.accepted = {}     # marker: the gateway's ID
+        self.kept = set()      # markers of those that are in the queue
+        self.early = []        # markers whose 250 came before the relay's
         self.offered = {}      # marker: the attachment's content
+        self.replies = set()   # other codes after the data
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self._client, args=(n,)) for n in range(CLIENTS)]
@@ -48,10 +59,18 @@ class Load:
             self.offered[marker] = content
         mail = mails.with_files([mails.File("a.bin", "application/octet-stream", content)],
                                 subject=marker)
-        dialog.mail("alice@client.test", "bob@example.com")
-        identity = queue_id(dialog.data(stuff(mail.raw)))
+        dialog.mail("alice@client.test", *self.recipients)
+        reply = dialog.data(stuff(mail.raw))
+        if reply.code != 250:
+            self.replies.add(reply.code)
+            return
+        has_arrived = self.arrived(marker) if self.arrived else True
         with self.lock:
-            self.accepted[marker] = identity
+            self.accepted[marker] = IDENTITY.search(reply.lines[-1]).group()
+            if "queued as" in reply.lines[-1]:
+                self.kept.add(marker)
+            if not has_arrived:
+                self.early.append(marker)
 
     def stop(self):
         self.stopping.set()
@@ -60,44 +79,121 @@ class Load:
             assert not thread.is_alive()
 
 
+def subject(message):
+    return MARKER.search(message.data).group(1).decode()
+
+
+def by_marker(sink):
+    """What the relay has, whole: {marker: messages}."""
+    arrived = {}
+    for message in sink.messages:
+        arrived.setdefault(subject(message), []).append(message)
+        assert message.data.endswith(b"--" + mails.BOUNDARY.encode() + b"--\r\n"), "half a message"
+    return arrived
+
+
+def check_files(load, arrived):
+    for marker, messages in arrived.items():
+        for message in messages:
+            got = links.fetch(links.in_text(message.data)[0])
+            assert got.sha256 == hashlib.sha256(load.offered[marker]).hexdigest(), marker
+
+
+def disturb(one, load, act):
+    """At ROUNDS random moments, and starts it again each time."""
+    random.seed(os.environ.get("STOWAGE_SEED", "stowage"))
+    try:
+        for _ in range(ROUNDS):
+            time.sleep(random.uniform(0.02, 0.5))  # the random moment itself
+            act()
+            one.start()
+    finally:
+        load.stop()
+    assert len(load.accepted) >= 2 * ROUNDS, "too little load to show anything"
+
+
+def settle(one, identities):
+    for identity in identities:
+        one.wait_for("message.sent", timeout=60, id=identity)
+    wait_until(lambda: one.queue_list() == [], "an empty queue", 60)
+
+
+def check_spool(one):
+    one.stop()
+    left = [name for _, _, names in os.walk(one.settings["queue"]["directory"])
+            for name in names if re.fullmatch(r"[0-9a-z]{26}", name)]
+    assert not left, "spool files of finished messages"
+
+
+def possibly_twice(one):
+    """IDs of the messages that the queue calls uncertain: the crash came between our final dot
+    and the journal of the reply."""
+    return {m["id"] for m in one.queue_list("--state", "sent") if m["uncertain"]}
+
+
 def test_kill_nine_loses_nothing_accepted_and_sends_no_half_message(
         gateway, make_settings, sink, store):
     door = lan()
     one = gateway(make_settings(sink.settings(), store.settings(), [door]))
     load = Load(door.address)
-    random.seed(os.environ.get("STOWAGE_SEED", "stowage"))
-    try:
-        for _ in range(ROUNDS):
-            time.sleep(random.uniform(0.02, 0.5))  # the random moment itself
-            one.kill()
-            one.start()
-    finally:
-        load.stop()
+    disturb(one, load, one.kill)
+    settle(one, load.accepted.values())
 
-    assert len(load.accepted) >= 2 * ROUNDS, "too little load to show anything"
-    for identity in load.accepted.values():
-        one.wait_for("message.sent", timeout=60, id=identity)
-    wait_until(lambda: all(m["state"] == "sent" for m in one.queue_list()), "an empty queue", 60)
-
-    arrived = {}
-    for message in sink.messages:
-        marker = re.search(rb"Subject: (mail-\d+-\d+-end)\r\n", message.data).group(1).decode()
-        arrived.setdefault(marker, []).append(message)
-        assert message.data.endswith(b"--" + mails.BOUNDARY.encode() + b"--\r\n"), "half a message"
-        got = links.fetch(links.in_text(message.data)[0])
-        assert got.sha256 == hashlib.sha256(load.offered[marker]).hexdigest(), marker
+    arrived = by_marker(sink)
+    check_files(load, arrived)
     assert not set(load.accepted) - set(arrived), "accepted and lost"
     assert not store.overwritten
-
-    # Twice only where the crash came between our final dot and the journal of the reply: the
-    # queue calls these uncertain.
     twice = {marker for marker, messages in arrived.items() if len(messages) > 1}
-    sent = {m["id"]: m for m in one.queue_list("--state", "sent")}
+    uncertain = possibly_twice(one)
     for marker in twice & set(load.accepted):
-        assert sent[load.accepted[marker]]["uncertain"], marker
+        assert load.accepted[marker] in uncertain, marker
     assert len(twice) <= ROUNDS * 8  # the deliveries in flight at each kill
+    check_spool(one)
 
-    one.stop()
-    left = [name for _, _, names in os.walk(one.settings["queue"]["directory"])
-            for name in names if re.fullmatch(r"[0-9a-z]{26}", name)]
-    assert not left, "spool files of finished messages"
+
+def test_kill_nine_with_accept_relay_each_250_is_the_relays(gateway, make_settings, sink, store):
+    """One recipient in some is put off, so that their rest is kept: durable, as ever."""
+    door = lan(accept="relay")
+    put_off = random.Random(7)
+    sink.script["RCPT"] = lambda argument: (
+        "450 4.2.1 busy" if "busy@" in argument and put_off.random() < 0.2 else None)
+    one = gateway(make_settings(sink.settings(), store.settings(), [door]))
+    load = Load(door.address, ("bob@example.com", "busy@example.com"),
+                lambda marker: any(subject(m) == marker for m in list(sink.messages)))
+    disturb(one, load, one.kill)
+    settle(one, [load.accepted[marker] for marker in load.kept])
+
+    assert not load.early, "250 before the relay's"
+    arrived = by_marker(sink)
+    check_files(load, arrived)
+    assert load.kept, "none was kept"
+    uncertain = possibly_twice(one)
+    for marker, identity in load.accepted.items():
+        got = sorted(r for message in arrived[marker] for r in message.recipients)
+        if identity in uncertain:
+            got = sorted(set(got))
+        assert got == ["bob@example.com", "busy@example.com"], marker
+    # Without a 250 the client would send again; from here nothing came twice.
+    for marker in set(arrived) - set(load.accepted):
+        got = [r for message in arrived[marker] for r in message.recipients]
+        assert len(got) == len(set(got)) or uncertain, marker
+    check_spool(one)
+
+
+@pytest.mark.parametrize("accept", ["queue", "relay"])
+def test_sigterm_loses_and_doubles_nothing(accept, gateway, make_settings, sink, store):
+    door = lan(accept=accept)
+    one = gateway(make_settings(sink.settings(), store.settings(), [door]))
+    load = Load(door.address, arrived=accept == "relay" and (
+        lambda marker: any(subject(m) == marker for m in list(sink.messages))))
+    disturb(one, load, one.stop)  # which asks for exit status 0
+    if accept == "queue":
+        settle(one, load.accepted.values())
+
+    assert not load.early, "250 before the relay's"
+    assert load.replies <= {451, 421}
+    arrived = by_marker(sink)
+    check_files(load, arrived)
+    assert not set(load.accepted) - set(arrived), "accepted and lost"
+    assert not {marker for marker, messages in arrived.items() if len(messages) > 1}, "twice"
+    check_spool(one)

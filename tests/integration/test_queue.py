@@ -79,11 +79,16 @@ def test_a_passing_fault_of_the_store_costs_nothing(fault, plain_gateway, store,
                                    (403, "SignatureDoesNotMatch")], ids=str)
 def test_a_refusing_store_holds_the_mail_back_and_says_what_to_mend(
         fault, plain_gateway, store, sink, mail):
+    plain_gateway.expected_errors = {"queue.needs_attention"}
     store.always = fault
     identity = send(plain_gateway.address, mail.raw)
-    assert fault[1] in plain_gateway.wait_for("message.deferred", id=identity)["reason"]
+    assert fault[1] in plain_gateway.wait_for("message.held", id=identity)["reason"]
+    assert fault[1] in plain_gateway.wait_for("queue.needs_attention")["reason"]
+    wait_until(lambda: [m["hold"][:6] for m in plain_gateway.queue_list("--state", "held")]
+               == ["store:"], "it is held")
     assert not sink.messages
     store.always = None
+    assert plain_gateway.command("queue", "retry", "--hold", "store").returncode == 0
     plain_gateway.wait_for("message.sent", id=identity)
     links.check_files(sink.messages[0].data, mail.files)
 

@@ -28,21 +28,29 @@ def stranger_ca(tmp_path_factory):
     return Authority(str(tmp_path_factory.mktemp("stranger")), "Another CA")
 
 
+def held(one, identity, hold):
+    """The message's event, once it is held for that, with its one alert."""
+    one.expected_errors.add("queue.needs_attention")
+    event = one.wait_for("message.held", id=identity)
+    assert event["hold"] == hold
+    assert one.wait_for("queue.needs_attention")["hold"] == hold
+    return event
+
+
 @pytest.mark.parametrize("mode", ["required", "wrapper"])
 def test_a_relay_with_a_certificate_of_an_unknown_ca_gets_nothing(
         mode, start, postfix, stranger_ca):
     port = postfix.wrapper_port if mode == "wrapper" else postfix.port
     one = start(postfix.settings(stranger_ca.certificate, port=port, tls=mode))
     identity = send(one.address, mails.plain(), recipients=["unknown-ca@example.com"])
-    event = one.wait_for("message.deferred", id=identity)
-    assert "certificate" in event["reason"].lower()
+    assert "certificate" in held(one, identity, "relay default: TLS")["reason"].lower()
     assert not postfix.delivered("unknown-ca@example.com")
 
 
 def test_a_relay_whose_certificate_is_for_another_name_gets_nothing(start, postfix, authority):
     one = start(postfix.settings(authority.certificate, tls_name="other.test"))
     identity = send(one.address, mails.plain(), recipients=["other-name@example.com"])
-    reason = one.wait_for("message.deferred", id=identity)["reason"].lower()
+    reason = held(one, identity, "relay default: TLS")["reason"].lower()
     assert "hostname" in reason or "other.test" in reason or "name" in reason
     assert not postfix.delivered("other-name@example.com")
 
@@ -53,7 +61,7 @@ def test_a_relay_whose_certificate_has_expired_gets_nothing(start, authority):
         one = start({"host": "127.0.0.1", "port": with_old.port, "tls": "required",
                      "ca_file": authority.certificate, "tls_name": "relay.test"})
         identity = send(one.address, mails.plain())
-        assert "expired" in one.wait_for("message.deferred", id=identity)["reason"].lower()
+        assert "expired" in held(one, identity, "relay default: TLS")["reason"].lower()
         assert not with_old.messages
     finally:
         with_old.stop()
@@ -64,16 +72,16 @@ def test_a_relay_that_hides_starttls_gets_neither_mail_nor_password(start, sink)
     one = start({"host": "127.0.0.1", "port": sink.port, "tls": "required", "user": "AKID",
                  "password": "secret"})
     identity = send(one.address, mails.plain())
-    assert "STARTTLS" in one.wait_for("message.deferred", id=identity)["reason"]
+    assert "STARTTLS" in held(one, identity, "relay default: TLS")["reason"]
     assert not sink.messages and "AUTH" not in sink.commands
 
 
-def test_a_wrong_password_defers_and_the_mail_goes_once_it_is_mended(start, postfix, authority):
-    one = start(postfix.settings(authority.certificate, password="wrong"))
+def test_a_wrong_password_holds_and_the_mail_goes_once_it_is_mended(start, postfix, authority):
+    one = start(postfix.settings(authority.certificate, password="guessed-8"))
     identity = send(one.address, mails.plain(), recipients=["mended@example.com"])
-    reason = one.wait_for("message.deferred", id=identity)["reason"]
+    reason = held(one, identity, "relay default: credentials")["reason"]
     assert "535" in reason or "authentication" in reason.lower()
-    assert "wrong" not in reason
+    assert "guessed-8" not in reason
     one.settings["relay"]["password"] = postfix.password
     one.write_settings()
     one.reload()
@@ -157,8 +165,10 @@ def test_a_refusal_that_a_person_can_mend_keeps_the_message_and_says_what_to_do(
                           "identities failed the check in region EU-WEST-1: alice@client.test"]
     one = start(sink.settings(connections=1))
     identity = send(one.address, mails.plain())
-    assert "not verified" in one.wait_for("message.deferred", id=identity)["reason"]
-    assert "sender.from" in one.wait_for("relay.needs_attention")["advice"]
+    reason = held(one, identity, "relay default: sender client.test")["reason"]
+    assert "not verified" in reason and "sender.from" in reason
+    assert not one.find("relay.needs_attention")
+    assert one.command("queue", "retry", identity).returncode == 0
     one.wait_for("message.sent", id=identity)
 
 

@@ -25,6 +25,10 @@ QUERIES = [
     [], [("uploads", "")], [("b", "2"), ("a", "1")], [("a", "2"), ("a", "1"), ("A", "3")],
     [("a", ""), ("", "x")], [("a b", "c d+e")], [("ä", "=&%")], [("a", "/"), ("a-b", "~")],
     [("prefix", "mail/"), ("list-type", "2"), ("delimiter", "/")], [("a", "10"), ("a", "9")],
+    [("response-content-disposition", "attachment; filename=\"a_.pdf\"; filename*=UTF-8''%C3%A4.pdf"),
+     ("response-content-type", "application/pdf"), ("response-cache-control", "no-store"),
+     ("response-expires", "Thu, 01 Dec 1994 16:00:00 GMT"), ("response-content-language", "de, en"),
+     ("response-content-encoding", "gzip"), ("versionId", "3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY")],
     [("x", "a=b"), ("x.", "1"), ("x-", "2"), ("x~", "3"), ("x%", "4")],
 ]
 HEADERS = [

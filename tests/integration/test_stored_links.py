@@ -92,7 +92,7 @@ def test_links_are_listed_extended_and_revoked(linked, directory):
     assert command(one, "list", "--expiring", "30m") == []
     assert len(command(one, "list", "--expiring", "2h")) == 2
     assert len(command(one, "list", "--sender", "ALICE@client.test")) == 2
-    assert len(command(one, "list", "--since", "1h")) == 2
+    assert len(command(one, "list", "--newer-than", "1h")) == 2
     assert command(one, "list", "--recipient", "nobody@example.com") == []
     assert command(one, "show", one.message[:20], str(listed[1]["number"])) == listed[1:]
 
@@ -138,6 +138,67 @@ def test_a_message_still_to_be_sent_is_not_revoked(linked, directory, sink):
     assert len(objects(directory)) == 1
 
 
+def test_no_new_link_to_what_is_gone(linked, directory):
+    one = linked(directory, expiry="1h")
+    one.deliver(REPORT, PAGE)
+    wait_until(lambda: len(command(one, "list")) == 2, "both links in the record")
+    os.unlink(os.path.join(directory["directory"], "objects", command(one, "list")[0]["key"]))
+    (line,) = command(one, "extend", one.message, code=EX_NOINPUT)
+    assert line["file_name"] == PAGE.name
+    assert "no longer in the store" in one.complaint
+
+
+def test_an_object_that_cannot_be_asked_for_gets_a_link_and_a_word(linked, store, monkeypatch):
+    def denied(request):
+        request.send_response(403)
+        request.end_headers()
+    one = linked(store.settings(), expiry="1h")
+    one.deliver(REPORT)
+    wait_until(lambda: len(command(one, "list")) == 1, "the link in the record")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "head", denied)
+        (line,) = command(one, "extend", one.message)
+    assert line["url"] and "not known whether" in one.complaint
+    store.objects.clear()
+    assert command(one, "extend", one.message, code=EX_NOINPUT) == []
+
+
+def test_new_links_are_sent_to_those_who_had_the_old_ones(linked, directory, sink):
+    one = linked(directory, expiry="1h")
+    one.deliver(REPORT, PAGE)
+    wait_until(lambda: len(command(one, "list")) == 2, "both links in the record")
+    lines = command(one, "extend", "--sender", "client.test", "--send")
+    sent_as = lines[-1]["sent_as"]
+    one.wait_for("message.sent", id=sent_as)
+    mail = sink.messages[-1]
+    assert mail.recipients == ["bob@example.com"]
+    text = links.bodies(mail.data, "plain")[0]
+    assert REPORT.name in text
+    for line in lines[:-1]:
+        assert line["url"] in text
+        assert links.fetch(line["url"]).status == 200
+    done = one.command("queue", "show", one.message, "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    shown = json.loads(done.stdout)
+    assert any("a person made a new link" in (event["text"] or "")
+               for event in shown["history"])
+
+
+def test_links_are_revoked_by_sender(linked, directory):
+    one = linked(directory, expiry="1h")
+    one.deliver(REPORT, PAGE)
+    wait_until(lambda: len(command(one, "list")) == 2, "both links in the record")
+    command(one, "revoke", "--sender", "@client.test", code=EX_USAGE)
+    assert "--yes" in one.complaint
+    assert len(command(one, "revoke", "--sender", "@client.test", "--dry-run")) == 2
+    assert len(objects(directory)) == 2
+    command(one, "revoke", "--sender", "@else.test", "--yes")
+    assert len(objects(directory)) == 2
+    revoked = command(one, "revoke", "--sender", "@client.test", "--yes")
+    assert {line["state"] for line in revoked} == {"revoked"}
+    assert objects(directory) == [] and command(one, "list") == []
+
+
 # ---- retention ----
 
 def test_objects_past_retention_are_deleted(linked, directory):
@@ -153,7 +214,7 @@ def test_objects_past_retention_are_deleted(linked, directory):
         os.utime(path, (time.time() - 3 * DAY,) * 2)
     one.start()
     one.wait_for("object.deleted", key="mail/old.bin")
-    wait_until(lambda: command(one, "list", "--since", "1s") == [], "a second to pass")
+    wait_until(lambda: command(one, "list", "--newer-than", "1s") == [], "a second to pass")
     assert links.fetch(url).status == 200, "its link is still good"
     one.stop()
     assert objects(directory) == [kept]

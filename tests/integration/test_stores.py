@@ -32,6 +32,16 @@ def deliver(running, files):
     return identity
 
 
+def deliver_after(running, files, hold):
+    """The message waits for a person, who mends it."""
+    identity = send(running.address, mails.with_files(files).raw)
+    held = running.wait_for("message.held", id=identity)
+    assert held["hold"] == hold
+    running.expected_errors.add("queue.needs_attention")
+    assert running.command("queue", "retry", identity).returncode == 0
+    running.wait_for("message.sent", id=identity, timeout=60)
+
+
 def test_large_attachments_go_in_parts(one, radosgw, sink):
     running = one(radosgw.settings(multipart_threshold="5MiB",
                                    tags=["origin=in mail", "team=a+b"]))
@@ -81,7 +91,7 @@ def test_a_part_refused_leaves_nothing_behind(one, store, sink):
     store.faults = [(403, "AccessDenied")]
     running = one(store.settings(multipart_threshold="5MiB", connections=1))
     files = [file(LARGE)]
-    deliver(running, files)
+    deliver_after(running, files, "store: access")
     assert ("DELETE", "upload") in store.asked and not store.uploads
     links.check_files(sink.messages[0].data, files)
     assert len(store.objects) == 1
@@ -121,7 +131,7 @@ def test_a_retry_finds_what_is_there(one, store, sink):
     store.faults = [None, (403, "AccessDenied")]
     running = one(store.settings(connections=1))
     files = [file(name="a.bin"), file(5555, "b.bin")]
-    deliver(running, files)
+    deliver_after(running, files, "store: access")
     assert store.asked.count(("HEAD", "object")) == 1 and store.puts == 4
     assert not store.overwritten and len(store.objects) == 2
     links.check_files(sink.messages[0].data, files)

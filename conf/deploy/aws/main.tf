@@ -25,6 +25,12 @@ variable "may_revoke" {
   default     = false
 }
 
+variable "may_read_account" {
+  description = "Whether SES may be asked for rate and quota, with the uploader's key"
+  type        = bool
+  default     = false
+}
+
 data "aws_partition" "current" {}
 
 locals {
@@ -102,6 +108,13 @@ resource "aws_iam_user_policy" "revoker" {
   name   = "revoke-links"
   user   = aws_iam_user.uploader.name
   policy = templatefile("${path.module}/revoker.json", local.names)
+}
+
+resource "aws_iam_user_policy" "account" {
+  count  = var.may_read_account ? 1 : 0
+  name   = "read-rate-and-quota"
+  user   = aws_iam_user.uploader.name
+  policy = templatefile("${path.module}/account.json", local.names)
 }
 
 resource "aws_iam_user" "linker" {

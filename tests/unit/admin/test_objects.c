@@ -54,7 +54,7 @@ static int set_up(void **state)
 	char *id = NULL, *secret = NULL;
 	assert_true(s3_directory_credentials(fixture->directory, &id, &secret, NULL));
 	const struct objects_settings settings = { "127.0.0.1:0", fixture->directory,
-		S3_DIRECTORY_BUCKET, S3_DIRECTORY_REGION, id, secret };
+		S3_DIRECTORY_BUCKET, S3_DIRECTORY_REGION, id, secret, NULL };
 	fixture->objects = objects_new(&settings, NULL);
 	assert_non_null(fixture->objects);
 	fixture->port = objects_port(fixture->objects);
@@ -272,7 +272,7 @@ static void test_errors(void **state)
 	const struct fixture *fixture = *state;
 	g_autofree char *taken = g_strdup_printf("127.0.0.1:%u", fixture->port);
 	struct objects_settings settings = { taken, fixture->directory, "b", "r", "i",
-		"s" };
+		"s", NULL };
 	GError *error = NULL;
 	assert_null(objects_new(&settings, &error));
 	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND));

@@ -95,7 +95,7 @@ static void settings_pass_the_check(void **state)
 		fail_msg("%s", (char *)problems->pdata[0]);
 	assert_int_equal(conf->n_listeners, 1);
 	assert_string_equal(conf->listeners[0].address, "[::1]:2500");
-	assert_string_equal(conf->s3_listen, "127.0.0.1:8025");
+	assert_string_equal(conf->downloads.listen, "127.0.0.1:8025");
 	assert_string_equal(conf->s3.directory_url, "http://127.0.0.1:8025");
 	assert_string_equal(conf->admin_listen, "127.0.0.2:9000");
 	assert_true(g_str_has_prefix(conf->relay.maildir, directory));

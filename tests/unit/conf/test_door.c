@@ -157,6 +157,8 @@ static const struct mistake warnings[] = {
 		"client_certificates" },
 	{ DOOR(LAN "tls: wrapper, greeting_delay: 2s"),
 		"f:2:102: listeners[0].greeting_delay: has no effect with tls: wrapper" },
+	{ DOOR(LAN "accept: relay, profile: legacy"),
+		"f:2:80: listeners[0].accept: relay is for clients that try again" },
 	{ DOOR(LAN "hide_from: [ 10.1.0.0/16 ]"),
 		"f:2:83: listeners[0].hide_from: has no effect without hide_extensions" },
 	{ DOOR(LAN "proxies: [ 198.51.96.0/20 ]"),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "conf/value.h"
+#include <math.h>
 #include <string.h>
 
 static void test_numbers(void **state)
@@ -123,6 +124,42 @@ static void test_rates(void **state)
 			fail_msg("\"%s\" was taken", refused[i]);
 }
 
+static void test_paces(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_auto;
+		double value;
+	} cases[] = {
+		{ "14", false, 14 },
+		{ "0", false, 0 },
+		{ "auto", true, 0 },
+		{ "AUTO", true, 0 },
+		{ "auto 14", true, 14 },
+		{ "auto  0.5", true, 0.5 },
+	};
+	static const char *const refused[] = { "", "aut", "automatic", "auto14",
+		"auto fast", "auto -1", "auto 101", "14 auto", "101", "auto 1 2" };
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		double value = -1;
+		bool is_auto = !cases[i].is_auto;
+		if (!conf_value_pace(cases[i].text, 100, &value, &is_auto, NULL) ||
+			fabs(value - cases[i].value) > 1e-9 ||
+			is_auto != cases[i].is_auto)
+			fail_msg("%s", cases[i].text);
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(refused); i++) {
+		double value = -1;
+		bool is_auto = false;
+		g_autoptr(GError) error = NULL;
+		if (conf_value_pace(refused[i], 100, &value, &is_auto, &error))
+			fail_msg("%s is taken", refused[i]);
+		assert_non_null(strstr(error->message, "nor auto"));
+		assert_true(value < 0 && !is_auto);
+	}
+}
+
 static void test_bools(void **state)
 {
 	static const char *const yes[] = { "true", "yes", "on", "True", "ON" };
@@ -178,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_refused_numbers),
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_paces),
 		cmocka_unit_test(test_bools),
 		cmocka_unit_test(test_print),
 	};

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/delivery/groups.h"
 #include "gateway/delivery/outcome.h"
 #include "gateway/error.h"
 #include <string.h>
@@ -25,6 +26,12 @@ static const struct {
 		"<u1@example.com>: said so" },
 	{ "uncertain outweighs deferred", "du", QUEUE_UNCERTAIN, true,
 		"<u1@example.com>: said so" },
+	{ "what waits by itself outweighs what a person must mend", "hd", QUEUE_DEFERRED,
+		false, "<d1@example.com>: 450 said so" },
+	{ "held outweighs what is settled", "sxh", QUEUE_HELD, false,
+		"<h2@example.com>: 535 said so (mend it)" },
+	{ "uncertain outweighs held", "hu", QUEUE_UNCERTAIN, true,
+		"<u1@example.com>: said so" },
 	{ "nobody", "", QUEUE_DEAD, false, "no recipients" },
 };
 
@@ -38,9 +45,10 @@ static const struct {
 	{ 'x', RELAY_REFUSED, 550, "said so" },
 	{ 'd', RELAY_DEFERRED, 450, "said so" },
 	{ 'u', RELAY_UNCERTAIN, 0, "said so" },
+	{ 'h', RELAY_HELD, 535, "said so" },
 };
 
-static struct queue_message *message_with(const char *states)
+static struct queue_message *message_with(const char *states, struct outcome *outcome)
 {
 	struct queue_message *message = queue_message_new();
 	for (size_t i = 0; states[i]; i++) {
@@ -48,14 +56,19 @@ static struct queue_message *message_with(const char *states)
 			g_strdup_printf("%c%zu@example.com", states[i], i);
 		struct queue_recipient *recipient =
 			queue_message_add_recipient(message, address, address);
-		assert_true(outcome_is_open(recipient));
+		assert_true(groups_is_open(recipient));
 		for (size_t v = 0; v < G_N_ELEMENTS(verdicts); v++) {
 			struct relay_recipient result = { .verdict = verdicts[v].verdict,
 				.reply_code = verdicts[v].code,
-				.reply = g_strdup(verdicts[v].reply) };
-			if (verdicts[v].letter == states[i])
+				.reply = g_strdup(verdicts[v].reply),
+				.failure = QUEUE_FAILURE_UPSTREAM,
+				.hold = g_strdup("relay default: credentials"),
+				.advice = "mend it" };
+			if (verdicts[v].letter == states[i]) {
 				outcome_take_verdict(recipient, &result);
-			g_free(result.reply);
+				outcome_note(outcome, &result);
+			}
+			relay_recipient_clear(&result);
 		}
 	}
 	return message;
@@ -65,9 +78,15 @@ static void recipients_make_the_state(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		struct queue_message *message = message_with(cases[i].states);
-		outcome_of_recipients(message);
+		struct outcome outcome = { 0 };
+		struct queue_message *message = message_with(cases[i].states, &outcome);
+		outcome_of_recipients(&outcome, message, NULL);
 		print_message("%s\n", cases[i].name);
+		if (message->state == QUEUE_HELD)
+			assert_string_equal(message->hold, "relay default: credentials");
+		else
+			assert_null(message->hold);
+		outcome_deinit(&outcome);
 		assert_int_equal(message->state, cases[i].want);
 		assert_int_equal(message->uncertain, cases[i].uncertain);
 		assert_string_equal(message->reason, cases[i].reason);
@@ -75,13 +94,92 @@ static void recipients_make_the_state(void **state)
 	}
 }
 
+static void once_at_most_waits_for_a_person(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *states;
+		enum queue_state want;
+		enum queue_state
+			recipient; /* the first, which may not be sent to again */
+		const char *hold;
+	} kept_cases[] = {
+		{ "u", QUEUE_HELD, QUEUE_HELD, NULL },
+		{ "us", QUEUE_HELD, QUEUE_HELD, NULL },
+		{ "ux", QUEUE_HELD, QUEUE_HELD, NULL },
+		{ "ud", QUEUE_DEFERRED, QUEUE_UNCERTAIN, NULL },
+		{ "uu", QUEUE_UNCERTAIN, QUEUE_UNCERTAIN, NULL },
+		{ "uh", QUEUE_HELD, QUEUE_UNCERTAIN, "relay default: credentials" },
+		{ "ss", QUEUE_SENT, QUEUE_SENT, NULL },
+		{ "du", QUEUE_UNCERTAIN, QUEUE_DEFERRED, NULL },
+	};
+	static const bool kept[] = { true, false, false };
+	const struct conf_queue settings = { .retry_first_s = 1, .lifetime_s = 60 };
+	for (size_t i = 0; i < G_N_ELEMENTS(kept_cases); i++) {
+		struct outcome outcome = { 0 };
+		struct queue_message *message =
+			message_with(kept_cases[i].states, &outcome);
+		const struct queue_recipient *first = message->recipients->pdata[0];
+		print_message("%s\n", kept_cases[i].states);
+		outcome_of_recipients(&outcome, message, kept);
+		assert_int_equal(message->state, kept_cases[i].want);
+		assert_int_equal(first->state, kept_cases[i].recipient);
+		assert_int_equal(
+			message->uncertain, strchr(kept_cases[i].states, 'u') != NULL);
+		if (kept_cases[i].hold)
+			assert_string_equal(message->hold, kept_cases[i].hold);
+		else
+			assert_null(message->hold);
+		/* A person may take any time. */
+		if (message->state == QUEUE_HELD && !message->hold) {
+			message->received_ms = 1;
+			outcome_schedule(&outcome, message, &settings, 900000);
+			assert_int_equal(message->state, QUEUE_HELD);
+			assert_int_equal(message->finished_ms, 0);
+		}
+		queue_message_free(message);
+		outcome_deinit(&outcome);
+	}
+}
+
+static void kinds_of_failure_are_joined(void **state)
+{
+	(void)state;
+	static const struct {
+		enum queue_failure a, b, want;
+	} kinds[] = {
+		{ QUEUE_FAILURE_UPSTREAM, QUEUE_FAILURE_UPSTREAM,
+			QUEUE_FAILURE_UPSTREAM },
+		{ QUEUE_FAILURE_THROTTLE, QUEUE_FAILURE_THROTTLE,
+			QUEUE_FAILURE_THROTTLE },
+		{ QUEUE_FAILURE_UPSTREAM, QUEUE_FAILURE_THROTTLE, QUEUE_FAILURE_MESSAGE },
+		{ QUEUE_FAILURE_MESSAGE, QUEUE_FAILURE_UPSTREAM, QUEUE_FAILURE_MESSAGE },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		struct outcome outcome = { 0 };
+		const struct relay_recipient a = { .verdict = RELAY_DEFERRED,
+			.failure = kinds[i].a },
+					     b = { .verdict = RELAY_DEFERRED,
+						     .failure = kinds[i].b },
+					     sent = { .verdict = RELAY_SENT };
+		outcome_note(&outcome, &a);
+		outcome_note(&outcome, &sent);
+		outcome_note(&outcome, &b);
+		assert_true(outcome.deferred);
+		assert_int_equal(outcome.failure, kinds[i].want);
+		outcome_deinit(&outcome);
+	}
+}
+
 static void settled_recipients_stay_settled(void **state)
 {
 	(void)state;
+	struct outcome outcome = { 0 };
 	g_autoptr(GError) error = g_error_new_literal(
 		GATEWAY_ERROR, GATEWAY_ERROR_REJECT, "the header block is too large");
-	struct queue_message *message = message_with("sd");
-	outcome_of_failure(message, "links", error);
+	struct queue_message *message = message_with("sd", &outcome);
+	outcome_of_failure(
+		&outcome, message, "links", error, NULL, QUEUE_FAILURE_UPSTREAM);
 	assert_int_equal(message->state, QUEUE_DEAD);
 	const struct queue_recipient *sent = g_ptr_array_index(message->recipients, 0);
 	const struct queue_recipient *open = g_ptr_array_index(message->recipients, 1);
@@ -89,6 +187,26 @@ static void settled_recipients_stay_settled(void **state)
 	assert_int_equal(open->state, QUEUE_DEAD);
 	assert_string_equal(message->reason, "links: the header block is too large");
 	queue_message_free(message);
+	outcome_deinit(&outcome);
+}
+
+static void what_a_person_must_mend_holds(void **state)
+{
+	(void)state;
+	struct outcome outcome = { 0 };
+	g_autoptr(GError) error =
+		g_error_new_literal(GATEWAY_ERROR, GATEWAY_ERROR_RETRY, "access denied");
+	struct queue_message *message = message_with("sd", &outcome);
+	outcome_of_failure(&outcome, message, "upload", error, g_strdup("store: access"),
+		QUEUE_FAILURE_UPSTREAM);
+	const struct queue_recipient *sent = g_ptr_array_index(message->recipients, 0);
+	const struct queue_recipient *open = g_ptr_array_index(message->recipients, 1);
+	assert_int_equal(message->state, QUEUE_HELD);
+	assert_string_equal(message->hold, "store: access");
+	assert_int_equal(sent->state, QUEUE_SENT);
+	assert_int_equal(open->state, QUEUE_HELD);
+	queue_message_free(message);
+	outcome_deinit(&outcome);
 }
 
 static void what_waits_gets_a_time(void **state)
@@ -115,23 +233,31 @@ static void what_waits_gets_a_time(void **state)
 		{ "s", 3600000, 0, QUEUE_SENT, true },
 		{ "x", 0, 0, QUEUE_DEAD, true },
 		{ "x", 9000000, 9000000, QUEUE_DEAD, true },
+		{ "h", 0, 0, QUEUE_HELD, false },
+		{ "h", 3599999, 0, QUEUE_HELD, false },
+		{ "h", 3600000, 0, QUEUE_DEAD, true },
+		{ "h", 9000000, 5400001, QUEUE_HELD, false },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(times); i++) {
-		struct queue_message *message = message_with(times[i].states);
+		struct outcome outcome = { 0 };
+		struct queue_message *message = message_with(times[i].states, &outcome);
 		int64_t now_ms = received_ms + times[i].age_ms;
 		message->received_ms = received_ms;
 		if (times[i].retried_at_ms)
 			message->retried_ms = received_ms + times[i].retried_at_ms;
 		message->attempts = 1;
 		message->finished_ms = 5; /* of an earlier end, before a retry by hand */
-		outcome_of_recipients(message);
-		outcome_schedule(message, &settings, now_ms);
+		outcome_of_recipients(&outcome, message, NULL);
+		outcome_schedule(&outcome, message, &settings, now_ms);
 		assert_int_equal(message->state, times[i].want);
 		assert_int_equal(message->finished_ms, times[i].finished ? now_ms : 0);
-		if (!times[i].finished)
+		if (message->state == QUEUE_HELD)
+			assert_true(message->next_attempt_ms > now_ms);
+		else if (!times[i].finished)
 			assert_in_range(
 				message->next_attempt_ms, now_ms + 1, now_ms + 1200000);
 		queue_message_free(message);
+		outcome_deinit(&outcome);
 	}
 }
 
@@ -139,7 +265,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recipients_make_the_state),
+		cmocka_unit_test(once_at_most_waits_for_a_person),
+		cmocka_unit_test(kinds_of_failure_are_joined),
 		cmocka_unit_test(settled_recipients_stay_settled),
+		cmocka_unit_test(what_a_person_must_mend_holds),
 		cmocka_unit_test(what_waits_gets_a_time),
 	};
 	return cmocka_run_group_tests_name("outcome", tests, NULL, NULL);

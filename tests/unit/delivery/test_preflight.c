@@ -81,6 +81,8 @@ static const struct edit_case {
 		FROM "X-A: b\r\n" REST },
 	{ "a bare CR hides nothing", FROM "X-A: b\rX-SES-TENANT: a\r\n" REST,
 		FROM "X-A: b X-SES-TENANT: a\r\n" REST },
+	{ "a line of blanks ends no header", "X-A: b\r\n \t \r\n\tc\r\n" FROM REST,
+		"X-A: b\r\n\tc\r\n" FROM REST },
 	{ "Bcc and Return-Path go",
 		"Return-Path: <a@b>\r\nBcc: secret@b,\r\n other@b\r\n" FROM
 		"BCC: x@y\r\n" REST,
@@ -90,19 +92,23 @@ static const struct edit_case {
 		"Subject: one\r\nMIME-Version: 1.0\r\nsubject: two\r\nMime-Version: "
 		"1.0\r\n"
 		"Content-Type: text/plain\r\nContent-Type: text/html;\r\n charset=x\r\n"
-		"List-Unsubscribe: <a>\r\nList-Unsubscribe: <b>\r\n"
 		"From: Mallory <m@example.com>\r\n" REST,
 		FROM "Subject: one\r\nMIME-Version: 1.0\r\n"
-		     "Content-Type: text/plain\r\nList-Unsubscribe: <a>\r\n" REST },
+		     "Content-Type: text/plain\r\n" REST },
+	{ "what SES alone takes once stays",
+		FROM "Delivered-To: a\r\nDelivered-To: b\r\nList-Unsubscribe: <a>\r\n"
+		     "List-Unsubscribe: <b>\r\n" REST,
+		FROM "Delivered-To: a\r\nDelivered-To: b\r\nList-Unsubscribe: <a>\r\n"
+		     "List-Unsubscribe: <b>\r\n" REST },
 	{ "To and Cc are joined, equal ones dropped",
 		"To: a@x,\r\n b@x\r\nCc: c@x\r\nTo: c@x\r\nCc: c@x\r\nTo:\r\n "
 		"d@x,\r\n\te@x\r\n" FROM REST,
 		"To: a@x,\r\n b@x,\r\n c@x,\r\n d@x,\r\n\te@x\r\nCc: c@x\r\n" FROM REST },
 	{ "an empty To gives way to a full one", "To:\r\n" FROM "To: a@x\r\n" REST,
 		FROM "To: a@x\r\n" REST },
-	{ "one DKIM-Signature may stay while nothing changes",
+	{ "DKIM-Signatures stay while nothing changes",
 		"DKIM-Signature: v=1; b=a\r\nDKIM-Signature: v=1; b=b\r\n" FROM REST,
-		"DKIM-Signature: v=1; b=a\r\n" FROM REST },
+		"DKIM-Signature: v=1; b=a\r\nDKIM-Signature: v=1; b=b\r\n" FROM REST },
 	{ "DKIM-Signature goes with the From",
 		"DKIM-Signature: v=1;\r\n b=a\r\nDomainKey-Signature: b\r\nFrom: "
 		"m@b.org\r\n" REST,
@@ -120,6 +126,10 @@ static const struct edit_case {
 		DATE ID "From: \"alice via example.com\" "
 			"<gateway@example.com>\r\nReply-To: alice@other.org\r\n"
 			"Subject: s\r\n\r\n" },
+	{ "what nobody sees is empty",
+		"To: \x7f\r\nFrom: \x01\xe2\x80\xae\r\n" DATE ID "\r\n",
+		"From: \"alice via example.com\" <gateway@example.com>\r\nReply-To: "
+		"alice@other.org\r\n" DATE ID "\r\n" },
 	{ "a message that begins with its body gets a header",
 		"Temperature too high\r\nroom 3\r\n",
 		DATE ID "From: \"alice via example.com\" "
@@ -211,8 +221,7 @@ static const struct from_case {
 		"From: =?UTF-8?B?SsO8cmdlbiB2aWEgZXhhbXBsZS5jb20=?= "
 		"<gateway@example.com>\r\n"
 		"Reply-To: =?UTF-8?B?SsO8cmdlbg==?= <j@o.org>\r\n"
-		"X-Original-From: "
-		"=?UTF-8?B?PT9pc28tODg1OS0xP3E/Sj1GQ3JnZW4/PSA8akBvLm9yZz4=?=\r\n" },
+		"X-Original-From: =?iso-8859-1?q?J=FCrgen?= <j@o.org>\r\n" },
 	{ "raw UTF-8", "J\xc3\xbcrgen <j@b\xc3\xbc.de>",
 		"From: =?UTF-8?B?SsO8cmdlbiB2aWEgZXhhbXBsZS5jb20=?= "
 		"<gateway@example.com>\r\n"
@@ -253,8 +262,12 @@ static const struct from_case {
 		"\"=?utf-8?q?a=0D=0ABcc=3A_x=40y?=\" <a@o.org>",
 		"From: \"a Bcc: x@y via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: \"a Bcc: x@y\" <a@o.org>\r\n"
-		"X-Original-From:\r\n =?UTF-8?B?Ij0/dXRmLTg/"
-		"cT9hPTBEPTBBQmNjPTNBX3g9NDB5Pz0iIDxhQG8ub3JnPg==?=\r\n" },
+		"X-Original-From: \"=?utf-8?q?a=0D=0ABcc=3A_x=40y?=\" <a@o.org>\r\n" },
+	{ "raw Latin-1", "J\xfcrgen <j@o.org>",
+		"From: =?UTF-8?B?SsO8cmdlbiB2aWEgZXhhbXBsZS5jb20=?= "
+		"<gateway@example.com>\r\n"
+		"Reply-To: =?UTF-8?B?SsO8cmdlbg==?= <j@o.org>\r\n"
+		"X-Original-From: =?UTF-8?B?SsO8cmdlbiA8akBvLm9yZz4=?=\r\n" },
 };
 
 static void test_from(void **state)
@@ -293,7 +306,15 @@ static void test_reply_to_and_sender(void **state)
 		"From: \"a via example.com\" <gateway@example.com>\r\nReply-To: "
 		"a@o.org\r\n"
 		"X-Original-From: a@o.org\r\n" REST);
-	check(&preflight, FROM "Sender: x@o.org\r\n" REST, FROM REST);
+	check(&preflight, FROM "Sender: X <x@o.org>\r\n" REST,
+		FROM "X-Original-Sender: X <x@o.org>\r\n" REST);
+	check(&preflight, FROM "Sender: x@o.org\r\nX-Original-Sender: y@o.org\r\n" REST,
+		FROM "X-Original-Sender: y@o.org\r\n" REST);
+	/* Nobody could reply to it. */
+	check(&preflight, "Reply-To: <>\r\nFrom: A <a@o.org>\r\n" REST,
+		"X-Original-Reply-To: <>\r\nFrom: \"A via example.com\" "
+		"<gateway@example.com>\r\nReply-To: \"A\" <a@o.org>\r\n"
+		"X-Original-From: A <a@o.org>\r\n" REST);
 	check(&preflight, FROM "Sender: x@example.com\r\n" REST,
 		FROM "Sender: x@example.com\r\n" REST);
 }
@@ -331,13 +352,13 @@ static void test_configuration_set(void **state)
 {
 	(void)state;
 	struct preflight preflight = preflight_default();
-	preflight.configuration_set = "gateway_1-a";
+	preflight.route_ses = &(struct conf_ses){ .configuration_set = "gateway_1-a" };
 	check(&preflight, FROM "X-SES-CONFIGURATION-SET: evil\r\n" REST,
 		"X-SES-CONFIGURATION-SET: gateway_1-a\r\n" FROM REST);
 	const char *const bad[] = { "", "a b", "a\r\nBcc: x@y", "a\xc3\xbc" };
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		GError *error = NULL;
-		preflight.configuration_set = bad[i];
+		preflight.route_ses = &(struct conf_ses){ .configuration_set = bad[i] };
 		assert_null(edited(&preflight, FROM REST, strlen(FROM REST), &error));
 		assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND));
 		g_clear_error(&error);
@@ -390,7 +411,7 @@ static void test_mime_version(void **state)
 		"MIME-Version: 1.0\r\n" FROM
 		"Content-Transfer-Encoding: base64\r\n" REST);
 	check(&preflight, FROM "Content-Type: a/b\r\nmime-version : 1.0 (x)\r\n" REST,
-		FROM "Content-Type: a/b\r\nmime-version : 1.0 (x)\r\n" REST);
+		FROM "Content-Type: a/b\r\nmime-version: 1.0 (x)\r\n" REST);
 	preflight.is_8bit = true;
 	check(&preflight, FROM REST, "MIME-Version: 1.0\r\n" FROM REST);
 	check(&preflight, FROM "MIME-Version: 1.0\r\n" REST,
@@ -398,6 +419,16 @@ static void test_mime_version(void **state)
 	/* mime/ kept the field: it added nothing. */
 	preflight.body_changed = true;
 	check(&preflight, FROM "Content-Type: a/b\r\n" REST,
+		"MIME-Version: 1.0\r\n" FROM "Content-Type: a/b\r\n" REST);
+}
+
+/* Mended here, it is still the client's, and mime/ has added nothing. */
+static void test_mime_version_of_mended(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	preflight.body_changed = true;
+	check(&preflight, FROM "Content-Type : a/b\r\n" REST,
 		"MIME-Version: 1.0\r\n" FROM "Content-Type: a/b\r\n" REST);
 }
 
@@ -428,11 +459,17 @@ static const struct {
 		"X-Device: =?UTF-8?b?dMO8ciDDvA==?= 1\r\n" },
 	{ "To: J\xc3\xbcrgen <j@b\xc3\xbc"
 	  "cher.example>, Bob <bob@example.org>\r\n",
-		"To: =?iso-8859-1?q?J=FCrgen?= <j@xn--bcher-kva.example>, "
-		"Bob <bob@example.org>\r\n" },
-	/* Nothing in ASCII says these. */
-	{ "Cc: \xc3\xbc@example.org\r\n", "Cc: \xc3\xbc@example.org\r\n" },
-	{ "List-Id: \xc3\xbc\r\n", "List-Id: \xc3\xbc\r\n" },
+		"To: =?UTF-8?B?SsO8cmdlbg==?= <j@xn--bcher-kva.example>, Bob "
+		"<bob@example.org>\r\n" },
+	/* No address in ASCII: a group that says who it was. */
+	{ "Cc: \xc3\xbc@example.org, a@b.c\r\n",
+		"Cc: =?UTF-8?B?w7xAZXhhbXBsZS5vcmc=?=:;, a@b.c\r\n" },
+	{ "To: J <\xc3\xbc@x.org>\r\n", "To: =?UTF-8?B?SiA8w7xAeC5vcmc+?=:;\r\n" },
+	{ "List-Id: \xc3\xbc <a.b>\r\n", "List-Id: =?UTF-8?b?w7w=?= <a.b>\r\n" },
+	{ "Content-Disposition: inline; filename=\"\xc3\xbc.txt\"\r\n"
+	  "MIME-Version: 1.0\r\n",
+		"Content-Disposition: inline; filename*=iso-8859-1''%FC.txt\r\n"
+		"MIME-Version: 1.0\r\n" },
 	{ "Subject: plain\r\n folded\r\n", "Subject: plain\r\n folded\r\n" },
 };
 
@@ -455,6 +492,8 @@ static void test_ascii_header(void **state)
 		FROM "Subject: =?UTF-8?b?w7w=?=\r\n" REST);
 	check(&preflight, "DKIM-Signature: v=1; b=a\r\n" FROM REST,
 		"DKIM-Signature: v=1; b=a\r\n" FROM REST);
+	check(&preflight, "To: a@b.c\r\nTo: \xc3\xbc <d@e.f>\r\n" FROM REST,
+		"To: a@b.c, =?UTF-8?B?w7w=?= <d@e.f>\r\n" FROM REST);
 	/* What an encoded-word hides stays in its field. */
 	check(&preflight, "Subject: \xc3\xbc=?utf-8?q?=0D=0ABcc:_x@y?=\r\n" FROM REST,
 		"Subject: =?UTF-8?b?w7w=?= Bcc: x@y\r\n" FROM REST);
@@ -524,25 +563,51 @@ static void test_nul(void **state)
 	struct preflight preflight = preflight_default();
 	g_autofree char *got = edited(&preflight, in, sizeof(in) - 1, NULL);
 	assert_string_equal(got, FROM "X-A: a X-SES-TENANT: b\r\n" REST);
+	/* Nor does it hide an author. */
+	static const char two[] = "From: a@example.com\0, m@o.org\r\n" REST;
+	g_autofree char *replaced = edited(&preflight, two, sizeof(two) - 1, NULL);
+	assert_string_equal(replaced,
+		"From: \"a et al. via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: a@example.com, m@o.org\r\n"
+		"X-Original-From: a@example.com , m@o.org\r\n" REST);
 }
 
 static void test_reverse_path(void **state)
 {
 	(void)state;
-	const struct {
+	static const struct {
 		struct conf_sender sender;
+		bool preserve_sender, is_ses;
 		const char *path, *want;
 	} cases[] = {
-		{ { .from = "f@x", .envelope = "e@x" }, "c@y", "e@x" },
-		{ { .from = "f@x" }, "c@y", "f@x" },
-		{ { .from = "f@x" }, "", "f@x" },
-		{ { .envelope = "e@x" }, "", "e@x" },
-		{ { 0 }, "c@y", "c@y" },
-		{ { 0 }, "", "" },
+		{ { .from = "f@x", .envelope = "e@x" }, false, false, "c@y", "e@x" },
+		{ { .from = "f@x" }, false, false, "c@y", "f@x" },
+		{ { .from = "f@x" }, false, true, "", "f@x" },
+		{ { .envelope = "e@x" }, false, false, "", "e@x" },
+		{ { 0 }, false, false, "c@y", "c@y" },
+		{ { 0 }, false, true, "", "" },
+		{ { .envelope = "e@x", .envelope_has_id = true }, false, true, "c@y",
+			"e+01kah0@x" },
+		{ { .from = "f@x", .envelope_has_id = true }, false, true, "c@y",
+			"f+01kah0@x" },
+		{ { .envelope = "\"a b\"@x", .envelope_has_id = true }, false, true, "",
+			"\"a b+01kah0\"@x" },
+		{ { .envelope_has_id = true }, false, true, "c@y", "c@y" },
+		{ { .from = "f@x", .envelope = "e@x" }, true, false, "c@y", "c@y" },
+		{ { .from = "f@x", .envelope = "e@x" }, true, false, "", "" },
+		{ { .from = "f@x", .envelope = "e@x" }, true, true, "c@y", "c@y" },
+		/* SES refuses the null one, whoever wants it. */
+		{ { .from = "f@x", .envelope = "e@x" }, true, true, "", "e@x" },
+		{ { .from = "f@x" }, false, true, NULL, "f@x" },
+		{ { 0 }, true, false, NULL, "" },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		g_autofree char *got =
-			preflight_reverse_path(&cases[i].sender, cases[i].path);
+		struct preflight preflight = preflight_default();
+		preflight.sender = &cases[i].sender;
+		preflight.preserve_sender = cases[i].preserve_sender;
+		preflight.is_ses = cases[i].is_ses;
+		preflight.reverse_path = cases[i].path;
+		g_autofree char *got = preflight_reverse_path(&preflight);
 		assert_string_equal(got, cases[i].want);
 	}
 }
@@ -559,6 +624,7 @@ int main(void)
 		cmocka_unit_test(test_body_changed),
 		cmocka_unit_test(test_beside_other_edits),
 		cmocka_unit_test(test_mime_version),
+		cmocka_unit_test(test_mime_version_of_mended),
 		cmocka_unit_test(test_mime_version_of_others),
 		cmocka_unit_test(test_ascii_header),
 		cmocka_unit_test(test_long_lines),

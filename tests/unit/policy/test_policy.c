@@ -347,6 +347,104 @@ static void a_chain_without_end_is_a_loop(void **state)
 	conf_recipient_map_free(&listener.recipients);
 }
 
+#define ID "01kah0example0example0exam"
+
+static void what_comes_back_goes_where_the_envelope_does(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *address, *want; /* NULL: nobody */
+	} cases[] = {
+		{ "bounces@in.example.com", "ops@corp.example" },
+		{ "bounces+" ID "@in.example.com", "ops@corp.example" },
+		{ "Bounces+01KAH0EXAMPLE0EXAMPLE0EXAM@IN.example.com",
+			"ops@corp.example" },
+		{ "bounces+" ID "x@in.example.com", NULL },
+		{ "bounces+01kah0@in.example.com", NULL },
+		{ "bounces-" ID "@in.example.com", NULL },
+		{ "bounces+01kah0-example-example--ex@in.example.com", NULL },
+		{ "other+" ID "@in.example.com", NULL },
+		{ "bounces+" ID "@in.example.org", NULL },
+		{ "bounces+" ID "@all.example.com", NULL },
+	};
+	struct conf_listener listener = { .recipients = conf_recipient_map_new() };
+	struct conf conf = { .hostname = "mail.example.com",
+		.listeners = &listener,
+		.n_listeners = 1,
+		.sender = {
+			.envelope = "bounces@in.example.com", .envelope_has_id = true } };
+	add(listener.recipients, "bounces@in.example.com", "ops@corp.example");
+	add(listener.recipients, "@all.example.com", "%{local}@corp.example");
+	struct sockaddr_storage client = address_of("192.0.2.1");
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *forward_path = NULL;
+		policy_recipient(&conf, &listener, (const struct sockaddr *)&client, NULL,
+			cases[i].address, &forward_path);
+		if (strstr(cases[i].address, "@all"))
+			assert_string_equal(forward_path, "bounces+" ID "@corp.example");
+		else if (g_strcmp0(forward_path, cases[i].want))
+			fail_msg("%s: %s", cases[i].address, forward_path);
+	}
+	/* A whole domain takes it with the ID. */
+	conf.sender.envelope = "bounces@all.example.com";
+	char *forward_path = NULL;
+	policy_recipient(&conf, &listener, (const struct sockaddr *)&client, NULL,
+		"bounces+" ID "@all.example.com", &forward_path);
+	assert_string_equal(forward_path, "bounces+" ID "@corp.example");
+	g_free(forward_path);
+	/* Without IDs it is an address like any other. */
+	conf.sender.envelope = "bounces@in.example.com";
+	conf.sender.envelope_has_id = false;
+	assert_int_equal(
+		policy_recipient(&conf, &listener, (const struct sockaddr *)&client, NULL,
+			"bounces+" ID "@in.example.com", &forward_path),
+		POLICY_NO_SUCH);
+	conf_recipient_map_free(&listener.recipients);
+}
+
+static void a_local_part_beyond_ascii_needs_a_relay_that_takes_it(void **state)
+{
+	(void)state;
+	static const char *const to_own[] = { "own", "default", NULL };
+	static const char *const to_ses[] = { "default", NULL };
+	static const char *const corp[] = { "corp.example", "xn--bcher-kva.example",
+		NULL };
+	static const char *const far[] = { "far.example", NULL };
+	const struct conf_relay own = { .name = "own", .host = "mx.example.com" };
+	const struct conf_route routes[] = {
+		{ .recipients = far, .relays = to_ses },
+		{ .recipients = corp, .relays = to_own },
+	};
+	struct conf conf = { .relay = { .host = "email-smtp.eu-west-1.amazonaws.com" },
+		.relays = &own,
+		.n_relays = 1,
+		.routes = routes,
+		.n_routes = 2 };
+	static const struct {
+		const char *address;
+		bool want;
+	} cases[] = {
+		{ "bob@example.com", true },
+		{ "bob@b\u00fccher.org", true },
+		{ "\u00fc@example.com", false },
+		{ "\u00fc@far.example", false },
+		{ "\u00fc@corp.example", true },
+		{ "\u00fc@b\u00fccher.example", true },
+		{ "postmaster", true },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		const struct conf_way way = { .listener = "in",
+			.reverse_path = "",
+			.forward_path = cases[i].address };
+		if (policy_way_is_open(&conf, &way) != cases[i].want)
+			fail_msg("%s", cases[i].address);
+	}
+	conf.relay.host = "mx.example.com";
+	const struct conf_way way = { .reverse_path = "\u00fc@x.example",
+		.forward_path = "\u00fc@example.com" };
+	assert_true(policy_way_is_open(&conf, &way));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +455,8 @@ int main(void)
 		cmocka_unit_test(from_is_beyond_doubt_one_of_the_accounts),
 		cmocka_unit_test(an_endless_from_is_refused_at_once),
 		cmocka_unit_test(postmaster_is_known),
+		cmocka_unit_test(what_comes_back_goes_where_the_envelope_does),
+		cmocka_unit_test(a_local_part_beyond_ascii_needs_a_relay_that_takes_it),
 	};
 	g_mime_init();
 	return cmocka_run_group_tests(tests, make_world, free_world);

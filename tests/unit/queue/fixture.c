@@ -164,10 +164,15 @@ char *fixture_path(const struct fixture *fixture, const char *name)
 	return g_build_filename(fixture->directory, name, NULL);
 }
 
+char *fixture_spool(const struct fixture *fixture, const char *id)
+{
+	g_autofree char *incoming = fixture_path(fixture, "incoming");
+	return spool_path(incoming, id);
+}
+
 bool fixture_has_file(const struct fixture *fixture, const char *id)
 {
-	g_autofree char *path =
-		g_build_filename(fixture->directory, "incoming", id, NULL);
+	g_autofree char *path = fixture_spool(fixture, id);
 	return g_access(path, F_OK) == 0;
 }
 
@@ -189,6 +194,7 @@ void fixture_execute(const struct fixture *fixture, const char *script)
 	char *problem = NULL;
 	g_autofree char *path = fixture_path(fixture, "queue.db");
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at it */
 	if (sqlite3_exec(db, script, NULL, NULL, &problem) != SQLITE_OK)
 		fail_msg("%s: %s", script, problem);
 	sqlite3_close(db);

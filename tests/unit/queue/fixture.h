@@ -36,6 +36,8 @@ void fixture_finish(struct fixture *fixture, struct queue_message *message,
 
 /* The number of messages in state. */
 size_t fixture_count(const struct fixture *fixture, enum queue_state state);
+/* The path of the message's spool file. */
+char *fixture_spool(const struct fixture *fixture, const char *id);
 bool fixture_has_file(const struct fixture *fixture, const char *id);
 /* The message as another process sees it; NULL: there is none. */
 struct queue_message *fixture_look(const struct fixture *fixture, const char *id);

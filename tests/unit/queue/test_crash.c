@@ -120,8 +120,7 @@ static void check_whole(
 	assert_int_equal(message->recipients->len, 2);
 	if (message->state == QUEUE_SENT)
 		return;
-	g_autofree char *path =
-		g_build_filename(fixture->directory, "incoming", message->id, NULL);
+	g_autofree char *path = fixture_spool(fixture, message->id);
 	g_autofree char *got = NULL;
 	gsize got_bytes = 0;
 	assert_true(g_file_get_contents(path, &got, &got_bytes, NULL));
@@ -147,15 +146,27 @@ static void check_acknowledged(const struct fixture *fixture, GPtrArray *acknowl
 	store_close(&store);
 }
 
-static void check_no_orphans(const struct fixture *fixture)
+static size_t count_files(const char *path)
 {
-	g_autofree char *path = fixture_path(fixture, "incoming");
 	DIR *directory = opendir(path);
 	const struct dirent *entry;
 	size_t files = 0;
-	while ((entry = readdir(directory)) != NULL)
-		files += entry->d_name[0] != '.';
+	assert_non_null(directory);
+	while ((entry = readdir(directory)) != NULL) {
+		g_autofree char *below = g_build_filename(path, entry->d_name, NULL);
+		if (message_id_is_valid(entry->d_name))
+			files++;
+		else if (spool_folder_is_valid(entry->d_name))
+			files += count_files(below);
+	}
 	closedir(directory);
+	return files;
+}
+
+static void check_no_orphans(const struct fixture *fixture)
+{
+	g_autofree char *path = fixture_path(fixture, "incoming");
+	size_t files = count_files(path);
 	size_t want = fixture_count(fixture, QUEUE_RECEIVED) +
 		      fixture_count(fixture, QUEUE_DEFERRED) +
 		      fixture_count(fixture, QUEUE_UNCERTAIN) +

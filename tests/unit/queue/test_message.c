@@ -94,19 +94,28 @@ static void waits_grow_between_their_bounds(void **state)
 	static const struct {
 		unsigned first_s, max_s, attempts;
 		int64_t least_ms, most_ms;
+		enum queue_failure failure;
 	} cases[] = {
-		{ 5, 14400, 1, 5000, 6000 },
-		{ 5, 14400, 2, 8000, 12000 },
-		{ 5, 14400, 3, 24000, 36000 },
-		{ 5, 14400, 4, 240000, 360000 },
-		{ 5, 14400, 5, 960000, 1440000 },
-		{ 5, 14400, 8, 5760000, 8640000 },
-		{ 5, 14400, 9, 11520000, 14400000 },
-		{ 5, 14400, 4000000000, 11520000, 14400000 },
-		{ 5, 14400, 0, 5000, 6000 },
-		{ 60, 600, 2, 96000, 144000 },
-		{ 60, 600, 4, 480000, 600000 },
-		{ 10, 10, 3, 10000, 10000 },
+		{ 5, 14400, 1, 5000, 6000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 2, 8000, 12000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 3, 24000, 36000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 4, 240000, 360000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 5, 960000, 1440000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 8, 5760000, 8640000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 9, 11520000, 14400000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 4000000000, 11520000, 14400000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 0, 5000, 6000, QUEUE_FAILURE_MESSAGE },
+		{ 60, 600, 2, 96000, 144000, QUEUE_FAILURE_MESSAGE },
+		{ 60, 600, 4, 480000, 600000, QUEUE_FAILURE_MESSAGE },
+		{ 10, 10, 3, 10000, 10000, QUEUE_FAILURE_MESSAGE },
+		{ 5, 14400, 1, 5000, 6000, QUEUE_FAILURE_UPSTREAM },
+		{ 5, 14400, 4, 32000, 48000, QUEUE_FAILURE_UPSTREAM },
+		{ 5, 14400, 7, 240000, 300000, QUEUE_FAILURE_UPSTREAM },
+		{ 5, 14400, 4000000000, 240000, 300000, QUEUE_FAILURE_UPSTREAM },
+		{ 5, 60, 9, 48000, 60000, QUEUE_FAILURE_UPSTREAM },
+		{ 600, 14400, 9, 600000, 600000, QUEUE_FAILURE_UPSTREAM },
+		{ 5, 14400, 2, 8000, 12000, QUEUE_FAILURE_THROTTLE },
+		{ 5, 14400, 9, 48000, 60000, QUEUE_FAILURE_THROTTLE },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		const struct conf_queue settings = {
@@ -114,8 +123,8 @@ static void waits_grow_between_their_bounds(void **state)
 			.retry_max_s = cases[i].max_s,
 		};
 		for (unsigned n = 0; n < 200; n++)
-			assert_in_range(
-				queue_retry_delay_ms(&settings, cases[i].attempts),
+			assert_in_range(queue_retry_delay_ms(&settings, cases[i].failure,
+						cases[i].attempts),
 				cases[i].least_ms, cases[i].most_ms);
 	}
 }
@@ -126,7 +135,8 @@ static void waits_are_spread(void **state)
 	const struct conf_queue settings = { .retry_first_s = 5, .retry_max_s = 3600 };
 	int64_t least = INT64_MAX, most = 0;
 	for (unsigned n = 0; n < 200; n++) {
-		int64_t wait_ms = queue_retry_delay_ms(&settings, 9); /* at the bound */
+		int64_t wait_ms = queue_retry_delay_ms(
+			&settings, QUEUE_FAILURE_MESSAGE, 9); /* at the bound */
 		least = MIN(least, wait_ms);
 		most = MAX(most, wait_ms);
 	}

@@ -47,7 +47,7 @@ static void what_was_appended_is_in_the_file(void **state)
 {
 	static const size_t sizes[] = { 0, 1, 8192, 8193, SPOOL_BUFFER_BYTES - 1,
 		SPOOL_BUFFER_BYTES, SPOOL_BUFFER_BYTES + 1, 1000000 };
-	g_autofree char *path = g_build_filename(*state, id, NULL);
+	g_autofree char *path = spool_path(*state, id);
 	for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
 		g_autofree char *data = g_malloc(sizes[i] + 1);
 		for (size_t n = 0; n < sizes[i]; n++)
@@ -85,7 +85,7 @@ static void a_full_buffer_takes_no_more(void **state)
 
 static void uncommitted_and_discarded_files_go(void **state)
 {
-	g_autofree char *path = g_build_filename(*state, id, NULL);
+	g_autofree char *path = spool_path(*state, id);
 	struct spool *spool = spool_new(*state, id);
 	spool_append(spool, "x", 1);
 	assert_true(spool_flush(spool, NULL));
@@ -106,7 +106,7 @@ static void uncommitted_and_discarded_files_go(void **state)
 
 static void nothing_is_overwritten(void **state)
 {
-	g_autofree char *path = g_build_filename(*state, id, NULL);
+	g_autofree char *path = spool_path(*state, id);
 	g_autoptr(GError) error = NULL;
 	assert_true(g_file_set_contents(path, "old", 3, NULL));
 	struct spool *spool = spool_new(*state, id);
@@ -119,7 +119,7 @@ static void nothing_is_overwritten(void **state)
 
 static void a_failed_write_is_not_forgotten(void **state)
 {
-	g_autofree char *path = g_build_filename(*state, id, NULL);
+	g_autofree char *path = spool_path(*state, id);
 	struct rlimit before, small;
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &before);

@@ -123,6 +123,34 @@ static void without_a_record_nothing_is_deleted(void **state)
 	assert_true(is_there(directory, key));
 }
 
+/* What stands beside KEY, so old; its path. */
+static char *make_record(const char *directory, const char *key, int64_t age_s)
+{
+	char *path = g_strdup_printf("%s/metadata/%s.json", directory, key);
+	g_autofree char *parent = g_path_get_dirname(path);
+	assert_int_equal(g_mkdir_with_parents(parent, 0700), 0);
+	assert_true(g_file_set_contents(path, "{}", 2, NULL));
+	struct utimbuf times = { (time_t)(NOW_S - age_s), (time_t)(NOW_S - age_s) };
+	assert_int_equal(utime(path, &times), 0);
+	return path;
+}
+
+static void records_of_nothing_go_too(void **state)
+{
+	struct fixture *fixture = *state;
+	g_autofree char *directory = g_build_filename(fixture->root, "store", NULL);
+	g_autofree char *key = make_object(directory, "x", 0);
+	g_autofree char *beside = make_record(directory, key, OLD_S);
+	g_autofree char *old = make_record(directory, "mail/2026/07/01/y/1-b.pdf", OLD_S);
+	g_autofree char *new = make_record(directory, "mail/2026/07/01/y/2-b.pdf", DAY_S);
+	struct sweeper *sweeper = sweeper_new(directory, fixture->directory, RETENTION_S);
+	assert_int_equal(sweeper_pass(sweeper, NOW_S), 1);
+	sweeper_free(&sweeper);
+	assert_int_equal(access(beside, F_OK), 0);
+	assert_int_equal(access(new, F_OK), 0);
+	assert_int_not_equal(access(old, F_OK), 0);
+}
+
 #define TEST(name)                                                                       \
 	cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 
@@ -132,6 +160,7 @@ int main(void)
 		TEST(old_objects_go_unless_they_are_needed),
 		TEST(links_lead_nowhere_else),
 		TEST(without_a_record_nothing_is_deleted),
+		TEST(records_of_nothing_go_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

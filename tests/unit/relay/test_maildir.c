@@ -29,7 +29,7 @@ static int set_up(void **state)
 	p->settings.max_message_size = 1 << 20;
 	p->settings.max_recipients = 50;
 	p->metrics = metrics_new();
-	p->relay = relay_new(&p->settings, "gateway:example/com", p->metrics, NULL);
+	p->relay = relay_new(&p->settings, "gateway:example/com", p->metrics, NULL, NULL);
 	*state = p;
 	return p->relay ? 0 : -1;
 }

@@ -16,6 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Longer than the machine takes by itself, shorter than any limit of the tests. */
+#define LATE_US 300000
+
 struct connection {
 	struct server *server;
 	int fd;
@@ -120,6 +123,8 @@ static bool serve_one(struct server *server, int fd)
 		wait_for_close(fd);
 	if (turn.manner == HANG || turn.manner == CUT)
 		return false;
+	if (turn.manner == LATE)
+		g_usleep(LATE_US);
 	send_text(fd, turn.text);
 	if (turn.manner == FLOOD)
 		flood(fd);
@@ -127,7 +132,7 @@ static bool serve_one(struct server *server, int fd)
 		shutdown(fd, SHUT_WR);
 		wait_for_close(fd);
 	}
-	return turn.manner == ANSWER;
+	return turn.manner == ANSWER || turn.manner == LATE;
 }
 
 static gpointer serve_connection(gpointer data)

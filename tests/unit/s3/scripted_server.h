@@ -10,6 +10,7 @@
 enum manner {
 	ANSWER,       /* read the request, send text, keep the connection */
 	ANSWER_CLOSE, /* the same, then close */
+	LATE,         /* as ANSWER, a while later */
 	EARLY,        /* send text before the body was read, then close */
 	CUT,          /* close without a word */
 	HANG,         /* read the request, then nothing until the client gives up */

@@ -60,68 +60,116 @@ static void fields_are_cut_between_characters(void **state)
 static const struct {
 	long status;
 	const char *code;
-	int kind;
+	const char *subject; /* to mend; NULL: it passes by itself */
+	bool is_throttle;
 	const char *says;
 } verdicts[] = {
-	{ 403, "AccessDenied", S3_ERROR_MEND, "s3:PutObject" },
-	{ 403, "AccountProblem", S3_ERROR_MEND, "account" },
-	{ 403, "AllAccessDisabled", S3_ERROR_MEND, "account" },
-	{ 400, "AuthorizationHeaderMalformed", S3_ERROR_MEND, "check the region" },
-	{ 400, "BadDigest", S3_ERROR_RETRY, "damaged" },
-	{ 400, "EntityTooLarge", S3_ERROR_MEND, "too large" },
-	{ 400, "ExpiredToken", S3_ERROR_MEND, "session token" },
-	{ 400, "IllegalLocationConstraintException", S3_ERROR_MEND, "check the region" },
-	{ 400, "IncompleteBody", S3_ERROR_RETRY, "cut short" },
-	{ 500, "InternalError", S3_ERROR_RETRY, "500 InternalError" },
-	{ 403, "InvalidAccessKeyId", S3_ERROR_MEND, "access key id" },
-	{ 400, "InvalidBucketName", S3_ERROR_MEND, "bucket's name" },
-	{ 400, "InvalidRegion", S3_ERROR_MEND, "check the region" },
-	{ 400, "InvalidToken", S3_ERROR_MEND, "session token" },
-	{ 400, "KMS.DisabledException", S3_ERROR_MEND, "KMS key" },
-	{ 400, "KMS.NotFoundException", S3_ERROR_MEND, "KMS key" },
-	{ 404, "NoSuchBucket", S3_ERROR_MEND, "bucket's name" },
-	{ 403, "NotSignedUp", S3_ERROR_MEND, "account" },
-	{ 409, "OperationAborted", S3_ERROR_RETRY, "409" },
-	{ 301, "PermanentRedirect", S3_ERROR_MEND, "check the region" },
-	{ 403, "QuotaExceeded", S3_ERROR_MEND, "quota" },
-	{ 403, "RequestTimeTooSkewed", S3_ERROR_MEND, "clock" },
-	{ 400, "RequestTimeout", S3_ERROR_RETRY, "RequestTimeout" },
-	{ 503, "ServiceUnavailable", S3_ERROR_RETRY, "503" },
-	{ 403, "SignatureDoesNotMatch", S3_ERROR_MEND, "secret access key" },
-	{ 503, "SlowDown", S3_ERROR_RETRY, "SlowDown" },
-	{ 503, "BandwidthLimitExceeded", S3_ERROR_RETRY, "503" },
-	{ 409, "ConditionalRequestConflict", S3_ERROR_RETRY, "409" },
-	{ 400, "InvalidDigest", S3_ERROR_RETRY, "damaged" },
-	{ 400, "InvalidPart", S3_ERROR_RETRY, "part" },
-	{ 400, "InvalidStorageClass", S3_ERROR_MEND, "s3.storage_class" },
-	{ 400, "InvalidTag", S3_ERROR_MEND, "s3.tags" },
-	{ 400, "KMS.KMSInvalidStateException", S3_ERROR_MEND, "KMS key" },
-	{ 404, "NoSuchUpload", S3_ERROR_RETRY, "dropped" },
-	{ 501, "NotImplemented", S3_ERROR_MEND, "does not know something" },
-	{ 412, "PreconditionFailed", S3_ERROR_MEND, "another object" },
-	{ 403, "RequestExpired", S3_ERROR_MEND, "clock" },
-	{ 400, "RequestLimitExceeded", S3_ERROR_RETRY, "400" },
-	{ 400, "Throttling", S3_ERROR_RETRY, "400" },
-	{ 400, "ThrottlingException", S3_ERROR_RETRY, "400" },
-	{ 400, "TooManyRequests", S3_ERROR_RETRY, "400" },
-	{ 400, "XAmzContentChecksumMismatch", S3_ERROR_RETRY, "damaged" },
-	{ 200, "Unheard", S3_ERROR_RETRY, "200 Unheard" },
-	{ 307, "TemporaryRedirect", S3_ERROR_MEND, "check the region" },
-	{ 400, "TokenRefreshRequired", S3_ERROR_MEND, "session token" },
-	{ 400, "XAmzContentSHA256Mismatch", S3_ERROR_RETRY, "damaged" },
-	{ 507, "XMinioStorageFull", S3_ERROR_MEND, "quota" },
-	{ 301, "", S3_ERROR_MEND, "check the region" },
-	{ 400, "", S3_ERROR_MEND, "check region, endpoint and key" },
-	{ 403, "", S3_ERROR_MEND, "policy" },
-	{ 404, "Unheard", S3_ERROR_MEND, "bucket" },
-	{ 408, "", S3_ERROR_RETRY, "408" },
-	{ 418, "", S3_ERROR_MEND, "check the endpoint" },
-	{ 429, "", S3_ERROR_RETRY, "429" },
-	{ 501, "", S3_ERROR_MEND, "does not know something" },
-	{ 502, "", S3_ERROR_RETRY, "502" },
-	{ 599, "Unheard", S3_ERROR_RETRY, "Unheard" },
-	{ 200, "", S3_ERROR_MEND, "no S3 server" },
-	{ 0, "", S3_ERROR_MEND, "check the endpoint" },
+	{ 403, "AccessDenied", "access", false, "s3:PutObject" },
+	{ 400, "AccessControlListNotSupported", "settings", false, "ACL" },
+	{ 403, "AccessForbidden", "access", false, "policy" },
+	{ 403, "AccountProblem", "account", false, "account" },
+	{ 403, "AccountSuspended", "account", false, "account" },
+	{ 403, "AllAccessDisabled", "account", false, "account" },
+	{ 400, "AuthorizationHeaderMalformed", "region", false, "check the region" },
+	{ 400, "BadDigest", NULL, false, "damaged" },
+	{ 503, "BandwidthLimitExceeded", NULL, true, "503" },
+	{ 403, "BucketQuotaExceeded", "quota", false, "quota" },
+	{ 409, "ConditionalRequestConflict", NULL, false, "409" },
+	{ 400, "CredentialsNotSupported", "credentials", false, "access key id" },
+	{ 404, "EndpointNotFound", "endpoint", false, "endpoint" },
+	{ 400, "EntityTooLarge", "object", false, "too large" },
+	{ 400, "ExpiredToken", "credentials", false, "session token" },
+	{ 400, "IllegalLocationConstraintException", "region", false,
+		"check the region" },
+	{ 400, "IncompleteBody", NULL, false, "cut short" },
+	{ 500, "InternalError", NULL, false, "500 InternalError" },
+	{ 403, "InvalidAccessKeyId", "credentials", false, "access key id" },
+	{ 400, "InvalidArgument", "settings", false, "s3.checksum" },
+	{ 400, "InvalidBucketName", "bucket", false, "bucket's name" },
+	{ 400, "InvalidBucketOwnerAWSAccountID", "bucket", false,
+		"s3.expected_bucket_owner" },
+	{ 409, "InvalidBucketState", "bucket", false, "bucket" },
+	{ 400, "InvalidDigest", NULL, false, "damaged" },
+	{ 400, "InvalidEncryptionAlgorithmError", "encryption", false, "s3.encryption" },
+	{ 400, "InvalidHostHeader", "endpoint", false, "endpoint" },
+	{ 400, "InvalidLocationConstraint", "region", false, "check the region" },
+	{ 403, "InvalidObjectState", "object", false, "archive" },
+	{ 400, "InvalidPart", NULL, false, "part" },
+	{ 400, "InvalidPartOrder", NULL, false, "part" },
+	{ 403, "InvalidPayer", "account", false, "account" },
+	{ 400, "InvalidRegion", "region", false, "check the region" },
+	{ 400, "InvalidRequest", "settings", false, "object_lock" },
+	{ 400, "InvalidRetentionPeriod", "settings", false, "s3.object_lock" },
+	{ 403, "InvalidSecurity", "credentials", false, "access key id" },
+	{ 400, "InvalidSignature", "credentials", false, "secret access key" },
+	{ 400, "InvalidStorageClass", "settings", false, "s3.storage_class" },
+	{ 400, "InvalidTag", "settings", false, "s3.tags" },
+	{ 400, "InvalidToken", "credentials", false, "session token" },
+	{ 400, "KMS.AccessDeniedException", "encryption", false, "kms:GenerateDataKey" },
+	{ 400, "KMS.DisabledException", "encryption", false, "KMS key" },
+	{ 500, "KMS.InternalException", NULL, false, "500" },
+	{ 400, "KMS.InvalidKeyUsageException", "encryption", false, "KMS key" },
+	{ 400, "KMS.InvalidStateException", "encryption", false, "KMS key" },
+	{ 400, "KMS.KMSInvalidStateException", "encryption", false, "KMS key" },
+	{ 400, "KMS.NotFoundException", "encryption", false, "KMS key" },
+	{ 400, "KMS.ThrottlingException", NULL, true, "400" },
+	{ 400, "KeyTooLongError", "settings", false, "s3.prefix" },
+	{ 405, "MethodNotAllowed", "endpoint", false, "endpoint" },
+	{ 411, "MissingContentLength", "endpoint", false, "endpoint" },
+	{ 400, "MissingSecurityHeader", "endpoint", false, "endpoint" },
+	{ 404, "NoSuchAccessPoint", "bucket", false, "bucket's name" },
+	{ 404, "NoSuchBucket", "bucket", false, "bucket's name" },
+	{ 404, "NoSuchUpload", NULL, false, "dropped" },
+	{ 501, "NotImplemented", "settings", false, "does not know something" },
+	{ 403, "NotSignedUp", "account", false, "account" },
+	{ 404, "ObjectLockConfigurationNotFoundError", "settings", false, "object_lock" },
+	{ 409, "OperationAborted", NULL, false, "409" },
+	{ 301, "PermanentRedirect", "region", false, "check the region" },
+	{ 412, "PreconditionFailed", "object", false, "another object" },
+	{ 400, "PriorRequestNotComplete", NULL, true, "400" },
+	{ 403, "QuotaExceeded", "quota", false, "quota" },
+	{ 403, "RequestExpired", "clock", false, "clock" },
+	{ 400, "RequestLimitExceeded", NULL, true, "400" },
+	{ 403, "RequestTimeTooSkewed", "clock", false, "clock" },
+	{ 400, "RequestTimeout", NULL, false, "RequestTimeout" },
+	{ 503, "ServiceUnavailable", NULL, true, "503" },
+	{ 403, "SignatureDoesNotMatch", "credentials", false, "secret access key" },
+	{ 503, "SlowDown", NULL, true, "SlowDown" },
+	{ 503, "SlowDownRead", NULL, true, "SlowDown" },
+	{ 503, "SlowDownWrite", NULL, true, "SlowDown" },
+	{ 403, "StorageCapExceeded", "quota", false, "quota" },
+	{ 400, "TagPolicyException", "settings", false, "s3.tags" },
+	{ 307, "TemporaryRedirect", "region", false, "check the region" },
+	{ 400, "Throttling", NULL, true, "400" },
+	{ 400, "ThrottlingException", NULL, true, "400" },
+	{ 400, "TokenRefreshRequired", "credentials", false, "session token" },
+	{ 400, "TooManyRequests", NULL, true, "400" },
+	{ 403, "UnauthorizedAccess", "account", false, "account" },
+	{ 400, "UnexpectedContent", "endpoint", false, "endpoint" },
+	{ 400, "UnsupportedSignature", "endpoint", false, "Signature Version 4" },
+	{ 403, "UserSuspended", "account", false, "account" },
+	{ 400, "XAmzContentChecksumMismatch", NULL, false, "damaged" },
+	{ 400, "XAmzContentSHA256Mismatch", NULL, false, "damaged" },
+	{ 400, "XMinioAdminBucketQuotaExceeded", "quota", false, "quota" },
+	{ 507, "XMinioStorageFull", "quota", false, "quota" },
+	{ 200, "Unheard", NULL, false, "200 Unheard" },
+	{ 301, "", "region", false, "check the region" },
+	{ 400, "", "settings", false, "check region, endpoint and key" },
+	{ 403, "", "access", false, "policy" },
+	{ 404, "Unheard", "bucket", false, "bucket" },
+	{ 407, "", "endpoint", false, "check the endpoint" },
+	{ 408, "", NULL, false, "408" },
+	{ 413, "", "object", false, "too large" },
+	{ 418, "", "endpoint", false, "check the endpoint" },
+	{ 425, "", NULL, false, "425" },
+	{ 429, "", NULL, true, "429" },
+	{ 501, "", "settings", false, "does not know something" },
+	{ 502, "", NULL, false, "502" },
+	{ 503, "", NULL, true, "503" },
+	{ 507, "", "quota", false, "quota" },
+	{ 599, "Unheard", NULL, false, "Unheard" },
+	{ 200, "", "endpoint", false, "no S3 server" },
+	{ 0, "", "endpoint", false, "check the endpoint" },
 };
 
 static void every_refusal_has_a_kind_and_a_reason(void **state)
@@ -131,15 +179,72 @@ static void every_refusal_has_a_kind_and_a_reason(void **state)
 		struct s3_answer answer = { .status = verdicts[i].status };
 		g_strlcpy(answer.code, verdicts[i].code, sizeof(answer.code));
 		g_autoptr(GError) error = s3_answer_error(&answer, "acme", "eu-west-1");
-		if (error->code != verdicts[i].kind ||
+		bool passes = verdicts[i].subject == NULL;
+		if (error->code != (passes ? S3_ERROR_RETRY : S3_ERROR_MEND) ||
+			g_strcmp0(s3_error_subject(error), verdicts[i].subject) != 0 ||
+			s3_error_is_throttle(error) != verdicts[i].is_throttle ||
 			!strstr(error->message, verdicts[i].says))
-			fail_msg(
-				"%ld %s: %s", answer.status, answer.code, error->message);
-		assert_true(s3_answer_is_transient(&answer) ==
-			    (verdicts[i].kind == S3_ERROR_RETRY));
+			fail_msg("%ld %s: %s, %s", answer.status, answer.code,
+				s3_error_subject(error), error->message);
+		assert_true(s3_answer_is_transient(&answer) == passes);
+		assert_true(s3_answer_is_throttle(&answer) == verdicts[i].is_throttle);
 		bool names_bucket =
 			strstr(error->message, "bucket \"acme\", region \"eu-west-1\"");
-		assert_true(names_bucket == (verdicts[i].kind == S3_ERROR_MEND));
+		assert_true(names_bucket == !passes);
+	}
+}
+
+/* Amazon says AccessDenied for KMS too; only the message tells. */
+static void a_denied_kms_key_is_no_denied_bucket(void **state)
+{
+	(void)state;
+	struct s3_answer answer = { .status = 403,
+		.code = "AccessDenied",
+		.message = "User: arn:aws:iam::1:user/a is not authorized to perform: "
+			   "kms:GenerateDataKey on resource" };
+	g_autoptr(GError) error = s3_answer_error(&answer, "acme", "eu-west-1");
+	assert_string_equal(s3_error_subject(error), "encryption");
+	assert_non_null(strstr(error->message, "key policy"));
+}
+
+static void errors_keep_their_subject(void **state)
+{
+	(void)state;
+	const struct s3_answer answer = { .status = 404, .code = "NoSuchBucket" };
+	GError *error = s3_answer_error(&answer, "acme", "eu-west-1");
+	g_prefix_error(&error, "object a: ");
+	g_autoptr(GError) copy = g_error_copy(error);
+	g_error_free(error);
+	assert_string_equal(s3_error_subject(copy), "bucket");
+	g_autoptr(GError) foreign = g_error_new(G_FILE_ERROR, 1, "x");
+	assert_null(s3_error_subject(foreign));
+	assert_false(s3_error_is_throttle(foreign));
+	g_autoptr(GError) plain = g_error_new(S3_ERROR, S3_ERROR_MEND, "x");
+	assert_string_equal(s3_error_subject(plain), "settings");
+}
+
+static void refused_credentials_may_be_renewed(void **state)
+{
+	(void)state;
+	static const struct {
+		long status;
+		const char *code;
+		bool want;
+	} cases[] = {
+		{ 400, "ExpiredToken", true },
+		{ 403, "ExpiredToken", true },
+		{ 400, "InvalidToken", true },
+		{ 400, "TokenRefreshRequired", true },
+		{ 403, "InvalidAccessKeyId", true },
+		{ 403, "AccessDenied", false },
+		{ 403, "SignatureDoesNotMatch", false },
+		{ 500, "ExpiredToken", false },
+		{ 200, "ExpiredToken", false },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct s3_answer answer = { .status = cases[i].status };
+		g_strlcpy(answer.code, cases[i].code, sizeof(answer.code));
+		assert_true(s3_answer_is_about_token(&answer) == cases[i].want);
 	}
 }
 
@@ -212,6 +317,9 @@ int main(void)
 		cmocka_unit_test(etags_may_be_md5),
 		cmocka_unit_test(fields_are_cut_between_characters),
 		cmocka_unit_test(every_refusal_has_a_kind_and_a_reason),
+		cmocka_unit_test(a_denied_kms_key_is_no_denied_bucket),
+		cmocka_unit_test(errors_keep_their_subject),
+		cmocka_unit_test(refused_credentials_may_be_renewed),
 		cmocka_unit_test(region_and_clock_are_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,9 +169,44 @@ static void keys_hold_in_one_partition(void **state)
 	}
 }
 
+static void amazon_is_known_by_its_domains(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *url;
+		bool amazon, private;
+	} urls[] = {
+		{ "https://s3.eu-west-1.amazonaws.com", true, true },
+		{ "https://bucket.vpce-1a2b-3c4d.s3.us-east-1.vpce.amazonaws.com", true,
+			true },
+		{ "https://s3.cn-north-1.amazonaws.com.cn:443", true, true },
+		{ "https://s3.eu-west-1.amazonaws.com.evil.example", false, true },
+		{ "https://notamazonaws.com", false, true },
+		{ "http://127.0.0.1:9000/base", false, true },
+		{ "http://[::1]:9000", false, true },
+		{ "http://localhost", false, true },
+		{ "http://127.evil.example", false, false },
+		{ "http://minio:9000", false, false },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(urls); i++) {
+		struct s3_endpoint endpoint;
+		assert_true(s3_endpoint_init(
+			&endpoint, urls[i].url, "eu-west-1", "acme-mail", true, NULL));
+		if (s3_endpoint_is_amazon(&endpoint) != urls[i].amazon ||
+			s3_endpoint_url_is_private(urls[i].url) != urls[i].private)
+			fail_msg("%s", urls[i].url);
+		s3_endpoint_deinit(&endpoint);
+	}
+	static const char *const none[] = { "", "minio", "ftp://127.0.0.1/", "https://",
+		"https://user@host.example/", "https://host.example/?a=b" };
+	for (size_t i = 0; i < G_N_ELEMENTS(none); i++)
+		assert_false(s3_endpoint_url_is_private(none[i]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(amazon_is_known_by_its_domains),
 		cmocka_unit_test(buckets_have_one_place),
 		cmocka_unit_test(amazon_has_many_hosts),
 		cmocka_unit_test(keys_hold_in_one_partition),

@@ -34,6 +34,18 @@ static const struct {
 	{ "", A "attachment" U "attachment" },
 	{ NULL, A "attachment" U "attachment" },
 	{ "...", A "attachment" U "..." },
+	{ "\xf0\x9f\x98\x80 party.png", A "_ party.png" U "%F0%9F%98%80%20party.png" },
+	{ "a\xe2\x80\x8f\xe2\x81\xa7"
+	  "b.txt",
+		A "a__b.txt" U "a__b.txt" },
+	{ "a\xe2\x80\xa8"
+	  "b.txt",
+		A "a_b.txt" U "a_b.txt" },
+	{ "\xc2\x80\x7f\x1b[m.txt", A "___[m.txt" U "___%5Bm.txt" },
+	{ "a%22; x=y.txt", A "a_22; x=y.txt" U "a%2522%3B%20x%3Dy.txt" },
+	{ "CON", A "CON" U "CON" }, /* whose reader cannot have it renames it */
+	{ "C:\\Users\\x.doc", A "C:_Users_x.doc" U "C%3A_Users_x.doc" },
+	{ ".htaccess", A ".htaccess" U ".htaccess" },
 };
 
 static void dispositions_hold_one_safe_name(void **state)
@@ -83,6 +95,17 @@ static const struct {
 	{ "application/x-javascript", NULL },
 	{ "message/rfc822", NULL },
 	{ "multipart/x-mixed-replace", NULL },
+	{ "multipart/related", NULL },
+	{ "application/x-mimearchive", NULL },
+	{ "application/vnd.wap.xhtml+xml", NULL },
+	{ "application/mathml+xml", NULL },
+	{ "image/svg", NULL },
+	{ "text/javascript1.5", NULL },
+	{ "text/xsl", NULL },
+	{ "application/wasm", NULL },
+	{ "image/png", "image/png" },
+	{ "audio/mpeg", "audio/mpeg" },
+	{ "application/zip", "application/zip" },
 	{ "", NULL },
 	{ NULL, NULL },
 	{ "pdf", NULL },

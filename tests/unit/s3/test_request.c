@@ -122,6 +122,27 @@ static void digests_go_where_they_are_known(void **state)
 	}
 }
 
+/* AWS_REQUEST_CHECKSUM_CALCULATION=when_required: the ETag is compared instead. */
+static void digests_may_be_left_to_what_requires_them(void **state)
+{
+	(void)state;
+	struct s3_settings settings = { .checksum_only_required = true };
+	struct s3_plan plan;
+	assert_true(s3_plan_init(&plan, &settings, true, true, NULL));
+	assert_false(plan.sends_sha256 || plan.sends_md5);
+	assert_true(plan.checks_etag);
+	s3_plan_deinit(&plan);
+	settings.lock = S3_LOCK_COMPLIANCE;
+	settings.lock_days = 1;
+	assert_true(s3_plan_init(&plan, &settings, true, true, NULL));
+	assert_true(plan.sends_md5);
+	s3_plan_deinit(&plan);
+	settings.checksum = S3_CHECKSUM_SHA256;
+	assert_true(s3_plan_init(&plan, &settings, true, true, NULL));
+	assert_true(plan.sends_sha256);
+	s3_plan_deinit(&plan);
+}
+
 static void what_cannot_be_is_said(void **state)
 {
 	(void)state;
@@ -158,6 +179,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_become_headers),
 		cmocka_unit_test(digests_go_where_they_are_known),
+		cmocka_unit_test(digests_may_be_left_to_what_requires_them),
 		cmocka_unit_test(what_cannot_be_is_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

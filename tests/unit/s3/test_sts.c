@@ -61,8 +61,38 @@ static void endpoints_go_by_partition(void **state)
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autofree char *signing = NULL;
-		g_autofree char *url =
-			s3_sts_url(cases[i].region, cases[i].legacy, &signing);
+		const struct s3_sts_endpoint endpoint = { cases[i].region,
+			cases[i].legacy, false, false };
+		g_autofree char *url = s3_sts_url(&endpoint, &signing);
+		assert_string_equal(url, cases[i].url);
+		assert_string_equal(signing, cases[i].signing);
+	}
+}
+
+static void dual_stack_and_fips_have_hosts_of_their_own(void **state)
+{
+	(void)state;
+	static const struct {
+		struct s3_sts_endpoint endpoint;
+		const char *url, *signing;
+	} cases[] = {
+		{ { "us-east-2", true, false, true },
+			"https://sts-fips.us-east-2.amazonaws.com/", "us-east-2" },
+		{ { "eu-west-1", true, true, false }, "https://sts.eu-west-1.api.aws/",
+			"eu-west-1" },
+		{ { "us-west-2", false, true, true },
+			"https://sts-fips.us-west-2.api.aws/", "us-west-2" },
+		{ { "cn-north-1", false, true, false },
+			"https://sts.cn-north-1.api.amazonwebservices.com.cn/",
+			"cn-north-1" },
+		{ { "us-gov-west-1", false, false, true },
+			"https://sts.us-gov-west-1.amazonaws.com/", "us-gov-west-1" },
+		{ { NULL, false, false, true },
+			"https://sts-fips.us-east-1.amazonaws.com/", "us-east-1" },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *signing = NULL;
+		g_autofree char *url = s3_sts_url(&cases[i].endpoint, &signing);
 		assert_string_equal(url, cases[i].url);
 		assert_string_equal(signing, cases[i].signing);
 	}
@@ -216,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forms_are_encoded),
 		cmocka_unit_test(endpoints_go_by_partition),
+		cmocka_unit_test(dual_stack_and_fips_have_hosts_of_their_own),
 		cmocka_unit_test(answers_of_sts_are_read),
 		cmocka_unit_test(json_of_services_is_read),
 		cmocka_unit_test(names_are_checked),

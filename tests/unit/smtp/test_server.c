@@ -425,9 +425,15 @@ static void a_large_message(void **state)
 static size_t spool_files(void)
 {
 	size_t n = 0;
-	g_autoptr(GDir) directory = g_dir_open(queue_spool_directory(t.queue), 0, NULL);
-	while (g_dir_read_name(directory))
-		n++;
+	const char *name;
+	const char *spool = queue_spool_directory(t.queue);
+	g_autoptr(GDir) directory = g_dir_open(spool, 0, NULL);
+	while ((name = g_dir_read_name(directory))) {
+		g_autofree char *path = g_build_filename(spool, name, NULL);
+		g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
+		while (folder && g_dir_read_name(folder))
+			n++;
+	}
 	return n;
 }
 
@@ -678,7 +684,10 @@ static void reload(void)
 	g_autofree char *key = path_of("key.pem"), *spare = path_of("spare.pem");
 	if (t.lose_key) /* after the settings were checked: another's key is there */
 		certificate_make(spare, key, 7200);
-	smtp_server_reload(t.server, conf, &error);
+	struct smtp_settings *fresh = smtp_settings_new(conf, t.metrics, &error);
+	if (fresh)
+		smtp_server_reload(t.server, fresh, &error);
+	smtp_settings_unref(&fresh);
 	g_free(t.reload_error);
 	t.reload_error = error ? g_strdup(error->message) : NULL;
 	conf_unref(conf);

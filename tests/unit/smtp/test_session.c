@@ -362,6 +362,38 @@ static void a_listeners_ceilings(void **state)
 	replay(table, G_N_ELEMENTS(table), NULL);
 }
 
+/* What another host says of a message is no mistake of the client. */
+static void the_next_hops_refusals(void **state)
+{
+	(void)state;
+	static const struct conf_listener few = { .name = "few",
+		.max_message_size = 1000,
+		.max_recipients = 3,
+		.max_errors = 1,
+		.max_idle_commands = 2 };
+	static const char message[] = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n";
+	static const struct {
+		enum smtp_reply_id id;
+		const char *want;
+	} answers[] = {
+		{ REPLY_HOP_550, "550 ID\r\n" },
+		{ REPLY_HOP_DEFERRED, "451 ID\r\n" },
+		{ REPLY_RELAYED, "250 ID\r\n" },
+		{ REPLY_FROM_NOT_ALLOWED, "421 4.7.0" },
+	};
+	g_autoptr(GString) text = g_string_new("EHLO a\r\n");
+	for (unsigned n = 0; n < 5; n++)
+		g_string_append(text, message);
+	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++) {
+		struct dialog dialog = { .data_done = answers[i].id };
+		dialog_run(&dialog, &few, text->str, text->len, text->len);
+		assert_non_null(strstr(dialog.replies->str, answers[i].want));
+		bool is_over = strstr(dialog.replies->str, "421 ");
+		assert_int_equal(is_over, answers[i].id == REPLY_FROM_NOT_ALLOWED);
+		dialog_clear(&dialog);
+	}
+}
+
 static void ended_by_the_owner(void **state)
 {
 	(void)state;
@@ -563,6 +595,7 @@ int main(void)
 		cmocka_unit_test(nul_bytes),
 		cmocka_unit_test(floods_end),
 		cmocka_unit_test(a_listeners_ceilings),
+		cmocka_unit_test(the_next_hops_refusals),
 		cmocka_unit_test(ended_by_the_owner),
 		cmocka_unit_test(messages_forgive_errors),
 		cmocka_unit_test(endless_lines_are_bounded),

@@ -1,0 +1,173 @@
+/* Syncs of the spool's folders, shared by what arrives together, and removal of those that
+ * became empty. */
+#include "gateway/queue/folders.h"
+
+#include "gateway/error.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define IN_USE_US   (5 * G_TIME_SPAN_SECOND)
+#define LEFT_MOST   10000 /* what is over goes with the next start */
+#define LOOK_ALL_US (10 * G_TIME_SPAN_MINUTE)
+
+struct folder {
+	char name[SPOOL_FOLDER_BYTES];
+	int fd;
+	bool touched;
+	int64_t used_us; /* monotonic */
+};
+
+struct folders {
+	int spool_fd; /* borrowed */
+	char *directory;
+	GHashTable *in_use; /* name to struct folder: their names are durable */
+	bool parent_touched;
+	int64_t look_all_us;
+	GQueue left; /* of char *: IDs whose files could not be removed yet */
+};
+
+static void folder_free(void *data)
+{
+	struct folder *folder = data;
+	if (folder->fd >= 0)
+		close(folder->fd);
+	g_free(folder);
+}
+
+struct folders *folders_new(int spool_fd, const char *directory)
+{
+	struct folders *folders = g_new0(struct folders, 1);
+	folders->spool_fd = spool_fd;
+	folders->directory = g_strdup(directory);
+	folders->in_use =
+		g_hash_table_new_full(g_str_hash, g_str_equal, NULL, folder_free);
+	folders->look_all_us = g_get_monotonic_time() + LOOK_ALL_US;
+	return folders;
+}
+
+void folders_free(struct folders **folders)
+{
+	if (!*folders)
+		return;
+	g_hash_table_unref((*folders)->in_use);
+	g_queue_clear_full(&(*folders)->left, g_free);
+	g_free((*folders)->directory);
+	g_clear_pointer(folders, g_free);
+}
+
+void folders_touch(struct folders *folders, const char *id)
+{
+	char name[SPOOL_FOLDER_BYTES];
+	spool_folder(id, name);
+	struct folder *folder = g_hash_table_lookup(folders->in_use, name);
+	if (!folder) {
+		folder = g_new0(struct folder, 1);
+		memcpy(folder->name, name, sizeof name);
+		folder->fd = -1;
+		g_hash_table_insert(folders->in_use, folder->name, folder);
+		folders->parent_touched = true; /* its name may be new there */
+	}
+	folder->touched = true;
+	folder->used_us = g_get_monotonic_time();
+}
+
+static bool fail(const struct folders *folders, const char *name, GError **error)
+{
+	g_set_error(error, GATEWAY_ERROR, gateway_error_of_errno(errno),
+		"%s%s%s: cannot sync: %s", folders->directory, *name ? "/" : "", name,
+		g_strerror(errno));
+	return false;
+}
+
+static bool sync_one(const struct folders *folders, struct folder *folder, GError **error)
+{
+	if (folder->fd < 0)
+		folder->fd = openat(folders->spool_fd, folder->name,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (folder->fd < 0 || fsync(folder->fd) < 0)
+		return fail(folders, folder->name, error);
+	folder->touched = false;
+	return true;
+}
+
+static bool sync_touched(struct folders *folders, GError **error)
+{
+	GHashTableIter each;
+	void *folder;
+	g_hash_table_iter_init(&each, folders->in_use);
+	while (g_hash_table_iter_next(&each, NULL, &folder)) {
+		if (((struct folder *)folder)->touched &&
+			!sync_one(folders, folder, error))
+			return false;
+	}
+	if (folders->parent_touched && fsync(folders->spool_fd) < 0)
+		return fail(folders, "", error);
+	folders->parent_touched = false;
+	return true;
+}
+
+bool folders_sync(struct folders *folders, GError **error)
+{
+	if (sync_touched(folders, error))
+		return true;
+	/* What is durable is not known any more. */
+	g_hash_table_remove_all(folders->in_use);
+	return false;
+}
+
+void folders_remove(struct folders *folders, const char *id)
+{
+	char name[SPOOL_FOLDER_BYTES];
+	spool_folder(id, name);
+	if (!spool_remove(folders->spool_fd, id) && folders->left.length < LEFT_MOST)
+		g_queue_push_tail(&folders->left, g_strdup(id));
+	if (!g_hash_table_contains(folders->in_use, name))
+		unlinkat(folders->spool_fd, name, AT_REMOVEDIR); /* only if it is empty */
+}
+
+static gboolean leave(void *key, void *value, void *context)
+{
+	(void)key;
+	const struct folder *folder = value;
+	const struct folders *folders = context;
+	if (g_get_monotonic_time() - folder->used_us < IN_USE_US)
+		return FALSE;
+	unlinkat(folders->spool_fd, folder->name, AT_REMOVEDIR);
+	return TRUE;
+}
+
+/* Those of sessions that were cut off, with nothing of them submitted. */
+static void look_at_all(const struct folders *folders)
+{
+	int fd = openat(folders->spool_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!directory) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	const struct dirent *entry;
+	while ((entry = readdir(directory)) != NULL) {
+		if (spool_folder_is_valid(entry->d_name) &&
+			!g_hash_table_contains(folders->in_use, entry->d_name))
+			unlinkat(folders->spool_fd, entry->d_name, AT_REMOVEDIR);
+	}
+	closedir(directory);
+}
+
+void folders_tidy(struct folders *folders)
+{
+	for (guint n = folders->left.length; n > 0; n--) {
+		g_autofree char *id = g_queue_pop_head(&folders->left);
+		folders_remove(folders, id);
+	}
+	g_hash_table_foreach_remove(folders->in_use, leave, folders);
+	int64_t now_us = g_get_monotonic_time();
+	if (now_us < folders->look_all_us)
+		return;
+	folders->look_all_us = now_us + LOOK_ALL_US;
+	look_at_all(folders);
+}

@@ -1,0 +1,31 @@
+/*
+ * folders - the spool directory's folders as the writer sees them: their syncs, and the
+ * end of empty ones.
+ *
+ * Internal to gateway/queue/. Used by the writer's thread alone; sessions make folders
+ * beside it, but only the writer removes them, so that it knows which ones are durable.
+ */
+#ifndef GATEWAY_QUEUE_FOLDERS_H
+#define GATEWAY_QUEUE_FOLDERS_H
+
+#include "gateway/queue/spool.h"
+
+struct folders;
+
+/* spool_fd is borrowed; directory is its path, for error texts. */
+struct folders *folders_new(int spool_fd, const char *directory);
+void folders_free(struct folders **folders);
+
+/* Message id's folder is to be synced with the next folders_sync(). */
+void folders_touch(struct folders *folders, const char *id);
+/* Makes the names of files in the folders touched survive a crash. */
+bool folders_sync(struct folders *folders, GError **error);
+
+/* Message id's file is removed; its folder too, once it is empty and not in use any more. */
+void folders_remove(struct folders *folders, const char *id);
+
+/* Removes what is empty among the folders in use until lately; now and then among all.
+ * Called about once a second. */
+void folders_tidy(struct folders *folders);
+
+#endif

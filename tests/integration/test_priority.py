@@ -1,0 +1,50 @@
+"""Whose mail goes first: a listener's priority, or that of the account."""
+import json
+
+import pytest
+
+import mails
+from conftest import PASSWORD, USER
+from dialog import Dialog
+from fault_smtp import FaultSmtp
+from gateway import Listener, lan
+
+
+@pytest.fixture
+def one(gateway, make_settings, store, users_file):
+    """A gateway without a relay, whose messages stay to be looked at."""
+    doors = {"plain": lan("plain"), "alarms": lan("alarms", priority="high"),
+             "submit": Listener("submit", tls="required", auth="required", priority="low")}
+    made = gateway(make_settings(FaultSmtp().settings(), store.settings(), [*doors.values()],
+                                 auth={"users": users_file, "accounts": []}))
+    made.doors = doors
+    return made
+
+
+def shown(one, identity):
+    done = one.command("queue", "show", "--json", identity)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)["priority"]
+
+
+@pytest.mark.parametrize("door,want", [("plain", "normal"), ("alarms", "high")])
+def test_a_listeners_priority_is_its_mails(door, want, one):
+    with Dialog(one.doors[door].address) as dialog:
+        dialog.ehlo()
+        assert shown(one, dialog.deliver(mails.plain())) == want
+
+
+@pytest.mark.parametrize("account,want", [(None, "low"), ({}, "low"),
+                                          ({"priority": "high"}, "high"),
+                                          ({"priority": "normal"}, "normal")])
+def test_an_accounts_priority_comes_before_the_listeners(account, want, one):
+    if account is not None:
+        one.settings["auth"]["accounts"] = [{"user": USER, **account}]
+        one.write_settings()
+        one.reload()
+        one.wait_for("settings.reloaded")
+    with Dialog(one.doors["submit"].address) as dialog:
+        dialog.ehlo()
+        dialog.starttls()
+        assert dialog.auth_plain(USER, PASSWORD).code == 235
+        assert shown(one, dialog.deliver(mails.plain())) == want

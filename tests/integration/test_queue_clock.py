@@ -1,0 +1,177 @@
+"""Days of queue life, with a clock that the test moves."""
+import os
+import re
+import time
+from datetime import datetime, timezone
+
+import pytest
+
+import mails
+from dialog import send
+from faulty_host import FaultyHost, build_library
+from gateway import lan
+from waiting import wait_until
+
+HOUR, DAY = 3600, 86400
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return build_library(tmp_path_factory.mktemp("faulty_host"))
+
+
+@pytest.fixture
+def host(library, tmp_path):
+    return FaultyHost(library, tmp_path)
+
+
+@pytest.fixture
+def start(host, gateway, make_settings, sink, store):
+    """Starts a gateway with the queue's own schedule."""
+    def started(**queue):
+        listener = lan()
+        settings = make_settings(sink.settings(), store.settings(), [listener])
+        settings["queue"] = {"directory": settings["queue"]["directory"], "bounces": False,
+                             **queue}
+        one = gateway(settings, **host.how)
+        one.address = listener.address
+        return one
+    return started
+
+
+def seconds(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+class Clock:
+    """The gateway's, which is ahead of ours."""
+
+    def __init__(self, host):
+        self.host, self.ahead = host, 0.0
+
+    def now(self):
+        return time.time() + self.ahead
+
+    def forward(self, by):
+        self.host.move_clock(by)
+        self.ahead += by
+
+    def go_to(self, when):
+        if when > self.now():
+            self.forward(when - self.now())
+
+
+def attempts_until_the_end(one, clock, identity, most):
+    """The (gateway's) times of each attempt until the message is dead."""
+    times, since = [], 0
+    for _ in range(most):
+        event = wait_until(
+            lambda: next((e for e in one.events[since:] if e.get("id") == identity
+                          and e["event"] in ("message.deferred", "message.dead")), None),
+            "the next attempt")
+        since = one.events.index(event) + 1
+        times.append(clock.now())
+        if event["event"] == "message.dead":
+            return times, event
+        clock.go_to(seconds(event["next_attempt"]) + 0.01)
+    raise AssertionError(f"still alive after {most} attempts")
+
+
+def test_a_message_that_is_deferred_for_days_is_tried_ever_more_seldom_and_then_dead(
+        host, start, sink):
+    one, clock = start(lifetime="8h"), Clock(host)
+    sink.script["RCPT"] = lambda argument: "450 4.2.0 greylisted, come again"
+    begun = clock.now()
+    identity = send(one.address, mails.plain())
+    times, dead = attempts_until_the_end(one, clock, identity, 400)
+    assert 8 * HOUR <= times[-1] - begun <= 8.5 * HOUR
+    waits = [after - before for before, after in zip(times, times[1:])]
+    assert min(waits) >= 3 and max(waits) <= 25 * 60, waits
+    assert waits[0] < 60 and sorted(waits[:4]) == waits[:4], "it grows"
+    assert len(times) <= 45, "not in vain more often than every quarter of an hour or so"
+    assert "450" in dead["reason"] and "not delivered in" in dead["reason"]
+    one.wait_dead(identity)
+    # Whoever mends it has the message still.
+    del sink.script["RCPT"]
+    done = one.command("queue", "retry", identity)
+    assert done.returncode == 0, done.stderr
+    one.wait_for("message.sent", id=identity)
+
+
+def test_a_dead_message_is_kept_as_long_as_the_settings_say_and_its_end_is_said(
+        host, start, sink):
+    one, clock = start(dead_retention="10d", history="1d"), Clock(host)
+    sink.script["RCPT"] = ["550 5.1.1 no such user", None]
+    dead = send(one.address, mails.plain())
+    one.wait_for("message.dead", id=dead)
+    sent = send(one.address, mails.plain())
+    one.wait_for("message.sent", id=sent)
+    one.wait_dead(dead)
+
+    clock.forward(9 * DAY)
+    wait_until(lambda: one.queue_list("--state", "sent") == [], "the sent one's record gone", 30)
+    one.wait_dead(dead)
+
+    clock.forward(2 * DAY)
+    gone = one.wait_for("message.deleted", id=dead, timeout=40)
+    assert "dead_retention" in gone["reason"]
+    assert one.queue_list("--state", "dead") == []
+    incoming = os.path.join(one.directory, "queue", "incoming")
+    wait_until(lambda: not [n for _, _, names in os.walk(incoming) for n in names],
+               "its file gone")
+
+
+def test_after_a_day_without_a_relay_everything_leaves_and_nobody_stormed_it(
+        host, start, sink):
+    one, clock = start(), Clock(host)
+    port = sink.port
+    sink.stop()
+    accepted = [send(one.address, mails.plain(subject=f"mail-{n}-end")) for n in range(60)]
+    one.wait_for("message.deferred", timeout=60)
+    for _ in range(8):
+        clock.forward(3 * HOUR)
+        # The next probe has come and gone.
+        mark = one.mark()
+        wait_until(lambda: one.find("message.deferred", mark), "another try", 30)
+
+    from fault_smtp import FaultSmtp
+    back = FaultSmtp(port=port).start()
+    try:
+        for _ in range(40):
+            clock.forward(60)
+            if len(back.messages) == len(accepted):
+                break
+            time.sleep(0.1)
+        for identity in accepted:
+            one.wait_for("message.sent", timeout=30, id=identity)
+        arrived = {re.search(rb"Subject: (\S+)", m.data).group(1) for m in back.messages}
+        assert len(back.messages) == len(arrived) == len(accepted)
+        assert back.connections <= 8, "as many as relay.connections allows"
+    finally:
+        back.stop()
+
+
+def test_a_clock_that_goes_back_holds_no_message_up(host, start, sink):
+    one, clock = start(), Clock(host)
+    sink.script["RCPT"] = ["450 4.2.0 later", None]
+    waiting = send(one.address, mails.plain())
+    one.wait_for("message.deferred", id=waiting)
+    clock.forward(-2 * DAY)
+    fresh = send(one.address, mails.plain())
+    one.wait_for("message.sent", id=fresh)
+    one.wait_for("message.sent", id=waiting, timeout=90)
+
+
+def test_a_lifetime_counts_from_the_acceptance_by_the_gateways_clock(host, start, sink):
+    one, clock = start(lifetime="2h"), Clock(host)
+    sink.script["RCPT"] = lambda argument: "450 4.2.0 later"
+    early = send(one.address, mails.plain())
+    one.wait_for("message.deferred", id=early)
+    clock.forward(1.5 * HOUR)
+    late = send(one.address, mails.plain())
+    one.wait_for("message.deferred", id=late)
+    clock.forward(0.6 * HOUR)
+    one.wait_for("message.dead", id=early, timeout=30)
+    assert not one.find("message.dead", id=late)
+    assert one.find("message.deferred", id=late)
+    assert datetime.now(timezone.utc).timestamp() < clock.now()

@@ -1,0 +1,29 @@
+"""/readyz while nothing can be recorded: whoever asks it sends clients elsewhere in time."""
+import errno
+
+import pytest
+
+import mails
+from dialog import Dialog
+from test_accept_relay import post
+from test_failing_disk import door, host, library  # noqa: F401 (fixtures)
+from test_outside import admin
+from waiting import wait_until
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.ENOSPC],
+                         ids=["EROFS", "EIO", "ENOSPC"])
+def test_a_record_that_cannot_be_written_is_not_ready(number, host, door, sink):  # noqa: F811
+    assert admin(door, "/readyz").status == 200
+    host.fail(number, "/queue.db")
+    assert post(door.address).code in (451, 452)
+    answer = wait_until(lambda: (a := admin(door, "/readyz")).status == 503 and a, "not ready")
+    assert answer.content.strip(), "why"
+    with Dialog(door.address) as dialog:
+        dialog.ehlo()
+        assert dialog.command("MAIL FROM:<a@client.test>").code in (451, 452)
+    assert admin(door, "/healthz").status == 200
+    host.heal()
+    wait_until(lambda: admin(door, "/readyz").status == 200, "ready again by itself")
+    assert post(door.address, mails.plain()).code == 250
+    sink.wait_messages(1)

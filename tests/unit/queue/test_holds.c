@@ -1,0 +1,281 @@
+/* What faults hold back, and what a person does to a message in flight. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+
+#include "gateway/error.h"
+#include <string.h>
+#include <unistd.h>
+
+#define HOUR_MS (3600 * 1000)
+
+static void hold(struct fixture *fixture, struct queue_message *message, const char *what)
+{
+	g_free(message->hold);
+	message->hold = g_strdup(what);
+	fixture_finish(fixture, message, QUEUE_HELD, 0);
+}
+
+static void put_held(struct fixture *fixture, const char *what, char id[MESSAGE_ID_BYTES])
+{
+	fixture_submit(fixture, id);
+	hold(fixture, fixture_take(fixture, id), what);
+}
+
+static void wait_for_count(
+	const struct fixture *fixture, enum queue_state state, size_t want)
+{
+	for (unsigned i = 0; i < 1000 && fixture_count(fixture, state) != want; i++)
+		g_usleep(10000);
+	assert_int_equal(fixture_count(fixture, state), want);
+}
+
+static uint64_t held_for(const struct fixture *fixture, const char *what)
+{
+	g_autoptr(GPtrArray) holds = queue_holds(fixture->queue);
+	for (guint i = 0; i < holds->len; i++) {
+		const struct queue_hold *one = holds->pdata[i];
+		if (!strcmp(one->hold, what))
+			return one->messages;
+	}
+	return 0;
+}
+
+static void reopen(struct fixture *fixture)
+{
+	queue_stop(fixture->queue);
+	fixture_close(fixture);
+	fixture_open(fixture);
+}
+
+static void one_is_tried_and_the_others_follow(void **state)
+{
+	struct fixture *fixture = *state;
+	enum { MANY = 600 }; /* more than one step of a release */
+	char id[MESSAGE_ID_BYTES], other[MESSAGE_ID_BYTES];
+	for (unsigned i = 0; i < MANY; i++)
+		put_held(fixture, "relay default: credentials", id);
+	put_held(fixture, "store: access", other);
+	wait_for_count(fixture, QUEUE_HELD, MANY + 1);
+	assert_int_equal(held_for(fixture, "relay default: credentials"), MANY);
+	reopen(fixture);
+	assert_int_equal(held_for(fixture, "relay default: credentials"), MANY);
+
+	/* One of each at the start. */
+	bool mended = false;
+	for (unsigned i = 0; i < 2; i++) {
+		struct queue_message *probe = queue_take(fixture->queue);
+		assert_int_equal(probe->state, QUEUE_HELD);
+		if (!strcmp(probe->hold, "store: access")) {
+			fixture_finish(fixture, probe, QUEUE_HELD, 0);
+			continue;
+		}
+		mended = true;
+		fixture_finish(fixture, probe, QUEUE_SENT, 0);
+	}
+	assert_true(mended);
+	for (unsigned i = 1; i < MANY; i++) {
+		struct queue_message *message = queue_take(fixture->queue);
+		assert_int_equal(message->state, QUEUE_DEFERRED);
+		assert_null(message->hold);
+		fixture_finish(fixture, message, QUEUE_SENT, 0);
+	}
+	wait_for_count(fixture, QUEUE_SENT, MANY);
+	assert_int_equal(fixture_count(fixture, QUEUE_HELD), 1);
+	assert_int_equal(held_for(fixture, "relay default: credentials"), 0);
+	assert_int_equal(held_for(fixture, "store: access"), 1);
+}
+
+struct trier {
+	struct fixture *fixture;
+	gint *tried;
+};
+
+static void *try_and_hold(void *context)
+{
+	const struct trier *trier = context;
+	struct queue_message *message;
+	while ((message = queue_take(trier->fixture->queue)) != NULL) {
+		hold(trier->fixture, message, "relay default: quota");
+		g_atomic_int_inc(trier->tried);
+	}
+	return NULL;
+}
+
+static void a_release_ends_where_the_fault_is_still_there(void **state)
+{
+	struct fixture *fixture = *state;
+	enum { MANY = 1500 };
+	char id[MESSAGE_ID_BYTES];
+	for (unsigned i = 0; i < MANY; i++)
+		put_held(fixture, "relay default: quota", id);
+	wait_for_count(fixture, QUEUE_HELD, MANY);
+	queue_release(fixture->queue, "relay default: quota");
+	gint tried = 0;
+	struct trier trier = { fixture, &tried };
+	GThread *thread = g_thread_new("trier", try_and_hold, &trier);
+	for (unsigned i = 0; i < 1000 && g_atomic_int_get(&tried) == 0; i++)
+		g_usleep(10000);
+	wait_for_count(fixture, QUEUE_HELD, MANY);
+	queue_stop(fixture->queue);
+	g_thread_join(thread);
+	assert_in_range(tried, 1, MANY - 1);
+	assert_int_equal(held_for(fixture, "relay default: quota"), MANY);
+}
+
+static void a_call_releases_one_hold_or_all(void **state)
+{
+	struct fixture *fixture = *state;
+	char a[MESSAGE_ID_BYTES], b[MESSAGE_ID_BYTES], c[MESSAGE_ID_BYTES];
+	put_held(fixture, "a", a);
+	put_held(fixture, "b", b);
+	put_held(fixture, NULL, c); /* by a person */
+	wait_for_count(fixture, QUEUE_HELD, 3);
+	queue_release(fixture->queue, "b");
+	fixture_finish(fixture, fixture_take(fixture, b), QUEUE_SENT, 0);
+	queue_release(fixture->queue, NULL);
+	fixture_finish(fixture, fixture_take(fixture, a), QUEUE_SENT, 0);
+	wait_for_count(fixture, QUEUE_SENT, 2);
+	assert_int_equal(fixture_count(fixture, QUEUE_HELD), 1);
+	struct queue_message *message = fixture_look(fixture, c);
+	assert_int_equal(message->next_attempt_ms, STORE_NEVER_MS);
+	assert_null(message->hold);
+	queue_message_free(message);
+}
+
+static void lifetime_runs_on_while_a_fault_holds(void **state)
+{
+	struct fixture *fixture = *state;
+	char id[MESSAGE_ID_BYTES];
+	put_held(fixture, "a", id);
+	wait_for_count(fixture, QUEUE_HELD, 1);
+	struct queue_message *message = fixture_look(fixture, id);
+	assert_string_equal(message->hold, "a");
+	assert_int_equal(message->next_attempt_ms,
+		message->received_ms + (int64_t)fixture->settings.lifetime_s * 1000);
+	queue_message_free(message);
+}
+
+static void many_holds_are_bounded(void **state)
+{
+	struct fixture *fixture = *state;
+	enum { MANY = 300 };
+	char id[MESSAGE_ID_BYTES];
+	for (unsigned i = 0; i < MANY; i++) {
+		g_autofree char *what = g_strdup_printf("sender %u", i);
+		put_held(fixture, what, id);
+	}
+	wait_for_count(fixture, QUEUE_HELD, MANY);
+	g_autoptr(GPtrArray) holds = queue_holds(fixture->queue);
+	assert_in_range(holds->len, 100, MANY - 1);
+	/* Those beyond the bound have their turn once others have ended. */
+	queue_release(fixture->queue, NULL);
+	for (unsigned i = 0; i < MANY; i++) {
+		fixture_finish(fixture, queue_take(fixture->queue), QUEUE_SENT, 0);
+		if (i == holds->len - 1) {
+			wait_for_count(fixture, QUEUE_SENT, holds->len);
+			for (unsigned n = 0; n < 1000; n++) {
+				g_autoptr(GPtrArray) left = queue_holds(fixture->queue);
+				if (left->len == MANY - holds->len)
+					break;
+				g_usleep(10000);
+			}
+			queue_release(fixture->queue, NULL);
+		}
+	}
+	wait_for_count(fixture, QUEUE_SENT, MANY);
+}
+
+/* --- a person, while it is in flight --- */
+
+#define PERSON_HOLDS                                                                     \
+	"UPDATE messages SET state = 'held', next_attempt_ms = 9223372036854775807;"     \
+	"UPDATE totals SET messages = messages - 1 WHERE state = 'received';"            \
+	"UPDATE totals SET messages = messages + 1 WHERE state = 'held';"
+#define PERSON_DELETES                                                                   \
+	"DELETE FROM messages; DELETE FROM recipients;"                                  \
+	"UPDATE totals SET messages = messages - 1 WHERE state = 'received';"
+
+static void check_totals(const struct fixture *fixture)
+{
+	fixture_execute(fixture,
+		"CREATE TEMP TABLE must_be_empty (n INTEGER CHECK (n = 0));"
+		"INSERT INTO must_be_empty SELECT count(*) FROM totals t WHERE messages "
+		"<> (SELECT count(*) FROM messages m WHERE m.state = t.state)");
+}
+
+static void a_person_who_holds_a_message_in_flight_is_heard(void **state)
+{
+	struct fixture *fixture = *state;
+	static const struct {
+		enum queue_state outcome, want;
+	} cases[] = {
+		{ QUEUE_DEFERRED, QUEUE_HELD },
+		{ QUEUE_SENT, QUEUE_SENT },
+		{ QUEUE_DEAD, QUEUE_DEAD },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		char id[MESSAGE_ID_BYTES];
+		g_autoptr(GError) error = NULL;
+		fixture_submit(fixture, id);
+		struct queue_message *message = fixture_take(fixture, id);
+		fixture_execute(fixture, PERSON_HOLDS);
+		assert_false(queue_mark_relaying(fixture->queue, message, &error));
+		assert_non_null(strstr(error->message, "held"));
+		fixture_finish(fixture, message, cases[i].outcome, 0);
+		queue_stop(fixture->queue);
+		fixture_close(fixture);
+		message = fixture_look(fixture, id);
+		assert_int_equal(message->state, cases[i].want);
+		queue_message_free(message);
+		check_totals(fixture);
+		fixture_execute(fixture, "DELETE FROM messages");
+		fixture_open(fixture);
+	}
+}
+
+static void a_message_deleted_in_flight_is_gone(void **state)
+{
+	struct fixture *fixture = *state;
+	char id[MESSAGE_ID_BYTES];
+	g_autoptr(GError) error = NULL;
+	fixture_submit(fixture, id);
+	struct queue_message *message = fixture_take(fixture, id);
+	fixture_execute(fixture, PERSON_DELETES);
+	queue_message_add_attachment(message);
+	queue_record_attachments(fixture->queue, message);
+	assert_false(queue_mark_relaying(fixture->queue, message, &error));
+	assert_non_null(strstr(error->message, "deleted"));
+	fixture_finish(fixture, message, QUEUE_DEFERRED, 0);
+	queue_stop(fixture->queue);
+	fixture_close(fixture);
+	assert_null(fixture_look(fixture, id));
+	assert_false(fixture_has_file(fixture, id));
+	check_totals(fixture);
+	fixture_execute(fixture,
+		"CREATE TEMP TABLE must_be_empty (n INTEGER CHECK (n = 0));"
+		"INSERT INTO must_be_empty SELECT count(*) FROM attachments;"
+		"INSERT INTO must_be_empty SELECT count(*) FROM events");
+}
+
+int main(void)
+{
+#define HOLDS_TEST(name)                                                                 \
+	cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+	const struct CMUnitTest tests[] = {
+		HOLDS_TEST(one_is_tried_and_the_others_follow),
+		HOLDS_TEST(a_release_ends_where_the_fault_is_still_there),
+		HOLDS_TEST(a_call_releases_one_hold_or_all),
+		HOLDS_TEST(lifetime_runs_on_while_a_fault_holds),
+		HOLDS_TEST(many_holds_are_bounded),
+		HOLDS_TEST(a_person_who_holds_a_message_in_flight_is_heard),
+		HOLDS_TEST(a_message_deleted_in_flight_is_gone),
+	};
+	alarm(120);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
