@@ -216,11 +216,34 @@ static void check_accept(const struct conf_subject *s)
 			"is lost to them");
 }
 
+static bool is_ses(const struct conf_relay *relay)
+{
+	return relay != NULL && relay->host != NULL && conf_check_is_ses(relay->host);
+}
+
+/* Whether some of the listener's mail may go by SES. */
+static bool may_lead_to_ses(const struct conf *conf, const struct conf_listener *listener)
+{
+	for (size_t i = 0; i < conf->n_routes; i++) {
+		const struct conf_route *route = &conf->routes[i];
+		const char *const *name = route->relays;
+		if (route->listener != NULL &&
+			g_strcmp0(route->listener, listener->name) != 0)
+			continue;
+		for (; name != NULL && *name != NULL; name++)
+			if (is_ses(conf_relay_find(conf, *name)))
+				return true;
+		if (route->user == NULL && route->senders == NULL &&
+			route->recipients == NULL)
+			return false; /* nothing is left for those behind it */
+	}
+	return is_ses(&conf->relay);
+}
+
 /* SES: a domain beyond ASCII goes out as A-labels, a local part does not go at all. */
 static void check_smtputf8(const struct conf_subject *s)
 {
-	const char *host = s->check->conf->relay.host;
-	if (s->listener->smtputf8 && host != NULL && conf_check_is_ses(host))
+	if (s->listener->smtputf8 && may_lead_to_ses(s->check->conf, s->listener))
 		conf_subject_warning(s, "smtputf8",
 			"SES takes ASCII addresses only: recipients whose local part is "
 			"beyond ASCII are refused, unless a route leads elsewhere");

@@ -525,8 +525,8 @@ static const struct conf_field s3_fields[] = {
 		TO(s3.checksum),
 		.help = "What an upload is compared with, beside the signed hash: sha256 "
 			"and md5 are sent along, with md5 the ETag is compared too. "
-			"auto: "
-			"sha256 at Amazon, elsewhere the ETag where it is an MD5." },
+			"auto: sha256 at Amazon and where a store is found to answer "
+			"with it, else the ETag where it is an MD5." },
 	{ "unsigned_payload", CONF_KIND_BOOL, "false", TO(s3.unsigned_payload),
 		.help = "Content is not part of signatures. https only." },
 	{ "if_none_match", CONF_KIND_CHOICE, "auto", .choices = if_none_match_choices,
@@ -882,7 +882,7 @@ static const struct conf_field relay_fields[] = {
 	{ "name", CONF_KIND_WORD, .required = true, .example = "second", TO_RELAY(name),
 		.help = "What routes and the log call it. That of relay is default." },
 	{ "host", CONF_KIND_HOST, .example = "email-smtp.eu-west-1.amazonaws.com",
-		TO_RELAY(host), .help = "The SMTP server that all mail goes to." },
+		TO_RELAY(host), .help = "The SMTP server that mail goes to." },
 	{ "port", CONF_KIND_NUMBER, "587", .min = 1, .max = 65535, TO_RELAY(port),
 		.help = "SES: 587 and 2587, or 465 and 2465 with tls: wrapper." },
 	{ "tls", CONF_KIND_CHOICE, "required", .choices = relay_tls_choices,
@@ -893,8 +893,7 @@ static const struct conf_field relay_fields[] = {
 		TO_RELAY(ca_file), .unset = "the distribution's bundle",
 		.help = "PEM file of the authorities that may vouch for the host." },
 	{ "tls_name", CONF_KIND_DOMAIN, .example = "smtp.example.com", TO_RELAY(tls_name),
-		.unset = "relay.host",
-		.help = "The name that its certificate must have." },
+		.unset = "the host", .help = "The name that its certificate must have." },
 	{ "user", CONF_KIND_TEXT, .example = "AKIAIOSFODNN7EXAMPLE", TO_RELAY(user),
 		.help = "SMTP credentials, as SES's console makes them." },
 	{ "password", CONF_KIND_SECRET, .example = "BEXAMPLEpasswordOfTheSmtpInterface",
@@ -961,7 +960,7 @@ static const struct conf_field relay_fields[] = {
 			"itself, by no MX lookup: their mail may keep its address." },
 	{ "maildir", CONF_KIND_PATH, .example = "/var/lib/stowage/maildir",
 		TO_RELAY(maildir),
-		.help = "Instead of a host: all mail is written to this Maildir." },
+		.help = "Instead of a host: mail is written to this Maildir." },
 };
 static const struct conf_section relay_section = { relay_fields + 1,
 	G_N_ELEMENTS(relay_fields) - 1 };
@@ -1003,9 +1002,11 @@ static const struct conf_field queue_fields[] = {
 		.help = "Messages and their records, on a disk that survives power "
 			"cuts." },
 	{ "workers", CONF_KIND_NUMBER, "8", .min = 1, .max = 256, TO(queue.workers),
-		.help = "Deliveries at a time." },
+		.help = "Deliveries at a time; one more is for mail of high priority "
+			"alone." },
 	{ "min_free", CONF_KIND_SIZE, "256MiB", .max = 64 * TIB, TO(queue.min_free_bytes),
-		.help = "With less free disk new mail has to wait at its sender (452)." },
+		.help = "With less free disk new mail has to wait at its sender (452). "
+			"Half of it is kept for the record of what is queued." },
 	{ "min_free_inodes", CONF_KIND_NUMBER, "1000", .max = UINT64_C(1) << 40,
 		TO(queue.min_free_inodes), .help = "The same for inodes." },
 	{ "max_messages", CONF_KIND_NUMBER, "1000000", .min = 1, .max = 1000000000,
@@ -1017,8 +1018,8 @@ static const struct conf_field queue_fields[] = {
 		TO(queue.retry_max_s), .help = "The longest wait between tries." },
 	{ "lifetime", CONF_KIND_SECONDS, "4d", .min = 1, .max = 60 * DAY,
 		TO(queue.lifetime_s),
-		.help = "A message not delivered for so long is dead: kept, and tried no "
-			"more." },
+		.help = "What is not delivered for so long is tried no more: it is "
+			"bounced or dead, and kept." },
 	{ "history", CONF_KIND_SECONDS, "30d", .max = 3650 * DAY, TO(queue.history_s),
 		.help = "How long the record of a finished message is kept, and a "
 			"bounced one itself." },

@@ -58,7 +58,7 @@ static const char *not_ready(void *context)
 	g_clear_pointer(&gateway->not_ready, g_free);
 	if (gateway->stopping)
 		gateway->not_ready = g_strdup("stopping");
-	else if (!queue_has_room(gateway->queue, 0, &error))
+	else if (!queue_is_ready(gateway->queue, &error))
 		gateway->not_ready = g_strdup(error->message);
 	return gateway->not_ready;
 }
@@ -152,7 +152,7 @@ static void stop(struct gateway *gateway, int signal_number)
 	uv_timer_start(&gateway->deadline, on_deadline,
 		gateway->conf->shutdown_timeout_s * 1000ULL, 0);
 	queue_stop(gateway->queue);
-	relays_hurry(gateway->route->relays);
+	delivery_hurry(gateway->delivery);
 	smtp_server_drain(gateway->server, on_sessions_ended, gateway);
 }
 

@@ -80,9 +80,18 @@ static bool batch_failed(struct s3_batch *batch)
 bool s3_transfer_has_failed(const struct s3_transfer *transfer)
 {
 	long status = transfer->answer.status;
-	return transfer->error &&
+	return transfer->error && !s3_transfer_trial_failed(transfer) &&
 	       !(transfer->is_conditional &&
 		       (status == 400 || status == 412 || status == 501));
+}
+
+bool s3_transfer_trial_failed(const struct s3_transfer *transfer)
+{
+	const struct s3_answer *answer = &transfer->answer;
+	return transfer->error && transfer->is_trial &&
+	       (answer->status == 400 || answer->status == 405 || answer->status == 501 ||
+		       (answer->status == 403 &&
+			       strcmp(answer->code, "SignatureDoesNotMatch") == 0));
 }
 
 /* Takes error, which is NULL when it is done or cancelled. The

@@ -1,6 +1,7 @@
 /* Files instead of S3. Signing and serving their links is done elsewhere. */
 #include "s3/directory.h"
 #include "s3/directory_room.h"
+#include "s3/durable.h"
 #include "s3/error.h"
 #include "s3/name.h"
 #include "s3/sigv4.h"
@@ -49,12 +50,7 @@ static bool fail(GError **error, const char *what, const char *path)
 
 static bool sync_directory(const char *path, GError **error)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return fail(error, "cannot open", path);
-	int result = fsync(fd);
-	close(fd);
-	return result == 0 || fail(error, "cannot sync", path);
+	return s3_durable_sync(path) || fail(error, "cannot sync", path);
 }
 
 /* mkdir of path within root, with its parents, each synced into its own parent. */
@@ -133,20 +129,6 @@ void s3_directory_close(struct s3_directory **directory)
 
 /* ---- objects ---- */
 
-static bool write_all(int fd, const char *data, size_t n)
-{
-	while (n) {
-		ssize_t written = write(fd, data, n);
-		if (written < 0 && errno != EINTR)
-			return false;
-		if (written > 0) {
-			data += written;
-			n -= (size_t)written;
-		}
-	}
-	return true;
-}
-
 /* The octets from offset on, read and written; errno EIO when the source ends early. */
 static bool copy_by_hand(int from, uint64_t offset, uint64_t size, int to)
 {
@@ -158,7 +140,7 @@ static bool copy_by_hand(int from, uint64_t offset, uint64_t size, int to)
 			continue;
 		if (n == 0)
 			errno = EIO;
-		if (n <= 0 || !write_all(to, buffer, (size_t)n))
+		if (n <= 0 || !s3_durable_write(to, buffer, (size_t)n))
 			return false;
 		offset += (uint64_t)n;
 	}
@@ -182,9 +164,9 @@ static bool copy_content(int from, uint64_t size, int to)
 
 static bool write_temporary(int fd, const struct s3_object *object)
 {
-	bool written = object->octets
-			       ? write_all(fd, object->octets, (size_t)object->size)
-			       : copy_content(object->fd, object->size, fd);
+	bool written = object->octets ? s3_durable_write(
+						fd, object->octets, (size_t)object->size)
+				      : copy_content(object->fd, object->size, fd);
 	return written && fchmod(fd, OBJECT_MODE) == 0 && fdatasync(fd) == 0;
 }
 
@@ -356,4 +338,15 @@ bool s3_directory_delete(const char *directory, const char *key, GError **error)
 			error, S3_SUBJECT_OBJECT, "\"%s\" cannot be a key", key);
 	return delete_file(directory, "objects", key, "", error) &&
 	       delete_file(directory, "metadata", key, ".json", error);
+}
+
+enum s3_presence s3_directory_find(const char *directory, const char *key, GError **error)
+{
+	g_autofree char *path = g_build_filename(directory, "objects", key, NULL);
+	if (access(path, F_OK) == 0)
+		return S3_PRESENT;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return S3_ABSENT;
+	s3_fail_about(error, S3_SUBJECT_ACCESS, "%s: %s", path, g_strerror(errno));
+	return S3_UNKNOWN;
 }

@@ -1,4 +1,5 @@
 /* The key pair of a directory store: made once, kept beside the objects. */
+#include "s3/durable.h"
 #include "s3/error.h"
 #include "s3/profile.h"
 #include "s3/s3.h"
@@ -21,31 +22,6 @@ static bool fail(GError **error, const char *what, const char *path)
 {
 	return s3_fail(
 		error, S3_ERROR_CONFIG, "%s %s: %s", what, path, g_strerror(errno));
-}
-
-static bool write_all(int fd, const char *data, size_t n)
-{
-	while (n) {
-		ssize_t written = write(fd, data, n);
-		if (written < 0 && errno != EINTR)
-			return false;
-		if (written > 0) {
-			data += written;
-			n -= (size_t)written;
-		}
-	}
-	return true;
-}
-
-static bool sync_directory(const char *path, GError **error)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool synced = fd >= 0 && fsync(fd) == 0;
-	if (!synced)
-		fail(error, "cannot sync", path);
-	if (fd >= 0)
-		close(fd);
-	return synced;
 }
 
 /* n letters and digits; wiped and g_free()d by the caller */
@@ -92,7 +68,7 @@ static bool make_credentials(const char *directory, const char *path, GError **e
 	if (fd < 0)
 		return fail(error, "cannot make", temporary);
 	char *text = new_credentials_text();
-	bool written = write_all(fd, text, strlen(text)) && fsync(fd) == 0;
+	bool written = s3_durable_write(fd, text, strlen(text)) && fsync(fd) == 0;
 	int saved = errno;
 	sigv4_wipe(text);
 	close(fd);
@@ -102,7 +78,8 @@ static bool make_credentials(const char *directory, const char *path, GError **e
 	if (!written)
 		fail(error, "cannot write", path);
 	unlink(temporary);
-	return written && sync_directory(directory, error);
+	return written &&
+	       (s3_durable_sync(directory) || fail(error, "cannot sync", directory));
 }
 
 /* False without an error: there is no such file. */

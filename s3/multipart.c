@@ -111,17 +111,10 @@ static bool fill(struct slot *slot, struct multipart *m, unsigned part, GError *
 		.payload_sha256 =
 			plan->is_unsigned ? SIGV4_UNSIGNED_PAYLOAD : slot->sha256,
 		.checks_etag = plan->checks_etag,
+		.checksum = s3_headers_checksum(&slot->headers),
 	};
 	slot->is_used = true;
 	return true;
-}
-
-static const char *checksum_of(const struct s3_headers *headers)
-{
-	for (size_t i = 0; i < headers->n; i++)
-		if (strcmp(headers->pairs[i].name, "x-amz-checksum-sha256") == 0)
-			return headers->pairs[i].value;
-	return NULL;
 }
 
 /* Takes one that has ended; its slot is free then. */
@@ -134,7 +127,7 @@ static bool take(struct multipart *m, struct s3_batch *batch, GError **error)
 	if (good)
 		m->done[transfer->part - 1] = (struct done){
 			g_strdup(transfer->answer.etag),
-			g_strdup(checksum_of(&slot->headers)),
+			g_strdup(transfer->checksum),
 		};
 	else if (transfer->error && error && !*error)
 		fail_with(transfer, error);

@@ -4,6 +4,10 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+/* Some editors put it before UTF-8. */
+#define BOM       "\xef\xbb\xbf"
+#define BOM_BYTES (sizeof(BOM) - 1)
+
 struct reader {
 	const char *profile;
 	enum s3_profile_section section;
@@ -111,7 +115,8 @@ GHashTable *s3_profile_parse(const char *text, size_t text_bytes, const char *pr
 {
 	struct reader reader = { .profile = profile, .section = section };
 	const char *end = text + text_bytes;
-	for (const char *line = text; line < end;) {
+	bool marked = text_bytes >= BOM_BYTES && memcmp(text, BOM, BOM_BYTES) == 0;
+	for (const char *line = text + (marked ? BOM_BYTES : 0); line < end;) {
 		const char *newline = memchr(line, '\n', (size_t)(end - line));
 		size_t line_bytes = (size_t)((newline ? newline : end) - line);
 		char *copy = g_strndup(line, line_bytes);

@@ -12,6 +12,7 @@
 #define TAG_NAME_MAX_BYTES 128
 #define TAG_MAX_BYTES      256
 #define DAY_S              86400
+#define CHECKSUM           "x-amz-checksum-sha256"
 
 /* ---- the plan ---- */
 
@@ -79,8 +80,8 @@ static bool read_context(struct s3_plan *plan, GError **error)
 }
 
 /*
- * Amazon compares a SHA-256, which is known. Others are told none, as several refuse
- * requests with one; they compare what is signed, and their ETag is compared here.
+ * Amazon compares a SHA-256, which is known. Several others refuse requests with one: they
+ * compare what is signed, and their ETag is compared here, until they are found to know it.
  */
 static void choose_digests(struct s3_plan *plan, bool is_amazon)
 {
@@ -93,6 +94,8 @@ static void choose_digests(struct s3_plan *plan, bool is_amazon)
 			  (must && !plan->sends_sha256); /* with a lock S3 wants one */
 	plan->checks_etag = checksum == S3_CHECKSUM_MD5 ||
 			    (checksum == S3_CHECKSUM_AUTO && !is_eager);
+	plan->seeks_proof = checksum == S3_CHECKSUM_AUTO && !is_amazon && !must &&
+			    !plan->settings->checksum_only_required;
 }
 
 static bool check_lock(const struct s3_settings *s, GError **error)
@@ -135,6 +138,19 @@ void s3_plan_deinit(struct s3_plan *plan)
 {
 	g_clear_pointer(&plan->tagging, g_free);
 	g_clear_pointer(&plan->context, g_free);
+}
+
+/* An MD5 that nothing is compared with is not taken, where at least the signature lets the
+ * server compare. */
+struct s3_plan s3_plan_for(const struct s3_plan *plan, enum s3_proof proof)
+{
+	struct s3_plan fitting = *plan;
+	if (!plan->seeks_proof)
+		return fitting;
+	fitting.sends_sha256 = proof == S3_PROOF_TRIAL || proof == S3_PROOF_SHA256;
+	if (proof == S3_PROOF_SHA256 || proof == S3_PROOF_NONE)
+		fitting.checks_etag = plan->is_unsigned;
+	return fitting;
 }
 
 /* ---- headers ---- */
@@ -228,7 +244,15 @@ void s3_headers_digests(struct s3_headers *headers, const struct s3_plan *plan,
 	const uint8_t sha256[32], const uint8_t *md5)
 {
 	if (plan->sends_sha256)
-		add_owned(headers, "x-amz-checksum-sha256", g_base64_encode(sha256, 32));
+		add_owned(headers, CHECKSUM, g_base64_encode(sha256, 32));
 	if (plan->sends_md5 && md5)
 		add_owned(headers, "Content-MD5", g_base64_encode(md5, 16));
+}
+
+const char *s3_headers_checksum(const struct s3_headers *headers)
+{
+	for (size_t i = 0; i < headers->n; i++)
+		if (strcmp(headers->pairs[i].name, CHECKSUM) == 0)
+			return headers->pairs[i].value;
+	return NULL;
 }

@@ -8,6 +8,7 @@
 
 #include "s3/s3.h"
 #include "s3/sigv4.h"
+#include "s3/site.h"
 
 #define S3_HEADERS_MAX 32
 
@@ -17,6 +18,7 @@ struct s3_plan {
 	char *tagging;                      /* x-amz-tagging; NULL: none */
 	char *context; /* x-amz-server-side-encryption-context; NULL: none */
 	bool sends_sha256, sends_md5, checks_etag;
+	bool seeks_proof; /* sends and checks by what the server was found to know */
 	bool sends_condition;
 	bool is_unsigned; /* payloads are not part of signatures */
 	uint64_t multipart_threshold;
@@ -26,6 +28,10 @@ struct s3_plan {
 bool s3_plan_init(struct s3_plan *plan, const struct s3_settings *settings,
 	bool is_amazon, bool is_tls, GError **error);
 void s3_plan_deinit(struct s3_plan *plan);
+
+/* The plan for objects in one piece and a server that proves what it stores so. It borrows
+ * from plan: no deinit. */
+struct s3_plan s3_plan_for(const struct s3_plan *plan, enum s3_proof proof);
 
 struct s3_headers {
 	struct sigv4_pair pairs[S3_HEADERS_MAX];
@@ -44,5 +50,7 @@ void s3_headers_common(struct s3_headers *headers, const struct s3_plan *plan);
 /* The body's digests, as far as the plan sends them; md5 may be NULL. */
 void s3_headers_digests(struct s3_headers *headers, const struct s3_plan *plan,
 	const uint8_t sha256[32], const uint8_t *md5);
+/* The SHA-256 among them, as it is sent; NULL: none is. */
+const char *s3_headers_checksum(const struct s3_headers *headers);
 
 #endif

@@ -173,6 +173,18 @@ char *s3_store_presign(struct s3_store *store, const char *key, const char *file
 char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expiry_s);
 
 /*
+ * How long objects are kept, where the bucket's lifecycle rules may be asked for
+ * (s3:GetLifecycleConfiguration for links or uploads): watch asks in the background, now
+ * and every few hours, and warns in the log where links that live for expiry_s would outlive
+ * their objects; ask does it once and blocks, some seconds at most.
+ */
+void s3_store_watch_lifecycle(struct s3_store *store, unsigned expiry_s);
+void s3_store_ask_lifecycle(struct s3_store *store);
+/* For how long at least the object of key is kept after it was stored, in seconds; 0: not
+ * known to end. */
+int64_t s3_store_kept_s(struct s3_store *store, const char *key);
+
+/*
  * Deletes the object of key, with the credentials of uploads; one that is not there is no
  * error. Blocks. S3_ERROR_MEND where it is denied: it takes s3:DeleteObject, which uploads
  * do not need.
@@ -186,7 +198,8 @@ char **s3_settings_ambient(const struct s3_settings *settings, GError **error);
 const char *const *s3_store_ambient(const struct s3_store *store);
 
 /*
- * Whether the object of key is there, asked with the credentials of uploads. Blocks.
+ * Whether the object of key is there, asked with the credentials of links, or, where those
+ * are CloudFront's, of uploads. Blocks.
  * UNKNOWN with error: it could not be asked, or may not be (s3:GetObject, s3:ListBucket).
  */
 enum s3_presence { S3_PRESENT, S3_ABSENT, S3_UNKNOWN };

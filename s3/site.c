@@ -7,6 +7,9 @@
 #define PLACES_MAX 8
 /* A smaller error of the clock is no reason for a refusal (Amazon takes 15 minutes). */
 #define CLOCK_NEWS_S 60
+/* 2000 to 2100: what says another year is no clock to sign by. */
+#define CLOCK_FIRST_S INT64_C(946684800)
+#define CLOCK_LAST_S  INT64_C(4102444800)
 
 struct s3_site {
 	struct s3_address address;
@@ -14,6 +17,7 @@ struct s3_site {
 	GPtrArray *places; /* struct s3_place; the last one holds */
 	int64_t clock_off_s;
 	gint no_conditions;
+	gint proof; /* enum s3_proof */
 };
 
 static void free_place(gpointer data)
@@ -137,8 +141,10 @@ int64_t s3_site_now_s(struct s3_site *site)
 
 bool s3_site_learn_clock(struct s3_site *site, int64_t off_s)
 {
+	int64_t server_s = (int64_t)time(NULL) - off_s;
 	g_mutex_lock(&site->lock);
-	bool news = ABS(off_s - site->clock_off_s) > CLOCK_NEWS_S;
+	bool news = ABS(off_s - site->clock_off_s) > CLOCK_NEWS_S &&
+		    server_s >= CLOCK_FIRST_S && server_s < CLOCK_LAST_S;
 	if (news)
 		site->clock_off_s = off_s;
 	g_mutex_unlock(&site->lock);
@@ -164,4 +170,16 @@ void s3_site_learn_no_conditions(struct s3_site *site)
 		g_message("the store of bucket %s does not know \"If-None-Match: *\": "
 			  "it is not sent any more",
 			site->address.bucket);
+}
+
+/* ---- proofs ---- */
+
+enum s3_proof s3_site_proof(struct s3_site *site)
+{
+	return (enum s3_proof)g_atomic_int_get(&site->proof);
+}
+
+void s3_site_learn_proof(struct s3_site *site, enum s3_proof proof)
+{
+	g_atomic_int_set(&site->proof, (gint)proof);
 }

@@ -55,4 +55,16 @@ bool s3_site_learn_clock(struct s3_site *site, int64_t off_s);
 bool s3_site_knows_conditions(struct s3_site *site);
 void s3_site_learn_no_conditions(struct s3_site *site);
 
+/* How the server proves what it has stored, beside refusing what is not as signed. */
+enum s3_proof {
+	S3_PROOF_UNKNOWN, /* nothing was stored yet */
+	S3_PROOF_TRIAL,   /* it has not been sent an x-amz-checksum-sha256 yet */
+	S3_PROOF_SHA256,  /* it answers with it */
+	S3_PROOF_ETAG,    /* that is an MD5 */
+	S3_PROOF_NONE,
+};
+
+enum s3_proof s3_site_proof(struct s3_site *site);
+void s3_site_learn_proof(struct s3_site *site, enum s3_proof proof);
+
 #endif

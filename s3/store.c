@@ -6,6 +6,7 @@
 #include "s3/error.h"
 #include "s3/links.h"
 #include "s3/name.h"
+#include "s3/retention.h"
 #include "s3/transfer.h"
 #include "s3/upload.h"
 #include <errno.h>
@@ -34,6 +35,7 @@ struct s3_store {
 	struct s3_client *client; /* NULL: a directory */
 	struct s3_directory *directory;
 	struct s3_links *links;
+	struct s3_retention *retention; /* NULL: a directory */
 };
 
 /* ---- settings ---- */
@@ -151,6 +153,19 @@ static bool open_site(struct s3_store *store, const char *region, GError **error
 	return store->site != NULL;
 }
 
+static void open_retention(struct s3_store *store)
+{
+	const struct s3_retention_basis basis = {
+		.site = store->site,
+		.links = s3_links_credentials(store->links),
+		.uploads = store->credentials,
+		.ca_file = store->settings.ca_file,
+		.prefix = store->settings.prefix,
+		.tags = store->settings.tags,
+	};
+	store->retention = s3_retention_new(&basis);
+}
+
 static bool open_bucket(struct s3_store *store, GError **error)
 {
 	const struct s3_settings *s = &store->settings;
@@ -166,6 +181,7 @@ static bool open_bucket(struct s3_store *store, GError **error)
 	store->credentials = s3_credentials_chain_new(s);
 	if (!check_credentials(store->credentials, error) || !open_links(store, error))
 		return false;
+	open_retention(store);
 	const struct s3_client_settings client = client_settings(store);
 	store->client = s3_client_new(&client, error);
 	return store->client != NULL;
@@ -232,6 +248,7 @@ void s3_store_free(struct s3_store **store)
 	struct s3_store *gone = g_steal_pointer(store);
 	if (!gone)
 		return;
+	s3_retention_free(&gone->retention);
 	s3_client_free(&gone->client);
 	s3_directory_close(&gone->directory);
 	s3_links_free(&gone->links);
@@ -291,17 +308,21 @@ char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expi
 	return s3_links_warning(store->links, now_s, expiry_s);
 }
 
-static enum s3_presence find_file(
-	const struct s3_store *store, const char *key, GError **error)
+void s3_store_watch_lifecycle(struct s3_store *store, unsigned expiry_s)
 {
-	g_autofree char *path =
-		g_build_filename(store->settings.directory, "objects", key, NULL);
-	if (access(path, F_OK) == 0)
-		return S3_PRESENT;
-	if (errno == ENOENT || errno == ENOTDIR)
-		return S3_ABSENT;
-	s3_fail_about(error, S3_SUBJECT_ACCESS, "%s: %s", path, g_strerror(errno));
-	return S3_UNKNOWN;
+	if (store->retention)
+		s3_retention_watch(store->retention, expiry_s);
+}
+
+void s3_store_ask_lifecycle(struct s3_store *store)
+{
+	if (store->retention)
+		s3_retention_ask(store->retention);
+}
+
+int64_t s3_store_kept_s(struct s3_store *store, const char *key)
+{
+	return store->retention ? s3_retention_kept_s(store->retention, key) : 0;
 }
 
 enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError **error)
@@ -311,12 +332,13 @@ enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError *
 		return S3_UNKNOWN;
 	}
 	if (!store->client)
-		return find_file(store, key, error);
+		return s3_directory_find(store->settings.directory, key, error);
 	struct s3_headers headers = { 0 };
 	s3_headers_common(&headers, &store->plan);
 	struct s3_transfer transfer = {
 		.action = S3_HEAD,
 		.key = key,
+		.credentials = s3_links_credentials(store->links),
 		.headers = headers.pairs,
 		.n_headers = headers.n,
 		.payload_sha256 = S3_EMPTY_SHA256,
@@ -350,10 +372,8 @@ bool s3_store_delete(struct s3_store *store, const char *key, GError **error)
 		.n_headers = headers.n,
 		.payload_sha256 = S3_EMPTY_SHA256,
 	};
-	if (s3_client_run(store->client, &transfer) || transfer.answer.status == 404) {
-		g_clear_error(&transfer.error);
+	if (s3_client_run(store->client, &transfer))
 		return true;
-	}
 	if (transfer.answer.status == 403)
 		g_prefix_error(&transfer.error,
 			"deleting takes s3:DeleteObject, which uploads do not need: ");

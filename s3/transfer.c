@@ -357,13 +357,20 @@ static void reset(struct s3_channel *channel, struct s3_transfer *transfer)
 	transfer->answer.status = 0;
 }
 
+static struct s3_credentials_chain *chain_of(
+	const struct s3_channel *channel, const struct s3_transfer *transfer)
+{
+	return transfer->credentials ? transfer->credentials
+				     : channel->settings->credentials;
+}
+
 bool s3_channel_begin(
 	struct s3_channel *channel, struct s3_transfer *transfer, GError **error)
 {
 	struct sigv4_pair query[2];
 	char number[PART_NUMBER_BYTES];
 	struct s3_credentials *credentials =
-		s3_credentials_chain_get(channel->settings->credentials,
+		s3_credentials_chain_get(chain_of(channel, transfer),
 			s3_site_now_s(channel->settings->site), error);
 	if (!credentials)
 		return false;
@@ -484,9 +491,10 @@ static bool is_good(const struct s3_channel *channel)
 	bool fine = answer->status >= 200 && answer->status < 300 && !channel->body_cut;
 	switch (channel->transfer->action) {
 	case S3_PUT:
-		return fine && (channel->body->len == 0 || *answer->etag);
+		return fine && (channel->body->len == 0 || *answer->etag) &&
+		       strcmp(answer->root, "Error") != 0;
 	case S3_PART:
-		return fine && *answer->etag;
+		return fine && *answer->etag && strcmp(answer->root, "Error") != 0;
 	case S3_CREATE:
 		return fine && *answer->upload_id &&
 		       strcmp(answer->root, "InitiateMultipartUploadResult") == 0;
@@ -518,7 +526,7 @@ static bool is_corrected(struct s3_channel *channel)
 		corrected = s3_site_learn_clock(site, answer->clock_off_s);
 	else if (s3_answer_is_about_token(answer))
 		corrected = s3_credentials_chain_refused(
-			channel->settings->credentials, channel->credentials);
+			chain_of(channel, transfer), channel->credentials);
 	transfer->corrections += corrected;
 	return corrected;
 }

@@ -31,11 +31,13 @@ struct s3_transfer {
 	/* What is asked; all borrowed. */
 	enum s3_action action;
 	const char *key;
-	const char *upload_id;            /* PART, COMPLETE, ABORT */
-	unsigned part;                    /* PART: from 1 */
-	const struct sigv4_pair *headers; /* sent and signed */
+	struct s3_credentials_chain *credentials; /* NULL: the client's */
+	const char *upload_id;                    /* PART, COMPLETE, ABORT */
+	unsigned part;                            /* PART: from 1 */
+	const struct sigv4_pair *headers;         /* sent and signed */
 	size_t n_headers;
 	bool is_conditional; /* "If-None-Match: *" is one of them */
+	bool is_trial;       /* so is a checksum that the server may not know */
 	const char *octets;  /* the body; NULL: it is at fd */
 	int fd;
 	uint64_t offset, size;

@@ -173,11 +173,40 @@ static bool prepare(struct put *put, struct s3_transfer *transfer,
 		.payload_sha256 =
 			plan->is_unsigned ? SIGV4_UNSIGNED_PAYLOAD : put->sha256,
 		.checks_etag = plan->checks_etag,
+		.checksum = s3_headers_checksum(&put->headers),
 	};
-	for (size_t i = 0; i < put->headers.n; i++)
-		if (strcmp(put->headers.pairs[i].name, "x-amz-checksum-sha256") == 0)
-			transfer->checksum = put->headers.pairs[i].value;
+	transfer->is_trial = plan->seeks_proof && transfer->checksum;
 	return true;
+}
+
+/* Once more, without the checksum; it is the last header, as nothing comes after digests. */
+static void put_plain(struct s3_client *client, struct s3_transfer *transfer)
+{
+	g_clear_error(&transfer->error);
+	transfer->n_headers--;
+	transfer->checksum = NULL;
+	transfer->is_trial = false;
+	transfer->checks_etag = true;
+	transfer->attempts = transfer->corrections = 0;
+	s3_client_run(client, transfer);
+}
+
+/* What a PUT that was done says of the server. */
+static void learn_proof(
+	struct s3_site *site, const struct s3_transfer *transfer, bool was_tried)
+{
+	const struct s3_answer *answer = &transfer->answer;
+	enum s3_proof before = s3_site_proof(site), now = S3_PROOF_NONE;
+	if (*answer->checksum)
+		now = S3_PROOF_SHA256;
+	else if (before == S3_PROOF_UNKNOWN)
+		now = S3_PROOF_TRIAL;
+	else if (before == S3_PROOF_TRIAL && !was_tried)
+		return; /* begun before */
+	else if (s3_answer_etag_is_md5(answer))
+		now = S3_PROOF_ETAG;
+	if (now != before)
+		s3_site_learn_proof(site, now);
 }
 
 /* Once more, with what is asked, but without the condition. */
@@ -193,6 +222,8 @@ static bool put_anyway(struct s3_client *client, struct s3_transfer *transfer)
 static bool settle(struct s3_client *client, const struct s3_plan *plan,
 	const struct s3_object *object, struct s3_transfer *transfer, GError **error)
 {
+	if (s3_transfer_trial_failed(transfer))
+		put_plain(client, transfer);
 	bool refused = s3_upload_condition_refused(transfer);
 	bool exists = transfer->error && transfer->is_conditional &&
 		      transfer->answer.status == 412;
@@ -229,12 +260,15 @@ static void settle_all(struct s3_client *client, const struct s3_plan *plan,
 	for (size_t i = 0; i < n; i++) {
 		struct s3_transfer *transfer = &transfers[i];
 		GError *error = NULL;
-		if (transfer->is_cancelled || !transfer->error)
-			continue;
-		if (*first)
+		bool was_tried = transfer->is_trial;
+		if (*first) {
 			g_clear_error(&transfer->error);
-		else
+			continue;
+		}
+		if (transfer->error)
 			settle(client, plan, puts[i].object, transfer, &error);
+		if (plan->seeks_proof && !error && transfer->answer.status / 100 == 2)
+			learn_proof(s3_client_site(client), transfer, was_tried);
 		keep_first(first, transfer->key, error);
 	}
 }
@@ -262,6 +296,8 @@ static bool is_large(const struct s3_plan *plan, const struct s3_object *object)
 static void put_small(struct s3_client *client, const struct s3_plan *plan,
 	const struct s3_object *objects, size_t n_objects, GError **first)
 {
+	const struct s3_plan fitting =
+		s3_plan_for(plan, s3_site_proof(s3_client_site(client)));
 	g_autofree struct put *puts = g_new0(struct put, n_objects);
 	g_autofree struct s3_transfer *transfers = g_new0(struct s3_transfer, n_objects);
 	size_t n = 0;
@@ -270,7 +306,7 @@ static void put_small(struct s3_client *client, const struct s3_plan *plan,
 		if (is_large(plan, &objects[i]))
 			continue;
 		puts[n].object = &objects[i];
-		if (prepare(&puts[n], &transfers[n], client, plan, &error))
+		if (prepare(&puts[n], &transfers[n], client, &fitting, &error))
 			n++;
 		keep_first(first, objects[i].key, error);
 	}

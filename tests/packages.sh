@@ -20,7 +20,7 @@ list() {
 		demo) echo curl openssl python3 swaks libnet-ssleay-perl ;;
 		test) echo clang libclang-rt-14-dev llvm-14 valgrind binutils curl openssl \
 			swaks libnet-ssleay-perl msmtp s-nail nodejs node-nodemailer \
-			make bzip2 libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper \
+			make bzip2 e2fsprogs libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper \
 			python3-pytest \
 			python3-pytest-xdist python3-pytest-timeout python3-yaml python3-botocore \
 			python3-cryptography chromium chromium-driver ;;

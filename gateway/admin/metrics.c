@@ -13,7 +13,7 @@
 /* Labels come from the settings or a fixed set; what lies beyond
  * is counted as "other". */
 #define SERIES_MAX  128
-#define VALUES_MAX  4
+#define VALUES_MAX  5
 #define OTHER_LABEL "other"
 
 static const struct metric_info {
@@ -62,7 +62,7 @@ static const struct metric_info {
 	[METRIC_DELIVERY_ATTEMPTS_TOTAL] = { .name = "stowage_delivery_attempts_total",
 		.help = "Delivery attempts by result.",
 		.label = "result",
-		.values = { "sent", "deferred", "dead", "uncertain" } },
+		.values = { "sent", "deferred", "held", "dead", "uncertain" } },
 	[METRIC_DELIVERY_SECONDS_TOTAL] = { .name = "stowage_delivery_seconds_total",
 		.help = "Time spent in each step of deliveries.",
 		.label = "step",

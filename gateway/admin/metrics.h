@@ -34,7 +34,7 @@ enum metric {
 	METRIC_RELAY_QUOTA,    /* {relay} gauge: recipients in 24 hours; 0: not known */
 	METRIC_RELAY_SENT_24H, /* {relay} gauge: recipients, of the last 24 hours */
 	METRIC_RELAY_THROTTLED_TOTAL, /* {relay} replies that said: too fast, too much */
-	METRIC_RELAY_LEFT, /* {relay} gauge: 1 while it cannot be used */
+	METRIC_RELAY_LEFT,            /* {relay} gauge: 1 while it cannot be used */
 	METRIC_RELAY_FAILOVERS_TOTAL, /* {relay} messages that went by another instead */
 	METRIC_QUEUE_MESSAGES,        /* {state} gauge */
 	METRIC_QUEUE_OLDEST_SECONDS,  /* gauge: age of the oldest unfinished message */

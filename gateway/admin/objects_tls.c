@@ -2,7 +2,8 @@
 #include "gateway/admin/objects_tls.h"
 
 #include "gateway/error.h"
-#include "gateway/smtp/tls_private.h"
+#include "gateway/smtp/tls_certificate.h"
+#include "gateway/smtp/tls_name.h"
 #include <openssl/crypto.h>
 #include <string.h>
 

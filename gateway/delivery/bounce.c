@@ -1,15 +1,58 @@
 /* Who hears what, and the words of it. Sending is bouncing.c's. */
 #include "gateway/delivery/bounce.h"
 
+#include "gateway/delivery/preflight_fields.h"
 #include "gateway/delivery/preflight_text.h"
+#include "gateway/delivery/preflight_tidy.h"
 #include <gmime/gmime.h>
 #include <string.h>
 
-#define TEXT_BYTES_MAX 800 /* of one cleaned reply, address or name */
+#define TEXT_BYTES_MAX 800  /* of one cleaned reply, address or name */
+#define LINE_BYTES_MAX 1000 /* with its end: RFC 5322, section 2.1.1 */
 
 bool bounce_is_possible(const struct queue_message *message)
 {
 	return message->may_bounce && *message->reverse_path;
+}
+
+static bool begins_with(
+	const char *text, const struct fields_span *span, const char *word)
+{
+	size_t begin = span->value, end = span->end, bytes = strlen(word);
+	fields_trim(text, &begin, &end);
+	return end - begin >= bytes && !g_ascii_strncasecmp(text + begin, word, bytes);
+}
+
+bool bounce_is_answer(const char *header, size_t bytes)
+{
+	struct fields_span span;
+	for (size_t at = 0; at < bytes; at = span.end) {
+		enum fields_kind kind = fields_at(header, bytes, at, &span);
+		if (kind == FIELDS_EMPTY || kind == FIELDS_EOF)
+			break;
+		if (kind == FIELDS_JUNK)
+			continue;
+		if (fields_is(header, &span, "Auto-Submitted") &&
+			begins_with(header, &span, "auto-replied"))
+			return true;
+		if (fields_is(header, &span, "Content-Type") &&
+			begins_with(header, &span, "multipart/report"))
+			return true;
+	}
+	return false;
+}
+
+bool bounce_is_own_path(const struct conf_sender *sender, const char *reverse_path)
+{
+	const char *own = sender->envelope ? sender->envelope : sender->from;
+	const char *own_at = own ? strrchr(own, '@') : NULL;
+	const char *at = strrchr(reverse_path, '@');
+	size_t local_bytes = own_at ? (size_t)(own_at - own) : 0;
+	return sender->envelope_has_id && own_at && at &&
+	       !g_ascii_strcasecmp(own_at, at) &&
+	       (size_t)(at - reverse_path) > local_bytes &&
+	       !g_ascii_strncasecmp(own, reverse_path, local_bytes) &&
+	       reverse_path[local_bytes] == '+';
 }
 
 enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
@@ -225,16 +268,36 @@ static size_t header_section_bytes(const struct bounce *bounce)
 	return n;
 }
 
+/* A report that the relay refuses for a line of the original would tell nobody. */
+static bool has_long_line(const char *text, size_t bytes)
+{
+	const char *end = text + bytes;
+	while (text < end) {
+		const char *feed = memchr(text, '\n', (size_t)(end - text));
+		const char *next = feed ? feed + 1 : end;
+		if (next - text > LINE_BYTES_MAX)
+			return true;
+		text = next;
+	}
+	return false;
+}
+
 static void append_original(GString *out, const struct bounce *bounce)
 {
-	size_t n =
-		bounce->is_whole ? bounce->original_bytes : header_section_bytes(bounce);
+	bool is_whole = bounce->is_whole &&
+			!has_long_line(bounce->original, bounce->original_bytes);
+	size_t n = is_whole ? bounce->original_bytes : header_section_bytes(bounce);
 	g_string_append_printf(out, "Content-Type: %s\r\n",
-		bounce->is_whole ? "message/rfc822" : "text/rfc822-headers");
+		is_whole ? "message/rfc822" : "text/rfc822-headers");
 	if (!text_is_ascii(bounce->original, n))
 		g_string_append(out, "Content-Transfer-Encoding: 8bit\r\n");
 	g_string_append(out, "\r\n");
-	g_string_append_len(out, bounce->original, (gssize)n);
+	if (is_whole || !has_long_line(bounce->original, n)) {
+		g_string_append_len(out, bounce->original, (gssize)n);
+	} else {
+		tidy_append(out, bounce->original, n, "\r\n");
+		g_string_append(out, "\r\n");
+	}
 }
 
 GString *bounce_print(const struct bounce *bounce)

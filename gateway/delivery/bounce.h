@@ -8,6 +8,7 @@
 #ifndef GATEWAY_DELIVERY_BOUNCE_H
 #define GATEWAY_DELIVERY_BOUNCE_H
 
+#include "conf/conf.h"
 #include "gateway/queue/queue.h"
 #include <glib.h>
 #include <stdbool.h>
@@ -28,6 +29,15 @@ enum bounce_action {
  * trusted network (a stranger's reverse-path may be anybody's), and is not the null
  * reverse-path, which is how bounces of bounces are avoided. */
 bool bounce_is_possible(const struct queue_message *message);
+
+/* Whether a header says that its message is a report or another answer of a machine:
+ * multipart/report, or Auto-Submitted: auto-replied. Answered, it could be so for ever,
+ * since what goes through SES has a reverse-path. */
+bool bounce_is_answer(const char *header, size_t bytes);
+
+/* Whether a reverse-path is one that the gateway itself gave a message ("bounces+ID@..."):
+ * what is sent there would come back here. */
+bool bounce_is_own_path(const struct conf_sender *sender, const char *reverse_path);
 
 /*
  * What the sender is to hear of recipient after an attempt that found it in state before.

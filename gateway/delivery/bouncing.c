@@ -52,6 +52,17 @@ static GByteArray *read_original(
 	return original;
 }
 
+/* Whether the message is itself an answer, or is from where answers come back to. */
+static bool would_loop(
+	const struct conf *conf, const struct queue_message *message, int fd)
+{
+	bool is_whole;
+	if (bounce_is_own_path(&conf->sender, message->reverse_path))
+		return true;
+	g_autoptr(GByteArray) original = read_original(message, fd, &is_whole);
+	return bounce_is_answer((const char *)original->data, original->len);
+}
+
 static GString *print(const struct conf *conf, const struct queue_message *message,
 	const enum bounce_action *actions, const char *relay_host, int fd, const char *id)
 {
@@ -168,7 +179,8 @@ bool bouncing_report(struct queue *queue, const struct conf *conf,
 	g_autofree enum bounce_action *actions =
 		g_new0(enum bounce_action, message->recipients->len + 1);
 	if (!conf->queue.bounces || !bounce_is_possible(message) ||
-		!choose_actions(message, before, relay_reports, actions))
+		!choose_actions(message, before, relay_reports, actions) ||
+		would_loop(conf, message, fd))
 		return true;
 	char id[MESSAGE_ID_BYTES];
 	if (!queue_report(queue, conf, message, actions, relay_host, fd, id, error))

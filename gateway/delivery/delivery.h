@@ -16,7 +16,7 @@
 struct delivery;
 
 /*
- * Starts conf->queue.workers workers on queue. Takes a reference to route. queue and
+ * Starts conf->queue.workers workers on queue, and one for high priority alone. Takes a reference to route. queue and
  * metrics are borrowed and must outlive it. Once queue_stop() was called and the last
  * worker has ended, over is called from that worker's thread.
  */
@@ -26,6 +26,9 @@ struct delivery *delivery_new(struct queue *queue, struct metrics *metrics,
 /* From now on messages taken from the queue go by this route (its reference is taken).
  * The number of workers does not change. */
 void delivery_set_route(struct delivery *delivery, struct route *route);
+
+/* The gateway stops: who waits for a relay gives up, by whichever settings it goes. */
+void delivery_hurry(struct delivery *delivery);
 
 /* Messages under way. */
 size_t delivery_in_flight(const struct delivery *delivery);

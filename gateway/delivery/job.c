@@ -82,6 +82,7 @@ static bool rewrite(struct job *job, GError **error)
 		return false;
 	job->stowing = stowing_new(job->route->conf, job->rewriter, message->id,
 		message->seed, message->received_ms / 1000);
+	stowing_heed_lifecycle(job->stowing, job->route->store);
 	return true;
 }
 
@@ -258,6 +259,19 @@ static bool is_way_known(const struct job *job)
 	return !recipients->markers || !recipients->domains || !recipients->fallback;
 }
 
+/* Whose answer it is what became of the message: the gateway's, once it is in the queue or
+ * some recipient has it, so that a client that waits for the next hop is told 250; else
+ * that client hears it. */
+static bool is_ours_to_report(const struct queue_message *message)
+{
+	bool ours = !message->transit;
+	for (guint i = 0; i < message->recipients->len && !ours; i++) {
+		const struct queue_recipient *recipient = message->recipients->pdata[i];
+		ours = recipient->state == QUEUE_SENT;
+	}
+	return ours;
+}
+
 /* What is known to be in vain is not begun. */
 static void attempt(struct job *job)
 {
@@ -320,7 +334,7 @@ void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 	attempt(&job);
 	outcome_schedule(
 		&job.outcome, message, &route->conf->queue, g_get_real_time() / 1000);
-	if (!message->transit)
+	if (is_ours_to_report(message))
 		report(&job, before);
 	add_event(message);
 	log_outcome(&job);

@@ -10,6 +10,7 @@
 #include "gateway/delivery/preflight_tidy.h"
 #include "gateway/delivery/preflight_words.h"
 #include "gateway/error.h"
+#include "gateway/quoting.h"
 #include <gmime/gmime.h>
 #include <string.h>
 
@@ -266,13 +267,13 @@ static void add_message_id(const struct draft *draft, GString *out)
 static void add_from(struct draft *draft, GString *out)
 {
 	const struct preflight *p = draft->preflight;
-	bool has_path = p->reverse_path && text_is_address(p->reverse_path);
+	g_autofree char *path = quoting_address(p->reverse_path ? p->reverse_path : "");
+	bool has_path = text_is_address(path);
 	bool may_rewrite = p->sender->from && !p->preserve_sender;
-	if (has_path &&
-		(!may_rewrite || sender_is_verified(p->sender, p->reverse_path))) {
-		text_append_field(out, "From", p->reverse_path, draft->newline);
+	if (has_path && (!may_rewrite || sender_is_verified(p->sender, path))) {
+		text_append_field(out, "From", path, draft->newline);
 	} else if (may_rewrite) {
-		const char *raw = has_path ? p->reverse_path : "";
+		const char *raw = has_path ? path : "";
 		sender_rewrite_init(
 			&draft->rewrite, p->sender, raw, strlen(raw), NULL, 0);
 		text_append_field(out, "From", draft->rewrite.from, draft->newline);

@@ -3,6 +3,7 @@
 #include "gateway/delivery/preflight_addresses.h"
 
 #include "gateway/delivery/preflight_text.h"
+#include "gateway/quoting.h"
 #include <gmime/gmime.h>
 #include <string.h>
 
@@ -58,8 +59,7 @@ static bool skip_blanks(struct scan *s)
 static bool is_address_at(const char *at, const char *end)
 {
 	g_autofree char *address = g_strndup(at, (size_t)(end - at));
-	return !memchr(at, '\0', (size_t)(end - at)) && text_is_address(address) &&
-	       !strstr(address, "..");
+	return !memchr(at, '\0', (size_t)(end - at)) && text_is_address(address);
 }
 
 /* "<address>" and what may follow it. An "@" in the phrase before it, without quotes, makes
@@ -173,13 +173,37 @@ static void mend_separators(char *text)
 	}
 }
 
+/* GMime reads no address whose local part wants quotes; g_free(). */
+static char *quote_local_parts(const char *text)
+{
+	GString *out = g_string_new(NULL);
+	bool quoted = false;
+	while (*text) {
+		size_t bytes = quoted ? 0 : quoting_span(text);
+		bool needed = text[bytes] == '@' && quoting_is_needed(text, bytes);
+		if (bytes) {
+			g_string_append(out, needed ? "\"" : "");
+			g_string_append_len(out, text, (gssize)bytes);
+			g_string_append(out, needed ? "\"" : "");
+			text += bytes;
+			continue;
+		}
+		quoted ^= *text == '"';
+		bytes = *text == '\\' && text[1] ? 2 : 1;
+		g_string_append_len(out, text, (gssize)bytes);
+		text += bytes;
+	}
+	return g_string_free(out, FALSE);
+}
+
 InternetAddressList *addresses_read(const char *raw, size_t raw_bytes)
 {
 	if (raw_bytes > VALUE_BYTES_MAX)
 		return NULL;
 	g_autofree char *text = text_line(raw, raw_bytes);
 	mend_separators(text);
-	return internet_address_list_parse(NULL, text);
+	g_autofree char *quoted = quote_local_parts(text);
+	return internet_address_list_parse(NULL, quoted);
 }
 
 const char *addresses_ascii(InternetAddressMailbox *mailbox)
@@ -193,8 +217,7 @@ const char *addresses_ascii(InternetAddressMailbox *mailbox)
 static const char *sendable_address(InternetAddress *entry)
 {
 	const char *address = addresses_ascii(INTERNET_ADDRESS_MAILBOX(entry));
-	bool fits = address && text_is_address(address) && !strstr(address, "..");
-	return fits ? address : NULL;
+	return address && text_is_address(address) ? address : NULL;
 }
 
 static bool has_sendable(InternetAddressList *list, unsigned depth)

@@ -14,8 +14,8 @@
  * with a domain, quotes and brackets closed, "," between them, ";" at the end of groups. */
 bool addresses_are_sound(const char *raw, size_t raw_bytes);
 
-/* The list as GMime reads it, with ";" between addresses taken as ","; may be NULL: nothing
- * can be read, or it is over 64 KiB; g_object_unref(). */
+/* The list as GMime reads it, with ";" between addresses taken as ",", local parts with
+ * misplaced dots as in quotes; may be NULL: nothing can be read, or it is over 64 KiB; g_object_unref(). */
 InternetAddressList *addresses_read(const char *raw, size_t raw_bytes);
 
 /* The mailbox's address, its domain in A-labels where it was beyond ASCII; borrowed; may be

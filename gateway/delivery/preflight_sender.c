@@ -13,6 +13,7 @@
 #define NAME_BYTES     120
 #define SHOWN_BYTES    240
 #define ORIGINAL_BYTES 2000
+#define AND_OTHERS     " et al."
 
 /* Without a setting: as its default is. */
 static const char *pattern_of(const struct conf_sender *sender)
@@ -195,7 +196,7 @@ static char *word_name(const struct conf_sender *sender, const char *name,
 	const char *pattern = pattern_of(sender);
 	if (!*name || is_expanded(pattern, name, author, gateway))
 		return g_strdup(name);
-	g_autofree char *all = g_strconcat(name, several ? " et al." : "", NULL);
+	g_autofree char *all = g_strconcat(name, several ? AND_OTHERS : "", NULL);
 	return expand(pattern, all, author, gateway);
 }
 
@@ -209,6 +210,12 @@ static char *word_from(const struct conf_sender *sender, const char *name,
 	return g_strdup_printf("%s <%s>", phrase, sender->from);
 }
 
+static bool is_common_form(const char *shown, const char *name, const char *quote)
+{
+	g_autofree char *form = g_strconcat(quote, name, quote, " via ", NULL);
+	return g_str_has_prefix(shown, form);
+}
+
 /* Whether shown is a name that a gateway or a list made of name: by our pattern, or in the
  * common form, where it may stand in quotes. */
 static bool is_made_of(const struct conf_sender *sender, const struct author *shown,
@@ -219,12 +226,13 @@ static bool is_made_of(const struct conf_sender *sender, const struct author *sh
 	if (!*name || !*gateway)
 		return false;
 	g_autofree char *ours = expand(pattern_of(sender), name, author, gateway);
-	if (strcmp(shown->name, ours) == 0)
+	g_autofree char *all = g_strconcat(name, AND_OTHERS, NULL);
+	g_autofree char *of_several = expand(pattern_of(sender), all, author, gateway);
+	if (!strcmp(shown->name, ours) || !strcmp(shown->name, of_several) ||
+		is_common_form(shown->name, all, ""))
 		return true;
 	for (size_t i = 0; i < G_N_ELEMENTS(quotes); i++) {
-		g_autofree char *form =
-			g_strconcat(quotes[i], name, quotes[i], " via ", NULL);
-		if (g_str_has_prefix(shown->name, form))
+		if (is_common_form(shown->name, name, quotes[i]))
 			return true;
 	}
 	return false;
@@ -263,12 +271,23 @@ char *sender_original_text(const char *raw, size_t raw_bytes)
 	return is_ascii ? g_steal_pointer(&clean) : text_unstructured(clean);
 }
 
+/* The authors in an X-Original-From, which is in encoded-words as a whole where it was beyond
+ * ASCII: sender_original_text(). */
+static GPtrArray *read_original(const char *raw, size_t raw_bytes)
+{
+	if (raw_bytes > VALUE_BYTES || memchr(raw, '@', raw_bytes))
+		return read_authors(raw, raw_bytes);
+	g_autofree char *line = text_line(raw, raw_bytes);
+	g_autofree char *text = g_mime_utils_header_decode_text(NULL, line);
+	return read_authors(text, strlen(text));
+}
+
 /* The author whom an earlier gateway has replaced by the one that authors begin with; NULL:
  * none did. */
 static GPtrArray *read_earlier(const struct conf_sender *sender, const GPtrArray *authors,
 	const char *earlier, size_t earlier_bytes)
 {
-	g_autoptr(GPtrArray) before = read_authors(earlier, earlier_bytes);
+	g_autoptr(GPtrArray) before = read_original(earlier, earlier_bytes);
 	if (!before->len || authors->len != 1)
 		return NULL;
 	g_autofree char *name = shown_name(before->pdata[0]);

@@ -1,6 +1,7 @@
 /* Makes header text out of what others sent. Which fields get it is preflight.c's. */
 #include "gateway/delivery/preflight_text.h"
 
+#include "gateway/quoting.h"
 #include <string.h>
 
 #define FOLD_COLUMNS  78
@@ -46,7 +47,7 @@ char *text_line(const char *raw, size_t raw_bytes)
 {
 	char *line = g_malloc(raw_bytes + 1);
 	for (size_t i = 0; i < raw_bytes; i++)
-		line[i] = raw[i] && raw[i] != '\r' && raw[i] != '\n' ? raw[i] : ' ';
+		line[i] = g_ascii_iscntrl(raw[i]) ? ' ' : raw[i];
 	line[raw_bytes] = '\0';
 	return line;
 }
@@ -111,12 +112,8 @@ char *text_unstructured(const char *clean)
 
 static bool is_dot_atom(const char *text, size_t bytes)
 {
-	for (size_t i = 0; i < bytes; i++) {
-		char c = text[i];
-		if (!g_ascii_isalnum(c) && !(c && strchr(".!#$%&'*+-/=?^_`{|}~", c)))
-			return false;
-	}
-	return bytes > 0;
+	return bytes > 0 && quoting_span(text) >= bytes &&
+	       !quoting_is_needed(text, bytes);
 }
 
 static bool is_quoted_string(const char *text, size_t bytes)
@@ -161,9 +158,11 @@ bool text_is_address(const char *address)
 	if (!*domain || strlen(address) > ADDRESS_BYTES)
 		return false;
 	size_t local_bytes = (size_t)(domain - address) - 1;
+	bool is_name = text_is_domain(domain) && !strstr(domain, "..") &&
+		       !g_str_has_suffix(domain, ".");
 	return (is_dot_atom(address, local_bytes) ||
 		       is_quoted_string(address, local_bytes)) &&
-	       (text_is_domain(domain) || is_literal(domain));
+	       (is_name || is_literal(domain));
 }
 
 void text_append_field(

@@ -14,7 +14,8 @@
  * characters. Never NULL; g_free(). */
 char *text_clean(const char *raw, size_t raw_bytes, size_t limit_bytes);
 
-/* A copy in which line ends and NUL are blanks, as the mended header has them; g_free(). */
+/* A copy in which controls, line ends and NUL among them, are blanks, as the mended header
+ * has them; g_free(). */
 char *text_line(const char *raw, size_t raw_bytes);
 
 /* Whether no octet is above 127. */
@@ -29,7 +30,7 @@ char *text_unstructured(const char *clean);
 
 /* Whether address is local-part@domain of ASCII only that may stand between angle
  * brackets as it is: dot-atom or quoted-string, at most 320 octets; domain of letters,
- * digits, dots and hyphens, or an address literal. */
+ * digits, single dots inside and hyphens, or an address literal. */
 bool text_is_address(const char *address);
 
 /* The domain of an address ("" without one), borrowed. */

@@ -116,7 +116,13 @@ static bool extract_to_files(struct rewriter *rewriter, GError **error)
 		.discard_output = discard_file,
 		.context = rewriter,
 	};
-	return mime_message_extract(rewriter->message, &output, error);
+	g_autoptr(GError) failure = NULL;
+	if (mime_message_extract(rewriter->message, &output, &failure))
+		return true;
+	if (g_error_matches(failure, MIME_ERROR, MIME_ERROR_IO))
+		g_prefix_error(&failure, "in %s: ", rewriter->directory);
+	g_propagate_error(error, g_steal_pointer(&failure));
+	return false;
 }
 
 /* A file on its way to where the decoded attachments are. */

@@ -63,6 +63,7 @@ struct route *route_new(struct conf *conf, struct metrics *metrics,
 	else {
 		tell_ambient(route);
 		warn_of_short_links(route);
+		s3_store_watch_lifecycle(route->store, conf->link_expiry_s);
 	}
 	return route;
 }

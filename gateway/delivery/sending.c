@@ -325,7 +325,8 @@ static void try_relay(struct sending *s, const char *name, const char *next)
 	struct relay *relay = relays_find(relays, name);
 	struct relay_recipient why = { 0 };
 	g_autoptr(GError) error = NULL;
-	if (!relay_is_usable(relay, false, job->message->retried_ms, &why)) {
+	if (!relay_is_usable(relay, job->message->priority, false,
+		    job->message->retried_ms, &why)) {
 		relays_note_left(relays, name, &why, next);
 		settle_unusable(s, &why);
 		relay_recipient_clear(&why);
@@ -379,8 +380,8 @@ static const struct conf_relay *find_usable(
 	bool patient = !group->relays[1] && !job->message->transit;
 	for (const char *const *name = group->relays; *name; name++) {
 		struct relay_recipient one = { 0 };
-		if (relay_is_usable(relays_find(relays, *name), patient,
-			    job->message->retried_ms, &one))
+		if (relay_is_usable(relays_find(relays, *name), job->message->priority,
+			    patient, job->message->retried_ms, &one))
 			return relays_settings(relays, *name);
 		if (holds_now(why, &one))
 			copy_verdict(why, &one);

@@ -115,6 +115,15 @@ void stowing_set_stored(struct stowing *stowing, int64_t now_s)
 	stowing->stored_s = now_s;
 }
 
+void stowing_heed_lifecycle(struct stowing *stowing, struct s3_store *store)
+{
+	for (size_t i = 0; i < stowing->n_attachments; i++) {
+		int64_t kept_s = s3_store_kept_s(store, stowing_key(stowing, i));
+		if (kept_s && (!stowing->retention_s || kept_s < stowing->retention_s))
+			stowing->retention_s = (unsigned)MIN(kept_s, UINT32_MAX);
+	}
+}
+
 /* A link to what is deleted is none: it ends with the object at the latest. */
 static unsigned link_life_s(const struct stowing *stowing, int64_t now_s)
 {

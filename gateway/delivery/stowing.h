@@ -37,6 +37,9 @@ bool stowing_is_over(const struct stowing *stowing, int64_t now_s);
  * Without it they count as stored when the message came. */
 void stowing_set_stored(struct stowing *stowing, int64_t now_s);
 
+/* That store may delete the objects earlier, by lifecycle rules of its own. */
+void stowing_heed_lifecycle(struct stowing *stowing, struct s3_store *store);
+
 /* The distinct objects to store: an array of *n_objects, owned by the stowing. */
 const struct s3_object *stowing_objects(struct stowing *stowing, size_t *n_objects);
 

@@ -3,12 +3,14 @@
 #include "gateway/queue/folders.h"
 
 #include "gateway/error.h"
+#include "gateway/write.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#define PROBE       "probe" /* no message's ID, and no folder's name */
 #define IN_USE_US   (5 * G_TIME_SPAN_SECOND)
 #define LEFT_MOST   10000 /* what is over goes with the next start */
 #define LOOK_ALL_US (10 * G_TIME_SPAN_MINUTE)
@@ -126,6 +128,20 @@ void folders_remove(struct folders *folders, const char *id)
 		g_queue_push_tail(&folders->left, g_strdup(id));
 	if (!g_hash_table_contains(folders->in_use, name))
 		unlinkat(folders->spool_fd, name, AT_REMOVEDIR); /* only if it is empty */
+}
+
+bool folders_probe(const struct folders *folders, GError **error)
+{
+	int fd = openat(folders->spool_fd, PROBE,
+		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool ok = fd >= 0 && write_all(fd, PROBE, strlen(PROBE)) && fsync(fd) == 0;
+	if (!ok)
+		g_set_error(error, GATEWAY_ERROR, gateway_error_of_errno(errno),
+			"%s: cannot write: %s", folders->directory, g_strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	unlinkat(folders->spool_fd, PROBE, 0);
+	return ok;
 }
 
 static gboolean leave(void *key, void *value, void *context)

@@ -24,6 +24,9 @@ bool folders_sync(struct folders *folders, GError **error);
 /* Message id's file is removed; its folder too, once it is empty and not in use any more. */
 void folders_remove(struct folders *folders, const char *id);
 
+/* Whether a file can be made, written and synced in the spool directory. */
+bool folders_probe(const struct folders *folders, GError **error);
+
 /* Removes what is empty among the folders in use until lately; now and then among all.
  * Called about once a second. */
 void folders_tidy(struct folders *folders);

@@ -157,12 +157,13 @@ static void note_left(struct queue *queue, const struct flight *flight,
 	struct hold *hold = g_hash_table_lookup(queue->holds->by_name, flight->hold);
 	if (!hold)
 		return;
-	hold->messages--;
+	if (!flight->unheld) /* else it was counted out already, or will be */
+		hold->messages--;
 	if (flight->is_probe)
 		hold->probing = false;
 	/* One that ended for good may have done so for its age. */
 	if (!is_held_by(message, flight->hold) && message->state != QUEUE_DEAD &&
-		message->state != QUEUE_BOUNCED)
+		message->state != QUEUE_BOUNCED && !flight->overruled)
 		start_release(hold, 1);
 	if (!is_held_by(message, flight->hold))
 		forget_if_over(queue, hold);

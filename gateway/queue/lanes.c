@@ -76,6 +76,26 @@ struct queue_message *lanes_pop(struct lanes *lanes, bool *refill)
 	return message;
 }
 
+static struct queue_message *pop_urgent_transit(GQueue *transit)
+{
+	for (GList *l = transit->head; l; l = l->next) {
+		struct queue_message *message = l->data;
+		if (message->priority == CONF_PRIORITY_HIGH) {
+			g_queue_delete_link(transit, l);
+			return message;
+		}
+	}
+	return NULL;
+}
+
+struct queue_message *lanes_pop_urgent(struct lanes *lanes, bool *refill)
+{
+	struct queue_message *message = pop_urgent_transit(&lanes->transit);
+	*refill = false;
+	return message ? message
+		       : band_pop(lanes_band(lanes, CONF_PRIORITY_HIGH), refill);
+}
+
 int64_t lanes_disk_due_ms(const struct lanes *lanes)
 {
 	int64_t due_ms = INT64_MAX;

@@ -46,6 +46,9 @@ bool lanes_push(struct lane *lane, struct queue_message *message);
 /* The next one; NULL: there is none. *refill: a backlog may run low now. */
 struct queue_message *lanes_pop(struct lanes *lanes, bool *refill);
 
+/* The next one of high priority. */
+struct queue_message *lanes_pop_urgent(struct lanes *lanes, bool *refill);
+
 /* When the first message that is only on disk is due. */
 int64_t lanes_disk_due_ms(const struct lanes *lanes);
 /* A message of that priority is due on disk then. */

@@ -39,7 +39,8 @@ struct links {
 	int n_numbers;
 	char **numbers; /* of attachments; borrowed from argv */
 	uint64_t n_links;
-	GString *mail; /* extend --send: the message's new links; else NULL */
+	GString *mail;       /* extend --send: the message's new links; else NULL */
+	GHashTable *revoked; /* revoke: keys of what it deleted */
 	void (*act)(struct links *links, const struct queue_message *message,
 		struct queue_attachment *attachment);
 };
@@ -308,15 +309,33 @@ static int change(struct links *links)
 
 /* How long a new link may live; 0: the object may be deleted already. Objects were stored
  * when the message came, or later. */
-static unsigned new_life_s(const struct links *links, const struct queue_message *message)
+static unsigned new_life_s(const struct links *links, const struct queue_message *message,
+	const struct queue_attachment *attachment)
 {
 	const struct conf *conf = links->visit->conf;
 	unsigned expiry_s = conf->link_expiry_s;
-	int64_t left_s =
-		message->received_ms / 1000 + conf->s3_retention_s - links->now_s;
-	if (!conf->s3_retention_s || left_s >= expiry_s)
+	int64_t kept_s = conf->s3_retention_s;
+	int64_t by_store_s =
+		links->objects ? s3_store_kept_s(links->objects, attachment->key) : 0;
+	if (by_store_s && (!kept_s || by_store_s < kept_s))
+		kept_s = by_store_s;
+	int64_t left_s = message->received_ms / 1000 + kept_s - links->now_s;
+	if (!kept_s || left_s >= expiry_s)
 		return expiry_s;
 	return (unsigned)MAX(left_s, 0);
+}
+
+static bool is_over(struct links *links, const struct queue_message *message,
+	const struct queue_attachment *attachment)
+{
+	if (!attachment->revoked_at_s && new_life_s(links, message, attachment) > 0)
+		return false;
+	refuse(links, message, attachment, EX_DATAERR,
+		attachment->revoked_at_s
+			? "was revoked: the file is deleted"
+			: "is older than s3.retention, or than the bucket's lifecycle "
+			  "rules let it be: the file is, or is about to be, deleted");
+	return true;
 }
 
 /* Where that cannot be known, a link is made, and said to be unchecked. */
@@ -344,21 +363,18 @@ static void extend_one(struct links *links, const struct queue_message *message,
 	struct queue_attachment *attachment)
 {
 	g_autoptr(GError) error = NULL;
-	unsigned life_s = new_life_s(links, message);
-	if (attachment->revoked_at_s || life_s == 0) {
-		refuse(links, message, attachment, EX_DATAERR,
-			attachment->revoked_at_s ? "was revoked: the file is deleted"
-						 : "is older than s3.retention: the file "
-						   "is, or is about to be, deleted");
+	bool first = !links->objects;
+	if (is_over(links, message, attachment) || !is_ready(links, message, attachment))
 		return;
-	}
-	if (!is_ready(links, message, attachment) ||
+	if (first)
+		s3_store_ask_lifecycle(links->objects);
+	if (is_over(links, message, attachment) ||
 		!has_object(links, message, attachment))
 		return;
 	int64_t expires_at_s = 0;
 	g_autofree char *url = s3_store_presign(links->objects, attachment->key,
-		attachment->file_name, attachment->media_type, links->now_s, life_s,
-		&expires_at_s, &error);
+		attachment->file_name, attachment->media_type, links->now_s,
+		new_life_s(links, message, attachment), &expires_at_s, &error);
 	if (!url) {
 		refuse(links, message, attachment, code_of(error), error->message);
 		return;
@@ -386,20 +402,38 @@ static int extend_links(struct visit *visit)
 
 /* --- revoke --- */
 
+/* Attachments of the same content are one file: with it all their links have ended. */
+static bool is_revoked_now(
+	const struct links *links, const struct queue_attachment *attachment)
+{
+	return g_hash_table_contains(links->revoked, attachment->key);
+}
+
+static void note_revoked(struct links *links, const struct queue_message *message,
+	struct queue_attachment *attachment)
+{
+	if (!attachment->revoked_at_s)
+		attachment->revoked_at_s = links->now_s;
+	record(links, message, attachment, "revoked by a person: deleted from the store");
+	print_link(links, message, attachment, NULL);
+}
+
 static void revoke_one(struct links *links, const struct queue_message *message,
 	struct queue_attachment *attachment)
 {
 	g_autoptr(GError) error = NULL;
-	if (!is_ready(links, message, attachment))
+	if (is_revoked_now(links, attachment) || !is_ready(links, message, attachment))
 		return;
 	if (!s3_store_delete(links->objects, attachment->key, &error)) {
 		refuse(links, message, attachment, code_of(error), error->message);
 		return;
 	}
-	if (!attachment->revoked_at_s)
-		attachment->revoked_at_s = links->now_s;
-	record(links, message, attachment, "revoked by a person: deleted from the store");
-	print_link(links, message, attachment, NULL);
+	for (guint i = 0; i < message->attachments->len; i++) {
+		struct queue_attachment *alike = message->attachments->pdata[i];
+		if (strcmp(alike->key, attachment->key) == 0)
+			note_revoked(links, message, alike);
+	}
+	g_hash_table_add(links->revoked, g_strdup(attachment->key));
 }
 
 static void say_what_stays(const struct visit *visit)
@@ -423,7 +457,9 @@ static int revoke_links(struct visit *visit)
 			"what filters select is deleted with --yes only; --dry-run shows "
 			"it",
 			NULL);
+	links.revoked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	int code = change(&links);
+	g_hash_table_unref(links.revoked);
 	if (links.n_links > 0 && !dry && !visit_has(visit, OPTION_JSON))
 		say_what_stays(visit);
 	return code;

@@ -40,6 +40,13 @@ void queue_submit(struct queue *queue, struct queue_message *message, struct spo
 
 /* --- in flight --- */
 
+/* With the lock held: what was taken may leave a lane to be filled. */
+static void note_taken(struct queue *queue, bool refill)
+{
+	if (refill && lanes_disk_due_ms(&queue->lanes) <= g_get_real_time() / 1000)
+		writer_wake(queue);
+}
+
 struct queue_message *queue_take(struct queue *queue)
 {
 	struct queue_message *message = NULL;
@@ -50,8 +57,22 @@ struct queue_message *queue_take(struct queue *queue)
 		g_cond_wait(&queue->ready, &queue->lock);
 		queue->takers_waiting--;
 	}
-	if (refill && lanes_disk_due_ms(&queue->lanes) <= g_get_real_time() / 1000)
-		writer_wake(queue);
+	note_taken(queue, refill);
+	g_mutex_unlock(&queue->lock);
+	return message;
+}
+
+struct queue_message *queue_take_urgent(struct queue *queue)
+{
+	struct queue_message *message = NULL;
+	bool refill = false;
+	g_mutex_lock(&queue->lock);
+	while (!queue->stopped && !(message = lanes_pop_urgent(&queue->lanes, &refill))) {
+		queue->alarm_awaited = true;
+		g_cond_wait(&queue->alarm, &queue->lock);
+		queue->alarm_awaited = false;
+	}
+	note_taken(queue, refill);
 	g_mutex_unlock(&queue->lock);
 	return message;
 }

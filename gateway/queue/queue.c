@@ -18,6 +18,10 @@
 /* Recovery of a long queue goes on in the background after that. */
 #define RECOVERY_US (250 * G_TIME_SPAN_MILLISECOND)
 
+/* A command that asks whether a gateway runs holds the lock for a moment. */
+#define LOCK_TRIES    10
+#define LOCK_PAUSE_US (20 * G_TIME_SPAN_MILLISECOND)
+
 /* --- opening --- */
 
 static bool mend(GError **error, const char *path, const char *what)
@@ -85,6 +89,17 @@ static void say_who_has_it(int fd, const char *directory, GError **error)
 		*pid ? pid : "unknown");
 }
 
+/* False with errno. */
+static bool lock_soon(int fd)
+{
+	for (unsigned i = 1; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK || i == LOCK_TRIES)
+			return false;
+		g_usleep(LOCK_PAUSE_US);
+	}
+	return true;
+}
+
 /* A descriptor that holds the queue's lock, with our process id written into the file. */
 static int take_lock(int directory_fd, const char *directory, GError **error)
 {
@@ -94,7 +109,7 @@ static int take_lock(int directory_fd, const char *directory, GError **error)
 		mend(error, directory, "the file lock cannot be opened");
 		return -1;
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+	if (lock_soon(fd)) {
 		g_autofree char *pid = g_strdup_printf("%ld\n", (long)getpid());
 		if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, strlen(pid), 0) > 0)
 			return fd;
@@ -132,11 +147,6 @@ static bool open_files(struct queue *queue, GError **error)
 	return ok;
 }
 
-static bool is_in_flight(void *context, const char *id)
-{
-	return writer_flight(context, id) != NULL;
-}
-
 /* A queue of usual length is in order before anything is accepted. */
 static bool begin_recovery(struct queue *queue, GError **error)
 {
@@ -145,8 +155,8 @@ static bool begin_recovery(struct queue *queue, GError **error)
 	struct store_totals changes = {
 		0
 	}; /* recorded: the totals are read afterwards */
-	queue->recovery =
-		recovery_new(queue->store, queue->spool_fd, is_in_flight, queue);
+	queue->recovery = recovery_new(queue->store, queue->spool_fd,
+		writer_longest_wait_ms(queue), writer_is_in_flight, queue);
 	while (!over && g_get_monotonic_time() < until_us) {
 		if (!recovery_step(queue->recovery, &over, &changes, error))
 			return false;
@@ -188,6 +198,7 @@ static struct queue *make_queue(const struct conf_queue *settings)
 	queue->lock_fd = -1;
 	queue->spool_fd = -1;
 	queue->due_us = WRITER_NEVER_US;
+	queue->clock_us = g_get_real_time() - g_get_monotonic_time();
 	queue->notes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	queue->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	queue->releases = g_ptr_array_new_with_free_func(g_free);
@@ -197,6 +208,7 @@ static struct queue *make_queue(const struct conf_queue *settings)
 	g_mutex_init(&queue->room_lock);
 	g_cond_init(&queue->work);
 	g_cond_init(&queue->ready);
+	g_cond_init(&queue->alarm);
 	return queue;
 }
 
@@ -229,6 +241,7 @@ static void free_members(struct queue *q)
 	g_mutex_clear(&q->room_lock);
 	g_cond_clear(&q->work);
 	g_cond_clear(&q->ready);
+	g_cond_clear(&q->alarm);
 	g_free(q->spool_directory);
 	g_free(q->directory);
 }
@@ -284,6 +297,7 @@ void queue_stop(struct queue *queue)
 	g_mutex_lock(&queue->lock);
 	queue->stopped = true;
 	g_cond_broadcast(&queue->ready);
+	g_cond_signal(&queue->alarm);
 	queue->tick_wanted = true; /* what is in transit is given back */
 	writer_wake(queue);
 	g_mutex_unlock(&queue->lock);

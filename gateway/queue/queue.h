@@ -172,6 +172,10 @@ const char *queue_spool_directory(const struct queue *queue);
  * front loop.
  */
 bool queue_has_room(struct queue *queue, uint64_t size, GError **error);
+/* For whoever chooses between gateways: false, with error, too where the last messages
+ * could not be written, until that is possible again. Their clients were told so: a MAIL
+ * is no reason to ask this. */
+bool queue_is_ready(struct queue *queue, GError **error);
 
 /*
  * Makes message durable: spool file, directory, row. Takes both. done is
@@ -202,6 +206,9 @@ void queue_keep(struct queue *queue, struct queue_message *message, queue_submit
  * queue_finish(). Blocks. NULL after queue_stop(). Messages are never held in memory
  * beyond a small read-ahead. */
 struct queue_message *queue_take(struct queue *queue);
+/* The same of high priority alone: for one delivery more, so that an alarm need not wait
+ * until those that are under way have had their turn at the relay. */
+struct queue_message *queue_take_urgent(struct queue *queue);
 
 /* A read-only descriptor of the message's spool file, -1 with error. close() it.
  * GATEWAY_ERROR_REJECT: it is not there, or not as long as it was. */

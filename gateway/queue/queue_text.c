@@ -140,7 +140,7 @@ json_t *queue_text_history_json(const struct queue_message *message)
 
 json_t *queue_text_json(const struct queue_message *message)
 {
-	bool waits = message->finished_ms == 0;
+	bool waits = message->finished_ms == 0 && message->state != QUEUE_HELD;
 	json_t *object = json_object();
 	json_object_set_new(object, "id", json_string(message->id));
 	json_object_set_new(
@@ -210,10 +210,13 @@ static char *short_duration(int64_t ms)
 
 static char *next_attempt(const struct queue_message *message, int64_t now_ms)
 {
-	if (message->finished_ms != 0 || message->next_attempt_ms == STORE_NEVER_MS)
+	if (message->finished_ms != 0)
 		return g_strdup("-");
 	if (message->next_attempt_ms <= now_ms)
 		return g_strdup("now");
+	/* What is due then is the end of its lifetime, if at all (queue.h). */
+	if (message->state == QUEUE_HELD)
+		return g_strdup("-");
 	g_autofree char *wait = short_duration(message->next_attempt_ms - now_ms);
 	return g_strconcat("in ", wait, NULL);
 }
@@ -235,6 +238,20 @@ static char *recipients_cell(const struct queue_message *message)
 	return g_string_free(cell, FALSE);
 }
 
+/* What a fault holds names the fault: it is what "--hold" takes. */
+static char *reason_cell(const struct queue_message *message)
+{
+	if (message->state != QUEUE_HELD || !message->hold)
+		return queue_text_visible(message->reason);
+	GString *cell = g_string_new(NULL);
+	append_visible(cell, message->hold);
+	if (message->reason) {
+		g_string_append(cell, ": ");
+		append_visible(cell, message->reason);
+	}
+	return g_string_free(cell, FALSE);
+}
+
 char **queue_text_row(const struct queue_message *message, int64_t now_ms)
 {
 	bool null_path = !message->reverse_path || !*message->reverse_path;
@@ -247,7 +264,7 @@ char **queue_text_row(const struct queue_message *message, int64_t now_ms)
 	row[5] = null_path ? g_strdup("<>") : queue_text_visible(message->reverse_path);
 	row[6] = recipients_cell(message);
 	row[7] = next_attempt(message, now_ms);
-	row[8] = queue_text_visible(message->reason);
+	row[8] = reason_cell(message);
 	return row;
 }
 
@@ -411,6 +428,20 @@ static void append_history(GString *out, const struct queue_message *message)
 	}
 }
 
+static char *attempts_text(const struct queue_message *message, int64_t now_ms)
+{
+	if (message->state != QUEUE_HELD || message->next_attempt_ms <= now_ms) {
+		g_autofree char *next = next_attempt(message, now_ms);
+		return g_strdup_printf("%u, next: %s", message->attempts, next);
+	}
+	if (!message->hold)
+		return g_strdup_printf(
+			"%u, next: when a person releases it", message->attempts);
+	g_autofree char *left = short_duration(message->next_attempt_ms - now_ms);
+	return g_strdup_printf(
+		"%u, next: once that is mended, given up in %s", message->attempts, left);
+}
+
 char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 {
 	GString *out = g_string_new(NULL);
@@ -420,9 +451,7 @@ char *queue_text_show(const struct queue_message *message, int64_t now_ms)
 	g_autofree char *octets = g_strdup_printf("%s (%" G_GUINT64_FORMAT " octets)%s%s",
 		size, message->size, message->body_8bit ? ", 8BITMIME" : "",
 		message->smtputf8 ? ", SMTPUTF8" : "");
-	g_autofree char *next = next_attempt(message, now_ms);
-	g_autofree char *attempts =
-		g_strdup_printf("%u, next: %s", message->attempts, next);
+	g_autofree char *attempts = attempts_text(message, now_ms);
 	g_autofree char *from = g_strdup_printf("<%s>", message->reverse_path);
 	append_line(out, "ID", message->id);
 	append_line(out, "State", state);

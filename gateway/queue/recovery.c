@@ -21,12 +21,14 @@ struct recovery {
 	char began[MESSAGE_ID_BYTES]; /* IDs from here on are of this process */
 	char after[MESSAGE_ID_BYTES]; /* the last message seen */
 	bool messages_seen;
-	DIR *spool;  /* NULL: not begun */
-	DIR *folder; /* in it; NULL: none open */
+	bool of_plans;
+	int64_t latest_ms; /* what is planned for later was planned by a wrong clock */
+	DIR *spool;        /* NULL: not begun */
+	DIR *folder;       /* in it; NULL: none open */
 	char folder_name[SPOOL_FOLDER_BYTES];
 };
 
-struct recovery *recovery_new(struct store *store, int spool_fd,
+struct recovery *recovery_new(struct store *store, int spool_fd, int64_t longest_wait_ms,
 	recovery_is_in_flight is_in_flight, void *context)
 {
 	struct recovery *recovery = g_new0(struct recovery, 1);
@@ -34,9 +36,19 @@ struct recovery *recovery_new(struct store *store, int spool_fd,
 	recovery->spool_fd = spool_fd;
 	recovery->is_in_flight = is_in_flight;
 	recovery->context = context;
+	recovery->latest_ms = g_get_real_time() / 1000 + longest_wait_ms;
 	message_id_new(recovery->began);
 	/* The first ID of this very millisecond. */
 	memset(recovery->began + 10, '0', MESSAGE_ID_BYTES - 11);
+	return recovery;
+}
+
+struct recovery *recovery_new_of_plans(struct store *store, int64_t longest_wait_ms,
+	recovery_is_in_flight is_in_flight, void *context)
+{
+	struct recovery *recovery =
+		recovery_new(store, -1, longest_wait_ms, is_in_flight, context);
+	recovery->of_plans = true;
 	return recovery;
 }
 
@@ -78,7 +90,9 @@ static bool change_one(struct store *store, const char *id, const struct change 
 bool recovery_end_flight(struct store *store, const char *id, enum queue_state from,
 	struct store_totals *changes, GError **error)
 {
-	bool uncertain = from == QUEUE_RELAYING;
+	bool uncertain = false;
+	if (from == QUEUE_RELAYING && !store_end_cut(store, id, &uncertain, error))
+		return false;
 	const struct change change = {
 		.from = from,
 		.to = uncertain ? QUEUE_UNCERTAIN : QUEUE_DEFERRED,
@@ -103,11 +117,22 @@ static bool kill_fileless(struct store *store, const char *id, enum queue_state 
 	return change_one(store, id, &change, changes, error);
 }
 
+static bool make_due(struct store *store, const char *id, enum queue_state state,
+	struct store_totals *changes, GError **error)
+{
+	(void)changes; /* it waits as before, but not as long */
+	return store_set_state(
+		store, id, state, g_get_real_time() / 1000, 0, NULL, error);
+}
+
+typedef bool (*mend_function)(struct store *store, const char *id, enum queue_state state,
+	struct store_totals *changes, GError **error);
+
 /* What a step is to change. */
 struct finding {
 	char id[MESSAGE_ID_BYTES];
 	enum queue_state state;
-	bool fileless;
+	mend_function mend;
 };
 
 struct findings {
@@ -123,18 +148,30 @@ static bool was_cut(enum queue_state state)
 	       state == QUEUE_UPLOADING;
 }
 
+/* How to mend what is wrong with that message; NULL: nothing is. Held ones wait for
+ * something else than a time. */
+static mend_function fault_of(
+	const struct recovery *recovery, const struct store_glance *glance)
+{
+	if (!recovery->of_plans && !spool_exists(recovery->spool_fd, glance->id))
+		return kill_fileless;
+	if (!recovery->of_plans && was_cut(glance->state))
+		return recovery_end_flight;
+	if (glance->state != QUEUE_HELD && glance->next_attempt_ms > recovery->latest_ms)
+		return make_due;
+	return NULL;
+}
+
 static bool see_unfinished(void *context, const struct store_glance *glance)
 {
 	struct findings *findings = context;
 	struct recovery *recovery = findings->recovery;
 	g_strlcpy(recovery->after, glance->id, sizeof recovery->after);
-	bool fileless = !spool_exists(recovery->spool_fd, glance->id);
-	if ((fileless || was_cut(glance->state)) &&
-		!recovery->is_in_flight(recovery->context, glance->id)) {
-		struct finding *finding = &findings->list[findings->n++];
-		g_strlcpy(finding->id, glance->id, sizeof finding->id);
-		finding->state = glance->state;
-		finding->fileless = fileless;
+	struct finding finding = { .state = glance->state,
+		.mend = fault_of(recovery, glance) };
+	if (finding.mend && !recovery->is_in_flight(recovery->context, glance->id)) {
+		g_strlcpy(finding.id, glance->id, sizeof finding.id);
+		findings->list[findings->n++] = finding;
 	}
 	return ++findings->looked_at < STEP;
 }
@@ -149,8 +186,7 @@ static bool mend_messages(const struct recovery *recovery,
 	bool ok = store_begin(store, error);
 	for (unsigned i = 0; ok && i < findings->n; i++) {
 		const struct finding *finding = &findings->list[i];
-		ok = (finding->fileless ? kill_fileless : recovery_end_flight)(
-			store, finding->id, finding->state, &mine, error);
+		ok = finding->mend(store, finding->id, finding->state, &mine, error);
 	}
 	ok = ok && store_add_totals(store, &mine, error) && store_commit(store, error);
 	if (!ok) {
@@ -257,7 +293,9 @@ static bool judge_files(struct recovery *recovery, bool *over, GError **error)
 bool recovery_step(struct recovery *recovery, bool *over, struct store_totals *changes,
 	GError **error)
 {
-	*over = false;
+	*over = recovery->of_plans && recovery->messages_seen;
+	if (*over)
+		return true;
 	return recovery->messages_seen ? judge_files(recovery, over, error)
 				       : see_messages(recovery, changes, error);
 }

@@ -15,14 +15,19 @@ struct recovery;
 typedef bool (*recovery_is_in_flight)(void *context, const char *id);
 
 /* Before anything is submitted: only files whose message came earlier can be orphans.
+ * longest_wait_ms: what is planned further ahead was planned by a clock that was wrong.
  * store and spool_fd are borrowed. */
-struct recovery *recovery_new(struct store *store, int spool_fd,
+struct recovery *recovery_new(struct store *store, int spool_fd, int64_t longest_wait_ms,
+	recovery_is_in_flight is_in_flight, void *context);
+/* The same of what is planned alone, at any time: after the clock went back. */
+struct recovery *recovery_new_of_plans(struct store *store, int64_t longest_wait_ms,
 	recovery_is_in_flight is_in_flight, void *context);
 void recovery_free(struct recovery **recovery);
 
 /*
- * The next step, in a transaction of its own: what was RELAYING becomes UNCERTAIN, what
- * was REWRITING or UPLOADING is as it was before, due now; unfinished messages without a
+ * The next step, in a transaction of its own: what is planned too far ahead becomes due; what was RELAYING becomes UNCERTAIN, and
+ * is DEFERRED where each recipient it was sent to is settled; what was REWRITING or
+ * UPLOADING is as it was before, due now; unfinished messages without a
  * spool file become DEAD; then spool files without a row, or whose message was sent, are
  * deleted, and empty folders. *over: there is nothing left. changes is added to. Logs what
  * it did.

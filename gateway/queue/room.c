@@ -68,6 +68,32 @@ static bool refuse(GError **error, const char *format, ...)
 	return false;
 }
 
+bool writer_has_reserve(struct queue *queue, GError **error)
+{
+	struct statvfs vfs;
+	g_mutex_lock(&queue->lock);
+	uint64_t reserve = queue->settings.min_free_bytes / 2;
+	g_mutex_unlock(&queue->lock);
+	if (reserve == 0 || fstatvfs(queue->spool_fd, &vfs) < 0 ||
+		(uint64_t)vfs.f_bavail * vfs.f_frsize >= reserve)
+		return true;
+	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_FULL,
+		"%s: less than half of queue.min_free is free: that is for what is "
+		"queued already",
+		queue->directory);
+	return false;
+}
+
+bool queue_is_ready(struct queue *queue, GError **error)
+{
+	g_mutex_lock(&queue->lock);
+	bool unspoolable = queue->unspoolable;
+	g_mutex_unlock(&queue->lock);
+	return unspoolable ? refuse(error, "%s: messages cannot be written to",
+				     queue->spool_directory)
+			   : queue_has_room(queue, 0, error);
+}
+
 bool queue_has_room(struct queue *queue, uint64_t size, GError **error)
 {
 	struct conf_queue settings;

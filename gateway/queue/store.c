@@ -170,15 +170,18 @@ bool store_set_state(struct store *store, const char *id, enum queue_state state
 	return store_run(store, statement, error);
 }
 
-bool store_set_noted(
-	struct store *store, const char *id, enum queue_state state, GError **error)
+bool store_set_noted(struct store *store, const char *id, enum queue_state from,
+	enum queue_state to, bool *changed, GError **error)
 {
 	sqlite3_stmt *statement = store_prepare(store, SET_NOTED, error);
 	if (!statement)
 		return false;
 	store_bind(statement, 1, id);
-	store_bind(statement, 2, queue_state_name(state));
-	return store_run(store, statement, error);
+	store_bind(statement, 2, queue_state_name(to));
+	store_bind(statement, 3, queue_state_name(from));
+	bool ok = store_run(store, statement, error);
+	*changed = ok && sqlite3_changes(store->db) > 0;
+	return ok;
 }
 
 bool store_set_retried(

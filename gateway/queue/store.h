@@ -57,9 +57,9 @@ bool store_finish(
  * reason NULL leaves it as it is. finished_ms 0: unfinished. */
 bool store_set_state(struct store *store, const char *id, enum queue_state state,
 	int64_t next_attempt_ms, int64_t finished_ms, const char *reason, GError **error);
-/* The state alone, of a message in flight. */
-bool store_set_noted(
-	struct store *store, const char *id, enum queue_state state, GError **error);
+/* The state alone, of a message in flight that is in state from still. */
+bool store_set_noted(struct store *store, const char *id, enum queue_state from,
+	enum queue_state to, bool *changed, GError **error);
 /* That a person asked for a retry: its lifetime begins anew. */
 bool store_set_retried(
 	struct store *store, const char *id, int64_t retried_ms, GError **error);
@@ -85,9 +85,6 @@ bool store_version(struct store *store, int64_t *version, GError **error);
 /* Unfinished messages of that priority by next attempt. state is not filled. */
 bool store_scan_due(struct store *store, enum conf_priority priority,
 	store_glance_function see, void *context, GError **error);
-/* Messages in state (QUEUE_STATES: every unfinished one), oldest first. */
-bool store_scan_state(struct store *store, enum queue_state state,
-	store_glance_function see, void *context, GError **error);
 /* Unfinished messages whose ID comes after the given one, in order of ID. */
 bool store_scan_unfinished(struct store *store, const char *after,
 	store_glance_function see, void *context, GError **error);
@@ -101,10 +98,6 @@ bool store_scan_held(struct store *store, const char *hold, const char *after,
 bool store_scan_prefix(struct store *store, const char *prefix, store_glance_function see,
 	void *context, GError **error);
 
-/* Messages with a link that ends after after_s (Unix time), oldest first. state is not
- * filled. */
-bool store_scan_linked(struct store *store, int64_t after_s, store_glance_function see,
-	void *context, GError **error);
 /* End and revocation of message id's link, as they stand in attachment. */
 bool store_set_link(struct store *store, const char *id,
 	const struct queue_attachment *attachment, GError **error);
@@ -116,6 +109,10 @@ bool store_put_events(
 /* Message id was cut off while it was being relayed: what its row has of its events goes to
  * its history. */
 bool store_keep_journal(struct store *store, const char *id, GError **error);
+/* Whether the final dot of message id, which was cut off while RELAYING, may have gone to
+ * one of its recipients: to those whose state was recorded so (they become UNCERTAIN), or
+ * to all where nothing was. */
+bool store_end_cut(struct store *store, const char *id, bool *uncertain, GError **error);
 /* One more event of message id, of a person's or the recovery's change. */
 bool store_add_event(struct store *store, const char *id, enum queue_state state,
 	const char *text, GError **error);
@@ -158,6 +155,15 @@ bool store_scan_notes(
 /* Whether there is a message id, and its state. */
 bool store_find(struct store *store, const char *id, bool *found, enum queue_state *state,
 	GError **error);
+/* What a person may have changed of a message in flight. */
+struct store_mark {
+	bool found;
+	enum queue_state state;
+	bool has_hold;
+	int64_t retried_ms;
+};
+bool store_find_mark(
+	struct store *store, const char *id, struct store_mark *mark, GError **error);
 /* The whole message; *message stays NULL when there is none. */
 bool store_load(struct store *store, const char *id, struct queue_message **message,
 	GError **error);

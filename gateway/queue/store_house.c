@@ -67,6 +67,20 @@ bool store_delete_message(struct store *store, const char *id,
 	return delete_message(store, id, error);
 }
 
+bool store_end_cut(struct store *store, const char *id, bool *uncertain, GError **error)
+{
+	sqlite3_stmt *statement = store_prepare(store, COUNT_CUT, error);
+	if (!statement)
+		return false;
+	store_bind(statement, 1, id);
+	int rc = sqlite3_step(statement);
+	if (rc == SQLITE_ROW)
+		*uncertain = sqlite3_column_double(statement, 0) > 0 ||
+			     sqlite3_column_double(statement, 1) <= 0;
+	return store_end_rows(store, statement, rc, error) &&
+	       store_run_for(store, END_CUT, id, error);
+}
+
 bool store_set_hold(struct store *store, const char *id, const char *hold, GError **error)
 {
 	sqlite3_stmt *statement = store_prepare(store, SET_HOLD, error);

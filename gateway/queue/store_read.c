@@ -72,40 +72,6 @@ bool store_scan_due(struct store *store, enum conf_priority priority,
 	return scan(store, statement, see, context, error);
 }
 
-static enum statement scan_statement(enum queue_state state)
-{
-	switch (state) {
-	case QUEUE_STATES:
-		return SCAN_UNFINISHED;
-	case QUEUE_DEAD:
-		return SCAN_DEAD;
-	case QUEUE_SENT:
-	case QUEUE_BOUNCED:
-		return SCAN_STATE;
-	case QUEUE_RECEIVED:
-	case QUEUE_REWRITING:
-	case QUEUE_UPLOADING:
-	case QUEUE_DEFERRED:
-	case QUEUE_RELAYING:
-	case QUEUE_UNCERTAIN:
-	case QUEUE_HELD:
-		break;
-	}
-	return SCAN_UNFINISHED_STATE;
-}
-
-bool store_scan_state(struct store *store, enum queue_state state,
-	store_glance_function see, void *context, GError **error)
-{
-	enum statement which = scan_statement(state);
-	sqlite3_stmt *statement = store_prepare(store, which, error);
-	if (!statement)
-		return false;
-	if (which == SCAN_STATE || which == SCAN_UNFINISHED_STATE)
-		store_bind(statement, 1, queue_state_name(state));
-	return scan(store, statement, see, context, error);
-}
-
 bool store_scan_unfinished(struct store *store, const char *after,
 	store_glance_function see, void *context, GError **error)
 {
@@ -165,16 +131,6 @@ bool store_scan_prefix(struct store *store, const char *prefix, store_glance_fun
 	return scan(store, statement, see, context, error);
 }
 
-bool store_scan_linked(struct store *store, int64_t after_s, store_glance_function see,
-	void *context, GError **error)
-{
-	sqlite3_stmt *statement = store_prepare(store, SCAN_LINKED, error);
-	if (!statement)
-		return false;
-	sqlite3_bind_int64(statement, 1, after_s);
-	return scan(store, statement, see, context, error);
-}
-
 bool store_find(struct store *store, const char *id, bool *found, enum queue_state *state,
 	GError **error)
 {
@@ -186,6 +142,23 @@ bool store_find(struct store *store, const char *id, bool *found, enum queue_sta
 	*found = rc == SQLITE_ROW;
 	if (*found)
 		*state = store_state(statement, 0);
+	return store_end_rows(store, statement, rc, error);
+}
+
+bool store_find_mark(
+	struct store *store, const char *id, struct store_mark *mark, GError **error)
+{
+	sqlite3_stmt *statement = store_prepare(store, SEE_OTHERS, error);
+	if (!statement)
+		return false;
+	store_bind(statement, 1, id);
+	int rc = sqlite3_step(statement);
+	*mark = (struct store_mark){ .found = rc == SQLITE_ROW };
+	if (mark->found) {
+		mark->state = store_state(statement, 0);
+		mark->has_hold = sqlite3_column_type(statement, 1) != SQLITE_NULL;
+		mark->retried_ms = sqlite3_column_int64(statement, 2);
+	}
 	return store_end_rows(store, statement, rc, error);
 }
 

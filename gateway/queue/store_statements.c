@@ -42,7 +42,7 @@ static const char *const sql[STATEMENTS] = {
 		"reason = coalesce(?5, reason), "
 		"hold = CASE WHEN ?2 = 'held' THEN hold END, "
 		"uncertain = uncertain OR ?2 = 'uncertain' WHERE id = ?1",
-	[SET_NOTED] = "UPDATE messages SET state = ?2 WHERE id = ?1",
+	[SET_NOTED] = "UPDATE messages SET state = ?2 WHERE id = ?1 AND state = ?3",
 	[SET_HOLD] = "UPDATE messages SET hold = ?2 WHERE id = ?1",
 	[REDRIVE] = "UPDATE messages SET state = 'deferred', finished_ms = 0, "
 		    "next_attempt_ms = ?2, retried_ms = ?2, attempts = 0, hold = NULL "
@@ -70,12 +70,6 @@ static const char *const sql[STATEMENTS] = {
 		     "INDEXED BY due "
 		     "WHERE finished_ms = 0 AND priority = ?1 "
 		     "ORDER BY next_attempt_ms, id",
-	[SCAN_UNFINISHED] =
-		"SELECT id, next_attempt_ms, state FROM messages "
-		"INDEXED BY unfinished_by_id WHERE finished_ms = 0 ORDER BY id",
-	[SCAN_UNFINISHED_STATE] = "SELECT id, next_attempt_ms, state FROM messages "
-				  "INDEXED BY unfinished_by_id WHERE finished_ms = 0 AND "
-				  "state = ?1 ORDER BY id",
 	[SCAN_UNFINISHED_AFTER] =
 		"SELECT id, next_attempt_ms, state FROM messages "
 		"INDEXED BY unfinished_by_id WHERE finished_ms = 0 AND id > ?1 "
@@ -87,13 +81,15 @@ static const char *const sql[STATEMENTS] = {
 			    "INDEXED BY holds WHERE hold = ?1 AND id > ?2 ORDER BY id",
 	[SCAN_HOLDS] = "SELECT hold, count(*) FROM messages INDEXED BY holds "
 		       "WHERE hold IS NOT NULL GROUP BY hold",
-	[SCAN_DEAD] = "SELECT id, next_attempt_ms, state FROM messages INDEXED BY dead "
-		      "WHERE state = 'dead' ORDER BY id",
-	[SCAN_STATE] = "SELECT id, next_attempt_ms, state FROM messages WHERE state = ?1 "
-		       "ORDER BY id",
 	[SCAN_PREFIX] = "SELECT id, next_attempt_ms, state FROM messages "
 			"WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id",
 	[FIND] = "SELECT state FROM messages WHERE id = ?1",
+	[SEE_OTHERS] = "SELECT state, hold, retried_ms FROM messages WHERE id = ?1",
+	[COUNT_CUT] = "SELECT total(state IN ('relaying', 'uncertain')), "
+		      "total(state IN ('sent', 'bounced', 'dead')) "
+		      "FROM recipients WHERE message = ?1",
+	[END_CUT] = "UPDATE recipients SET state = 'uncertain' "
+		    "WHERE message = ?1 AND state = 'relaying'",
 	[LOAD_MESSAGE] =
 		"SELECT " MESSAGE_COLUMNS ", retried_ms FROM messages WHERE id = ?1",
 	[LOAD_RECIPIENTS] = "SELECT state, reply_code, original, forward_path, reply, "
@@ -103,8 +99,6 @@ static const char *const sql[STATEMENTS] = {
 		"SELECT number, key, file_name, media_type, size, sha256, "
 		"expires_at_s, revoked_at_s FROM attachments WHERE message = ?1 "
 		"ORDER BY number",
-	[SCAN_LINKED] = "SELECT DISTINCT message, 0 FROM attachments "
-			"WHERE expires_at_s > ?1 ORDER BY message",
 	[PUT_EVENTS] = "INSERT INTO events (message, number, list) VALUES (?1, coalesce("
 		       "(SELECT number + json_array_length(list) FROM events "
 		       "WHERE message = ?1 ORDER BY number DESC LIMIT 1), 0), ?2) "

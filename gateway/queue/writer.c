@@ -69,7 +69,25 @@ static struct flight *flight_new(
 	flight->stored = message->state;
 	flight->hold = g_strdup(message->hold);
 	flight->version = queue->version;
+	flight->retried_ms = message->retried_ms;
 	return flight;
+}
+
+struct awaited writer_awaited(
+	const struct queue *queue, const struct queue_message *message)
+{
+	return (struct awaited){
+		.ready = queue->takers_waiting > 0,
+		.alarm = queue->alarm_awaited && message->priority == CONF_PRIORITY_HIGH,
+	};
+}
+
+void writer_call(struct queue *queue, struct awaited awaited)
+{
+	if (awaited.ready)
+		g_cond_signal(&queue->ready);
+	if (awaited.alarm)
+		g_cond_signal(&queue->alarm);
 }
 
 struct flight *writer_hand_over(
@@ -85,13 +103,12 @@ struct flight *writer_hand_over(
 		    lanes_push(fresh ? &band->fresh : &band->backlog, message);
 	if (!room)
 		band->disk_due_ms = MIN(band->disk_due_ms, message->next_attempt_ms);
-	bool awaited = room && queue->takers_waiting > 0;
+	struct awaited awaited = writer_awaited(queue, message);
 	g_mutex_unlock(&queue->lock);
-	/* Not under the lock, which the one who wakes up needs at once. */
-	if (awaited)
-		g_cond_signal(&queue->ready);
-	if (room)
+	if (room) {
+		writer_call(queue, awaited);
 		return flight;
+	}
 	message->flight = NULL;
 	g_hash_table_remove(queue->flights, flight->id);
 	return NULL;
@@ -115,14 +132,27 @@ static size_t count_kind(const GQueue *batch, enum operation_kind kind)
 	return n;
 }
 
+static void note_spooling(struct queue *queue, bool works)
+{
+	g_mutex_lock(&queue->lock);
+	queue->unspoolable = !works;
+	g_mutex_unlock(&queue->lock);
+}
+
+static void fail_submissions(GQueue *batch, const GError *error)
+{
+	for (GList *l = batch->head; l; l = l->next) {
+		struct operation *op = l->data;
+		if (op->kind == OPERATION_SUBMIT)
+			fail_unless_failed(op, error);
+	}
+}
+
 /* Files first, all at once, so that they share the file system's
  * commits; then their names. */
-static void sync_spools(const struct queue *queue, GQueue *batch)
+static bool sync_files(struct queue *queue, GQueue *batch, bool several, GError **error)
 {
-	size_t submissions = count_kind(batch, OPERATION_SUBMIT);
-	if (submissions == 0)
-		return;
-	for (GList *l = batch->head; l && submissions > 1; l = l->next) {
+	for (GList *l = batch->head; l && several; l = l->next) {
 		struct operation *op = l->data;
 		if (op->kind == OPERATION_SUBMIT)
 			spool_flush(op->spool, &op->error);
@@ -133,14 +163,23 @@ static void sync_spools(const struct queue *queue, GQueue *batch)
 			spool_commit(op->spool, &op->error))
 			folders_touch(queue->folders, op->message->id);
 	}
+	return folders_sync(queue->folders, error);
+}
+
+static void sync_spools(struct queue *queue, GQueue *batch)
+{
+	size_t submissions = count_kind(batch, OPERATION_SUBMIT), failed = 0;
 	g_autoptr(GError) error = NULL;
-	if (folders_sync(queue->folders, &error))
+	if (submissions == 0)
 		return;
+	if (!writer_has_reserve(queue, &error) ||
+		!sync_files(queue, batch, submissions > 1, &error))
+		fail_submissions(batch, error);
 	for (GList *l = batch->head; l; l = l->next) {
 		struct operation *op = l->data;
-		if (op->kind == OPERATION_SUBMIT)
-			fail_unless_failed(op, error);
+		failed += op->kind == OPERATION_SUBMIT && op->error;
 	}
+	note_spooling(queue, failed < submissions);
 }
 
 /* A person may have changed a message in flight: then the record tells, not the memory of
@@ -148,15 +187,17 @@ static void sync_spools(const struct queue *queue, GQueue *batch)
 static bool look_at_record(
 	struct queue *queue, struct flight *flight, int64_t version, GError **error)
 {
-	bool found = true;
-	enum queue_state state = flight->stored;
+	struct store_mark mark;
 	if (flight->version == version)
 		return true;
-	if (!store_find(queue->store, flight->id, &found, &state, error))
+	if (!store_find_mark(queue->store, flight->id, &mark, error))
 		return false;
-	flight->gone = !found;
-	flight->held = state == QUEUE_HELD && (flight->held || state != flight->stored);
-	flight->stored = state;
+	flight->gone = !mark.found;
+	flight->held = mark.state == QUEUE_HELD && !mark.has_hold;
+	flight->unheld = !mark.has_hold;
+	flight->retried_ms = mark.retried_ms;
+	if (mark.found)
+		flight->stored = mark.state;
 	flight->version = version;
 	return true;
 }
@@ -178,6 +219,33 @@ static bool apply_relaying(struct queue *queue, struct operation *op, int64_t ve
 	return store_set_relaying(queue->store, op->message, error);
 }
 
+/* Once, however often the record is tried. */
+static void overrule(struct flight *flight, struct queue_message *message,
+	enum queue_state state, int64_t next_attempt_ms, const char *why)
+{
+	if (flight->overruled)
+		return;
+	flight->overruled = true;
+	message->state = state;
+	message->next_attempt_ms = next_attempt_ms;
+	g_clear_pointer(&message->hold, g_free);
+	queue_message_add_event(message, -1, state, 0, why, NULL);
+}
+
+/* What a person wanted of it meanwhile, unless it has ended for good. */
+static void heed_person(struct flight *flight, struct queue_message *message)
+{
+	if (queue_state_is_final(message->state))
+		return;
+	if (flight->held)
+		overrule(flight, message, QUEUE_HELD, STORE_NEVER_MS,
+			"held by a person meanwhile");
+	else if (flight->retried_ms > message->retried_ms)
+		overrule(flight, message,
+			message->state == QUEUE_HELD ? QUEUE_DEFERRED : message->state,
+			now_ms(), "a person asked for a retry meanwhile");
+}
+
 static bool apply_finish(struct queue *queue, struct operation *op, int64_t version,
 	struct store_totals *changes, GError **error)
 {
@@ -187,11 +255,7 @@ static bool apply_finish(struct queue *queue, struct operation *op, int64_t vers
 		return false;
 	if (flight->gone)
 		return true;
-	if (flight->held && !queue_state_is_final(message->state)) {
-		message->state = QUEUE_HELD;
-		message->next_attempt_ms = STORE_NEVER_MS;
-		g_clear_pointer(&message->hold, g_free);
-	}
+	heed_person(flight, message);
 	changes->messages[flight->stored]--;
 	changes->messages[message->state]++;
 	return store_finish(queue->store, message, error);
@@ -273,10 +337,13 @@ static void end_submit(struct queue *queue, struct operation *op)
 {
 	static const struct flight none;
 	struct queue_message *message = op->message;
-	if (op->error)
+	if (op->error) {
 		spool_discard(&op->spool);
-	else
+		/* Where the disk did not let it go: with a later tick. */
+		folders_remove(queue->folders, message->id);
+	} else {
 		spool_free(&op->spool);
+	}
 	g_mutex_lock(&queue->lock);
 	queue->submitting--;
 	g_mutex_unlock(&queue->lock);
@@ -334,12 +401,12 @@ static void end_pass(struct queue *queue, struct operation *op)
 		g_queue_push_tail(&queue->lanes.transit, message);
 		taken = true;
 	}
-	bool awaited = queue->takers_waiting > 0;
+	struct awaited awaited = writer_awaited(queue, message);
 	g_mutex_unlock(&queue->lock);
-	if (!taken)
+	if (taken)
+		writer_call(queue, awaited);
+	else
 		transit_refuse(message, TRANSIT_STOPPING);
-	else if (awaited)
-		g_cond_signal(&queue->ready);
 }
 
 /* What has happened outside cannot be refused: the record is tried again until it is

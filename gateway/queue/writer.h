@@ -59,8 +59,11 @@ struct flight {
 	int64_t version; /* of the database when it was read: see struct queue */
 	gint noted; /* atomic: enum queue_state of queue_note_state(); RECEIVED: none */
 	gint seen;  /* noted at the last tick */
-	bool is_probe;   /* of its hold */
-	bool gone, held; /* by a person, while it was in flight */
+	bool is_probe;      /* of its hold */
+	bool gone, held;    /* by a person, while it was in flight */
+	bool unheld;        /* so: it is no longer among those of its hold */
+	bool overruled;     /* its end is not the attempt's, but a person's */
+	int64_t retried_ms; /* as last seen in the database */
 };
 
 /* A message of queue_pass(): nothing of it is recorded. */
@@ -92,6 +95,8 @@ struct queue {
 	size_t submitting;
 	GCond ready; /* for queue_take() */
 	unsigned takers_waiting;
+	GCond alarm; /* for queue_take_urgent() */
+	bool alarm_awaited;
 	bool stopped;
 	struct lanes lanes;
 	struct store_totals totals;
@@ -102,6 +107,7 @@ struct queue {
 	bool probe_all;
 	GHashTable *held; /* hold to size_t: messages, as shown */
 	bool unwritable;  /* the database was tried, and could not be written to */
+	bool unspoolable; /* the same of the spool directory */
 
 	GMutex room_lock;
 	int64_t room_checked_us; /* monotonic; 0: never */
@@ -114,11 +120,13 @@ struct queue {
 	struct folders *folders;
 	struct recovery *recovery; /* NULL: it is over */
 	struct holds *holds;
-	GHashTable *flights; /* id to struct flight */
-	int64_t version;     /* of the database, as others change it: at the last tick */
-	int64_t tick_us;     /* monotonic time of the next housekeeping */
-	int64_t purge_us;    /* and of the next look for old history */
-	bool failing;        /* the last transaction failed */
+	GHashTable *flights;  /* id to struct flight */
+	int64_t version;      /* of the database, as others change it: at the last tick */
+	int64_t tick_us;      /* monotonic time of the next housekeeping */
+	int64_t purge_us;     /* and of the next look for old history */
+	int64_t clock_us;     /* real time less monotonic time, at the last tick */
+	bool clock_went_back; /* what is planned is to be looked at */
+	bool failing;         /* the last transaction failed */
 	bool oldest_unknown;
 };
 
@@ -126,6 +134,15 @@ void *writer_run(void *queue);
 
 /* With the lock held. */
 void writer_wake(struct queue *queue);
+
+/* Whom a message that was put into a lane is to wake: looked at with the lock held, and
+ * waked up without it, since they need it at once. */
+struct awaited {
+	bool ready, alarm;
+};
+struct awaited writer_awaited(
+	const struct queue *queue, const struct queue_message *message);
+void writer_call(struct queue *queue, struct awaited awaited);
 
 /* With the lock held: puts operation into pending, which owns it from here. */
 void writer_add(struct queue *queue, struct operation *operation, enum urgency urgency);
@@ -137,6 +154,15 @@ void writer_release(struct operation *operation);
 
 /* NULL: that message is not in flight. */
 struct flight *writer_flight(const struct queue *queue, const char *id);
+
+/* Whether so much of the disk is left as the record of what is queued may need: without it
+ * nothing could leave any more. What came in since the floor was last looked at, or was
+ * large, may have gone beyond that. GATEWAY_ERROR_FULL. */
+bool writer_has_reserve(struct queue *queue, GError **error);
+
+bool writer_is_in_flight(void *queue, const char *id);
+/* No attempt is ever planned further ahead. */
+int64_t writer_longest_wait_ms(struct queue *queue);
 
 /* Hands a due message to queue_take(); NULL when the lane is full: then it stays on
  * disk, and the message is still the caller's. */

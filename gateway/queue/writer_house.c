@@ -7,9 +7,11 @@
 #include "gateway/queue/transit.h"
 #include <sys/stat.h>
 
-#define PURGE_MESSAGES 250                       /* in one transaction */
-#define PURGE_ROUNDS   8                         /* in one tick */
-#define PURGE_PAUSE_US (10 * G_TIME_SPAN_SECOND) /* when nothing old is left */
+#define PURGE_MESSAGES  250                       /* in one transaction */
+#define PURGE_ROUNDS    8                         /* in one tick */
+#define PURGE_PAUSE_US  (10 * G_TIME_SPAN_SECOND) /* when nothing old is left */
+#define LONGEST_SLACK_S 10                        /* between planning and looking */
+#define CLOCK_BACK_US   (10 * G_TIME_SPAN_SECOND) /* less does not matter */
 
 /* --- what others changed --- */
 
@@ -99,14 +101,19 @@ static GPtrArray *lasting(struct queue *queue)
 	return flights;
 }
 
-static bool record_states(struct queue *queue, const GPtrArray *flights, GError **error)
+static bool record_states(struct queue *queue, GPtrArray *flights, GError **error)
 {
 	struct store_totals changes = { 0 };
 	bool ok = store_begin(queue->store, error);
 	for (guint i = 0; ok && i < flights->len; i++) {
-		const struct flight *flight = flights->pdata[i];
-		ok = store_set_noted(
-			queue->store, flight->id, (enum queue_state)flight->seen, error);
+		struct flight *flight = flights->pdata[i];
+		bool changed;
+		ok = store_set_noted(queue->store, flight->id, flight->stored,
+			(enum queue_state)flight->seen, &changed, error);
+		if (!ok || !changed) { /* a person has put it elsewhere, or away */
+			flights->pdata[i] = NULL;
+			continue;
+		}
 		changes.messages[flight->stored]--;
 		changes.messages[flight->seen]++;
 	}
@@ -118,7 +125,8 @@ static bool record_states(struct queue *queue, const GPtrArray *flights, GError 
 	}
 	for (guint i = 0; i < flights->len; i++) {
 		struct flight *flight = flights->pdata[i];
-		flight->stored = (enum queue_state)flight->seen;
+		if (flight)
+			flight->stored = (enum queue_state)flight->seen;
 	}
 	writer_note_success(queue, &changes);
 	return true;
@@ -272,6 +280,35 @@ static bool try_to_write(struct queue *queue, GError **error)
 	return false;
 }
 
+static void try_to_spool(struct queue *queue)
+{
+	g_mutex_lock(&queue->lock);
+	bool unspoolable = queue->unspoolable;
+	g_mutex_unlock(&queue->lock);
+	if (!unspoolable || !folders_probe(queue->folders, NULL))
+		return;
+	g_mutex_lock(&queue->lock);
+	queue->unspoolable = false;
+	g_mutex_unlock(&queue->lock);
+}
+
+/* --- the clock --- */
+
+/* Attempts are planned by the clock of the day: one that was wrong and is set back would
+ * leave them far away. */
+static void watch_clock(struct queue *queue)
+{
+	int64_t clock_us = g_get_real_time() - g_get_monotonic_time();
+	int64_t back_us = queue->clock_us - clock_us;
+	queue->clock_us = clock_us;
+	if (back_us < CLOCK_BACK_US)
+		return;
+	queue->clock_went_back = true;
+	log_warning("queue.clock_went_back",
+		LOG_NUMBER("seconds", (uint64_t)(back_us / G_USEC_PER_SEC)),
+		LOG_TEXT("reason", "what is planned beyond queue.retry_max is due now"));
+}
+
 /* --- what goes nowhere --- */
 
 void writer_refuse_transit(struct queue *queue)
@@ -308,6 +345,8 @@ void writer_keep_house(struct queue *queue)
 		return;
 	writer_refuse_transit(queue);
 	folders_tidy(queue->folders);
+	watch_clock(queue);
+	try_to_spool(queue);
 	if (try_to_write(queue, &error) && notice_others(queue, &error) &&
 		note_states(queue, &error) && holds_tick(queue, &error) &&
 		purge(queue, &error) && find_oldest(queue, &error))
@@ -320,20 +359,35 @@ void writer_keep_house(struct queue *queue)
 
 /* --- the background --- */
 
+bool writer_is_in_flight(void *queue, const char *id)
+{
+	return writer_flight(queue, id) != NULL;
+}
+
+int64_t writer_longest_wait_ms(struct queue *queue)
+{
+	g_mutex_lock(&queue->lock);
+	int64_t longest_s =
+		MAX(queue->settings.retry_max_s, queue->settings.retry_first_s);
+	g_mutex_unlock(&queue->lock);
+	return (longest_s + LONGEST_SLACK_S) * 1000;
+}
+
 static bool step_recovery(struct queue *queue, bool *more, GError **error)
 {
 	bool over = false;
 	struct store_totals changes = { 0 };
 	if (!recovery_step(queue->recovery, &over, &changes, error))
 		return false;
-	for (unsigned i = 0; i < QUEUE_STATES; i++) {
-		if (changes.messages[i] != 0) {
-			writer_note_success(queue, &changes);
-			g_mutex_lock(&queue->lock);
-			lanes_look_anew(&queue->lanes);
-			g_mutex_unlock(&queue->lock);
-			break;
-		}
+	bool changed = false;
+	for (unsigned i = 0; i < QUEUE_STATES; i++)
+		changed |= changes.messages[i] != 0;
+	if (changed)
+		writer_note_success(queue, &changes);
+	if (changed || over) { /* some may be due earlier than they were */
+		g_mutex_lock(&queue->lock);
+		lanes_look_anew(&queue->lanes);
+		g_mutex_unlock(&queue->lock);
 	}
 	if (over) {
 		recovery_free(&queue->recovery);
@@ -341,6 +395,15 @@ static bool step_recovery(struct queue *queue, bool *more, GError **error)
 	}
 	*more = !over;
 	return true;
+}
+
+static void begin_again(struct queue *queue)
+{
+	if (!queue->clock_went_back || queue->recovery)
+		return;
+	queue->clock_went_back = false;
+	queue->recovery = recovery_new_of_plans(
+		queue->store, writer_longest_wait_ms(queue), writer_is_in_flight, queue);
 }
 
 bool writer_work_on(struct queue *queue)
@@ -352,6 +415,7 @@ bool writer_work_on(struct queue *queue)
 	g_mutex_unlock(&queue->lock);
 	if (idle)
 		return false; /* a disk that fails is tried again with the next tick */
+	begin_again(queue);
 	bool ok = queue->recovery ? step_recovery(queue, &more, &error)
 				  : holds_step(queue, &more, &error);
 	if (ok)

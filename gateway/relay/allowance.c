@@ -50,6 +50,7 @@ struct allowance {
 	struct account account;
 	bool account_known;
 	int64_t refused_until_us, refused_us;
+	int64_t refused_ms; /* Unix time of the last refusal */
 	int64_t remembered_us;
 	bool has_news;                 /* since it was remembered */
 	struct account_source *source; /* NULL: nobody is asked, or somebody is now */
@@ -518,7 +519,8 @@ void allowance_throttled(struct allowance *allowance)
 	metrics_add(a->metrics, METRIC_RELAY_THROTTLED_TOTAL, a->name, 1);
 	if (!pace_throttled(&a->pace, now_us))
 		return;
-	g_autofree char *rate = g_strdup_printf("%.1f", pace_rate(&a->pace));
+	double per_s = pace_rate(&a->pace); /* 0: there is no limit to be lowered */
+	g_autofree char *rate = per_s > 0 ? g_strdup_printf("%.1f", per_s) : NULL;
 	log_info("relay.throttled", LOG_TEXT("relay", a->name), LOG_TEXT("rate", rate),
 		LOG_NUMBER("pause_ms", pace_pause_left_us(&a->pace, now_us) / 1000));
 	g_mutex_lock(&a->mutex);
@@ -536,8 +538,26 @@ void allowance_quota_exceeded(struct allowance *allowance)
 	if (now_us >= a->refused_until_us) {
 		a->refused_us = CLAMP(a->refused_us * 2, REFUSED_MIN_US, REFUSED_MAX_US);
 		a->refused_until_us = now_us + a->refused_us;
+		a->refused_ms = g_get_real_time() / 1000;
 	}
 	g_mutex_unlock(&a->mutex);
+}
+
+void allowance_asked(struct allowance *allowance, int64_t asked_ms)
+{
+	struct allowance *a = allowance;
+	g_mutex_lock(&a->mutex);
+	if (asked_ms > a->refused_ms)
+		a->refused_until_us = 0;
+	g_mutex_unlock(&a->mutex);
+}
+
+bool allowance_has_quota(struct allowance *allowance, enum conf_priority priority)
+{
+	g_mutex_lock(&allowance->mutex);
+	bool has = has_quota(allowance, 1, priority, g_get_monotonic_time());
+	g_mutex_unlock(&allowance->mutex);
+	return has;
 }
 
 char *allowance_hold(struct allowance *allowance, enum conf_priority priority)

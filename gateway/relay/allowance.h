@@ -69,6 +69,12 @@ void allowance_throttled(struct allowance *allowance);
  * meanwhile is told QUOTA. */
 void allowance_quota_exceeded(struct allowance *allowance);
 
+/* A person asked for mail to be sent (Unix time; 0: nobody did): a refusal for the quota's
+ * sake before that counts no more. */
+void allowance_asked(struct allowance *allowance, int64_t asked_ms);
+/* Whether mail of that priority may go, as far as the quota is concerned. */
+bool allowance_has_quota(struct allowance *allowance, enum conf_priority priority);
+
 /* What waits for the quota waits for, as in queue_message.hold; g_free(). */
 char *allowance_hold(struct allowance *allowance, enum conf_priority priority);
 

@@ -61,9 +61,10 @@ static bool run(struct client *c, const char *command)
 	       client_read_reply(c);
 }
 
-/* What went wrong at a step before any message: the last reply, or
- * the connection's end. */
-static bool fail_step(struct client *c, struct failure *failure, const char *step)
+/* What went wrong at a step before any message: the last reply, or the connection's end.
+ * hold: where a person must mend what no more is known of. */
+static bool fail_step(
+	struct client *c, struct failure *failure, const char *step, const char *hold)
 {
 	g_autofree char *reply = reply_print(&c->reply);
 	bool replied = c->reply.complete;
@@ -72,16 +73,19 @@ static bool fail_step(struct client *c, struct failure *failure, const char *ste
 	if (replied)
 		kind = reply_classify_session(&c->reply, &advice);
 	const char *death = transport_death(c->transport);
-	g_autofree char *text = g_strdup_printf("%s port %u, %s: %s", c->settings->host,
-		c->settings->port, step,
-		replied ? reply
-		: death ? death
-			: "failed");
+	/* Behind its code, where that is shown, a reply's own words come first. */
+	g_autofree char *text =
+		replied ? g_strdup_printf("%s (%s port %u, %s)", reply, c->settings->host,
+				  c->settings->port, step)
+			: g_strdup_printf("%s port %u, %s: %s", c->settings->host,
+				  c->settings->port, step, death ? death : "failed");
 	if (kind == REPLY_DONE) /* a success that was not the one asked for */
 		kind = REPLY_RETRY;
 	failure_set(failure, kind, replied ? c->reply.code : 0, text, advice);
-	if (kind == REPLY_MEND)
-		failure_set_hold(failure, reply_hold_session(&c->reply));
+	if (kind == REPLY_MEND) {
+		char *of_reply = reply_hold(&c->reply);
+		failure_set_hold(failure, of_reply ? of_reply : g_strdup(hold));
+	}
 	return false;
 }
 
@@ -103,14 +107,14 @@ static bool greet(struct client *c, struct failure *failure)
 	client_limit_command(c);
 	if (client_read_reply(c) && c->reply.code == 220)
 		return true;
-	return fail_step(c, failure, "greeting");
+	return fail_step(c, failure, "greeting", "connection");
 }
 
 static bool say_ehlo(struct client *c, struct failure *failure)
 {
 	g_autofree char *command = g_strdup_printf("EHLO %s\r\n", c->hostname);
 	if (!run(c, command) || c->reply.code != 250)
-		return fail_step(c, failure, "EHLO");
+		return fail_step(c, failure, "EHLO", "connection");
 	ehlo_parse(&c->ehlo, c->reply.text->str);
 	return true;
 }
@@ -149,7 +153,7 @@ static bool upgrade(
 		return false;
 	}
 	if (!replied || c->reply.code != 220)
-		return fail_step(c, failure, "STARTTLS");
+		return fail_step(c, failure, "STARTTLS", "TLS");
 	return start_tls(c, trust, failure) && say_ehlo(c, failure);
 }
 
@@ -215,7 +219,7 @@ static bool log_in(
 		replied = auth_login(c, credentials);
 	if (replied && c->reply.code == 235)
 		return true;
-	return fail_step(c, failure, "AUTH");
+	return fail_step(c, failure, "AUTH", "credentials");
 }
 
 static bool authenticate(struct client *c, struct failure *failure)
@@ -251,11 +255,11 @@ static bool open_session(
 }
 
 struct client *client_new(const struct conf_relay *settings, const char *hostname,
-	const struct transport_trust *trust, struct failure *failure)
+	const struct transport_trust *trust, uint64_t address, struct failure *failure)
 {
 	g_autoptr(GError) error = NULL;
-	struct transport *transport = transport_new(
-		settings->host, settings->port, settings->connect_timeout_s, &error);
+	struct transport *transport = transport_new(settings->host, settings->port,
+		address, settings->connect_timeout_s, &error);
 	if (!transport) {
 		failure_set_error(failure, error);
 		return NULL;
@@ -275,10 +279,14 @@ struct client *client_new(const struct conf_relay *settings, const char *hostnam
 	return c;
 }
 
+bool client_has_input(struct client *c)
+{
+	return c->stream->read_buffer_len > 0 || transport_has_input(c->transport);
+}
+
 bool client_is_usable(struct client *c)
 {
-	return client_is_alive(c) && c->stream->read_buffer_len == 0 &&
-	       !transport_has_input(c->transport);
+	return client_is_alive(c) && !client_has_input(c);
 }
 
 bool client_offers_smtputf8(const struct client *c)

@@ -15,9 +15,9 @@
 struct client;
 
 /* Connects, greets, starts TLS, logs in. NULL with failure set. All borrowed, must
- * outlive it. */
+ * outlive it. address: with which of the host's it begins, as in transport_new(). */
 struct client *client_new(const struct conf_relay *settings, const char *hostname,
-	const struct transport_trust *trust, struct failure *failure);
+	const struct transport_trust *trust, uint64_t address, struct failure *failure);
 
 /* Whether nothing has failed yet. */
 bool client_is_alive(const struct client *client);

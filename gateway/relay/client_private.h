@@ -34,6 +34,9 @@ bool client_put(struct client *client, const char *data, size_t bytes);
 /* What is in the buffer, in one write where the peer takes it; false: dead. */
 bool client_flush(struct client *client);
 
+/* Whether something is there to be read: octets, or the connection's end. */
+bool client_has_input(struct client *client);
+
 /* Reads one reply into client->reply, within the limits set before. False: dead, and the
  * reply not complete. A 421 is read and kills too. */
 bool client_read_reply(struct client *client);

@@ -133,10 +133,12 @@ static struct pool_connection *open_connection(struct pool *pool, struct failure
 	bool probe = pool->failures > 0;
 	pool->probing |= probe;
 	g_cond_signal(&pool->opened);
+	/* Of several addresses one may take connections and do nothing with them. */
+	uint64_t address = pool->failures_ever;
 	g_mutex_unlock(&pool->mutex);
 	struct failure why = { 0 };
 	struct client *client =
-		client_new(pool->settings, pool->hostname, pool->trust, &why);
+		client_new(pool->settings, pool->hostname, pool->trust, address, &why);
 	g_mutex_lock(&pool->mutex);
 	if (probe)
 		pool->probing = false;

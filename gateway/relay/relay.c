@@ -258,20 +258,24 @@ static void set_all_too_much(struct relay *relay, const struct client_transactio
 	set_of_message(t); /* others have their turn meanwhile */
 }
 
-static void set_all_over_quota(struct relay *relay, const struct client_transaction *t)
+static void set_over_quota(struct relay *relay, enum conf_priority priority,
+	struct relay_recipient *recipient)
 {
 	struct failure failure = { 0 };
 	failure_set(&failure, REPLY_MEND, 0,
 		"the quota of recipients in 24 hours is used up",
 		"mail goes on as the hours pass, or ask AWS for a higher quota");
-	set_all_unusable(relay, t, &failure);
+	client_set_unusable(recipient, relay->settings, &failure, NULL);
 	failure_clear(&failure);
-	set_of_message(t); /* a higher priority may still go */
-	for (size_t i = 0; i < t->n_recipients; i++) {
-		g_free(t->recipients[i]->hold);
-		t->recipients[i]->hold =
-			allowance_hold(relay->allowance, t->message->priority);
-	}
+	recipient->of_message = true; /* a higher priority may still go */
+	g_free(recipient->hold);
+	recipient->hold = allowance_hold(relay->allowance, priority);
+}
+
+static void set_all_over_quota(struct relay *relay, const struct client_transaction *t)
+{
+	for (size_t i = 0; i < t->n_recipients; i++)
+		set_over_quota(relay, t->message->priority, t->recipients[i]);
 }
 
 static void send_transaction(struct relay *relay, const struct client_transaction *t)
@@ -352,12 +356,18 @@ const char *relay_name(const struct relay *relay)
 	return relay->settings->name ? relay->settings->name : CONF_RELAY_DEFAULT;
 }
 
-bool relay_is_usable(
-	struct relay *relay, bool patient, int64_t asked_ms, struct relay_recipient *why)
+bool relay_is_usable(struct relay *relay, enum conf_priority priority, bool patient,
+	int64_t asked_ms, struct relay_recipient *why)
 {
 	struct failure failure = { 0 };
 	if (!relay->pool)
 		return true; /* a Maildir */
+	allowance_asked(relay->allowance, asked_ms);
+	if (!allowance_has_quota(relay->allowance, priority)) {
+		set_over_quota(relay, priority, why);
+		why->relay = relay_name(relay);
+		return false;
+	}
 	if (allowance_pause_left_us(relay->allowance) > PACE_WAIT_MAX_US)
 		failure_set(&failure, REPLY_THROTTLE, 0,
 			"the relay says that too much is sent: it gets nothing for a "

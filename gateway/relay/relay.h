@@ -110,10 +110,10 @@ void relay_send(struct relay *relay, struct relay_message *message);
  * the caller's (relay_recipient_clear()). Of the callers while it is not reachable one at a
  * time tries that, which blocks as connecting does; patient: it waits for the time of that
  * where it is near. asked_ms: when a person asked for it to be sent (Unix time; 0: nobody
- * did); then what failed before counts no more.
+ * did); then what failed before counts no more. The quota is that of mail of priority.
  */
-bool relay_is_usable(
-	struct relay *relay, bool patient, int64_t asked_ms, struct relay_recipient *why);
+bool relay_is_usable(struct relay *relay, enum conf_priority priority, bool patient,
+	int64_t asked_ms, struct relay_recipient *why);
 
 /* The settings' name of it; as long as the relay. */
 const char *relay_name(const struct relay *relay);

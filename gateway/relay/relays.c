@@ -8,8 +8,8 @@
 struct member {
 	const struct conf_relay *settings;
 	struct relay *relay;
-	gint left; /* atomic: mail goes elsewhere, or waits */
-	char *hold; /* for which it waits; NULL: it passes by itself; under relays->mutex */
+	gint left;  /* mail goes elsewhere, or waits; changed under relays->mutex */
+	char *hold; /* for which it waits; NULL: it passes by itself; under the mutex */
 };
 
 struct relays {
@@ -94,19 +94,33 @@ void relays_hurry(struct relays *relays)
 		relay_hurry(((struct member *)relays->members->pdata[i])->relay);
 }
 
-/* The one before, g_free(). */
-static char *swap_hold(struct relays *relays, struct member *member, char *hold)
+/* Whether it was not left before. hold NULL: what it waits for stays. */
+static bool leave(struct relays *relays, struct member *member, const char *hold)
 {
 	g_mutex_lock(&relays->mutex);
-	char *before = member->hold;
-	member->hold = hold;
+	bool is_new = !member->left;
+	g_atomic_int_set(&member->left, true);
+	metrics_set(relays->metrics, METRIC_RELAY_LEFT, member->settings->name, 1);
+	if (hold) {
+		g_free(member->hold);
+		member->hold = g_strdup(hold);
+	}
 	g_mutex_unlock(&relays->mutex);
-	return before;
+	return is_new;
 }
 
-static void set_hold(struct relays *relays, struct member *member, const char *hold)
+/* Whether it was left before; *hold: g_free(). */
+static bool come_back(struct relays *relays, struct member *member, char **hold)
 {
-	g_free(swap_hold(relays, member, g_strdup(hold)));
+	if (!g_atomic_int_get(&member->left)) /* as for nearly every message */
+		return false;
+	g_mutex_lock(&relays->mutex);
+	bool was_left = member->left;
+	g_atomic_int_set(&member->left, false);
+	metrics_set(relays->metrics, METRIC_RELAY_LEFT, member->settings->name, 0);
+	*hold = g_steal_pointer(&member->hold);
+	g_mutex_unlock(&relays->mutex);
+	return was_left;
 }
 
 void relays_note_left(struct relays *relays, const char *name,
@@ -117,11 +131,8 @@ void relays_note_left(struct relays *relays, const char *name,
 		metrics_add(relays->metrics, METRIC_RELAY_FAILOVERS_TOTAL, name, 1);
 	if (why->of_message)
 		return; /* others may still go by it */
-	if (why->hold)
-		set_hold(relays, member, why->hold);
-	if (!g_atomic_int_compare_and_exchange(&member->left, 0, 1))
+	if (!leave(relays, member, why->hold))
 		return;
-	metrics_set(relays->metrics, METRIC_RELAY_LEFT, name, 1);
 	if (!to && why->verdict == RELAY_HELD)
 		return; /* the queue says that */
 	log_warning(to ? "relay.failed_over" : "relay.unusable", LOG_TEXT("relay", name),
@@ -133,11 +144,10 @@ void relays_note_left(struct relays *relays, const char *name,
 char *relays_note_taken(struct relays *relays, const char *name)
 {
 	struct member *member = find(relays, name);
-	if (!g_atomic_int_get(&member->left) ||
-		!g_atomic_int_compare_and_exchange(&member->left, 1, 0))
+	char *hold = NULL;
+	if (!come_back(relays, member, &hold))
 		return NULL;
-	metrics_set(relays->metrics, METRIC_RELAY_LEFT, name, 0);
 	log_info("relay.back", LOG_TEXT("relay", name),
 		LOG_TEXT("host", member->settings->host));
-	return swap_hold(relays, member, NULL);
+	return hold;
 }

@@ -115,6 +115,10 @@ char *reply_print(const struct reply *reply)
 	"the relay does not take mail from this machine's address: have it taken off "   \
 	"the "                                                                           \
 	"list that the reply names, or send by another"
+#define BLOCKED_ADVICE                                                                   \
+	"Microsoft has blocked what this sender or tenant sends: see Restricted "        \
+	"entities in its Defender portal"
+#define QUOTA_ADVICE "the relay's quota of a day is used up; mail waits"
 #define CREDENTIALS_ADVICE                                                               \
 	"wrong user or password for the relay; with SES they belong to one region"
 
@@ -169,6 +173,8 @@ static const struct rule {
 	/* Networks: Microsoft, Google, Postfix with lists. Before "Access denied". */
 	{ CLASS_5, "banned sending IP", false, REPLY_MEND, "network address",
 		ADDRESS_ADVICE },
+	{ CLASS_5, "Access denied, banned sender", false, REPLY_MEND, "network address",
+		ADDRESS_ADVICE },
 	{ CLASS_5, "not accepted from this IP", false, REPLY_MEND, "network address",
 		ADDRESS_ADVICE },
 	{ CLASS_5, "Client host rejected", false, REPLY_MEND, "network address",
@@ -203,11 +209,21 @@ static const struct rule {
 	{ CLASS_5, "Sender address rejected: not owned by user", false, REPLY_MEND,
 		"sender",
 		"the relay's user may not send as this sender: see sender.from" },
+	{ CLASS_5, "sending from unregistered domain", false, REPLY_MEND, "sender",
+		"the sender's domain is none of the Microsoft tenant's: register it "
+		"there, or "
+		"see sender.from" },
 	/* Google's and Microsoft's ways of saying slower */
-	{ CLASS_5, "sending limit exceeded", false, REPLY_MEND, "quota",
-		"the relay's quota of a day is used up; mail waits" },
-	{ CLASS_5, "relay limit exceeded", false, REPLY_MEND, "quota",
-		"the relay's quota of a day is used up; mail waits" },
+	{ CLASS_5, "sending limit exceeded", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ CLASS_5, "relay limit exceeded", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ CLASS_5, "sending quota exceeded", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ CLASS_5, "submission quota exceeded", false, REPLY_MEND, "quota",
+		QUOTA_ADVICE },
+	{ CLASS_5, "reached your daily limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ CLASS_5, "exceeded its daily limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ CLASS_5, "tenant has exceeded threshold", false, REPLY_MEND, "paused",
+		BLOCKED_ADVICE },
+	{ CLASS_5, "bad outbound sender", false, REPLY_MEND, "paused", BLOCKED_ADVICE },
 	{ CLASS_4, "relay limit exceeded", false, REPLY_THROTTLE, NULL, NULL },
 	{ CLASS_4, "unusual rate of", false, REPLY_THROTTLE, NULL, NULL },
 	{ CLASS_4, "rate limited", false, REPLY_THROTTLE, NULL, NULL },
@@ -217,6 +233,7 @@ static const struct rule {
 	{ CLASS_4, "Access denied, please try again later", false, REPLY_THROTTLE, NULL,
 		NULL },
 	{ CLASS_4, "concurrent connections", false, REPLY_THROTTLE, NULL, NULL },
+	{ CLASS_4, "recipient thread limit exceeded", false, REPLY_RETRY, NULL, NULL },
 	{ CLASS_4, "thread limit exceeded", false, REPLY_THROTTLE, NULL, NULL },
 	/* Postfix's */
 	{ CLASS_4, "too many connections from", false, REPLY_THROTTLE, NULL, NULL },

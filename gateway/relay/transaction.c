@@ -1,6 +1,7 @@
 /* One mail transaction over an open session: the envelope, the content, and each
  * recipient's fate. */
 #include "gateway/idn.h"
+#include "gateway/quoting.h"
 #include "gateway/relay/client_private.h"
 #include "gateway/relay/wire.h"
 #include <string.h>
@@ -113,6 +114,9 @@ static bool can_name(const struct client *c, const char *address)
 
 static void append_path(GString *command, const struct client *c, const char *address)
 {
+	g_autofree char *quoted =
+		conf_relay_is_ses(c->settings) ? quoting_address(address) : NULL;
+	address = quoted ? quoted : address;
 	if (c->ehlo.smtputf8 || g_str_is_ascii(address)) {
 		g_string_append_printf(command, "<%s>", address);
 		return;
@@ -226,6 +230,18 @@ static bool next_reply(struct exchange *x)
 	return client_read_reply(x->client);
 }
 
+/* Neither what was asked for nor a refusal: replies and commands no longer go together, and
+ * the next one could be taken for the wrong command's. */
+static bool lose_step(struct client *c)
+{
+	g_autofree char *said = reply_print(&c->reply);
+	g_autofree char *reason = g_strdup_printf(
+		"the relay's answers do not fit the commands, it said: %d %s",
+		c->reply.code, said);
+	transport_kill(c->transport, reason);
+	return false;
+}
+
 /* Each take_ function reads one reply; false: the connection is lost. */
 
 static bool take_reset(struct exchange *x)
@@ -243,6 +259,8 @@ static bool take_mail(struct exchange *x)
 	if (!next_reply(x))
 		return false;
 	x->mail_accepted = c->reply.code / 100 == 2;
+	if (c->reply.code / 100 == 3)
+		return lose_step(c);
 	if (!x->mail_accepted)
 		judge_all(x, false);
 	return !transport_death(c->transport);
@@ -268,6 +286,8 @@ static bool take_data(struct exchange *x)
 	if (!next_reply(x))
 		return false;
 	x->data_accepted = c->reply.code == 354;
+	if (!x->data_accepted && c->reply.code < 400)
+		return lose_step(c);
 	if (!x->data_accepted && x->n_accepted > 0)
 		judge_all(x, true);
 	return !transport_death(c->transport);
@@ -356,7 +376,7 @@ static enum content_end write_content(struct exchange *x, GError **error)
 			return CONTENT_STOPPED;
 		if (n == 0)
 			break;
-		if (!first && transport_has_input(c->transport))
+		if (!first && client_has_input(c))
 			return transport_death(c->transport) ? CONTENT_LOST
 							     : CONTENT_ANSWERED;
 		wire_add(&wire, c->block, (size_t)n);
@@ -377,7 +397,8 @@ static void take_final(struct exchange *x)
 	bool replied = client_read_reply(c);
 	int class = replied ? c->reply.code / 100 : 0;
 	if (class != 2 && class != 4 && class != 5) {
-		transport_kill(c->transport, "unknown answer to the final dot");
+		if (replied)
+			lose_step(c);
 		g_autofree char *text = g_strdup_printf(
 			"no reply to the final dot: %s", transport_death(c->transport));
 		set_accepted(x, RELAY_UNCERTAIN, 0, text);
@@ -401,6 +422,8 @@ static bool take_early(struct exchange *x)
 	struct client *c = x->client;
 	if (!next_reply(x))
 		return false;
+	if (c->reply.code < 400)
+		return lose_step(c);
 	judge_all(x, true);
 	transport_kill(c->transport, "the peer replied before the end of the content");
 	return true;
@@ -434,6 +457,10 @@ static bool send_content(struct exchange *x)
 		set_accepted(x, RELAY_DEFERRED, 0, error ? error->message : "given up");
 		return true;
 	}
+	/* A reply that is there now answers no dot, and a connection that has ended takes
+	 * none: nothing is uncertain yet. */
+	if (end == CONTENT_WRITTEN && client_has_input(c))
+		return take_early(x);
 	/* If this fails, the dot's last octets never left: the peer
 	 * cannot have taken it. */
 	client_limit_command(c); /* the journal may have taken its time */
@@ -449,8 +476,11 @@ static void set_lost(struct exchange *x)
 	struct client *c = x->client;
 	g_autofree char *reply = c->reply.complete ? reply_print(&c->reply) : NULL;
 	bool said = c->reply.complete && c->reply.code == 421;
-	g_autofree char *text = g_strdup_printf("%s port %u: %s", c->settings->host,
-		c->settings->port, said ? reply : transport_death(c->transport));
+	g_autofree char *text =
+		said ? g_strdup_printf("%s (%s port %u)", reply, c->settings->host,
+			       c->settings->port)
+		     : g_strdup_printf("%s port %u: %s", c->settings->host,
+			       c->settings->port, transport_death(c->transport));
 	const char *advice = NULL;
 	enum reply_kind kind = said ? reply_classify(&c->reply, &advice) : REPLY_RETRY;
 	transport_kill(c->transport, "failed");

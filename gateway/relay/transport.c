@@ -235,13 +235,17 @@ static int connect_to(const struct addrinfo *a, int64_t until_us, int *why)
 	return -1;
 }
 
+/* Each address once, beginning with the first-th. */
 static struct transport *connect_any(
-	const struct addrinfo *list, int64_t until_us, int *why)
+	const struct addrinfo *list, uint64_t first, int64_t until_us, int *why)
 {
-	int left = 0;
+	unsigned left = 0;
 	for (const struct addrinfo *a = list; a; a = a->ai_next)
 		left++;
-	for (const struct addrinfo *a = list; a; a = a->ai_next, left--) {
+	const struct addrinfo *a = list;
+	for (uint64_t skip = left ? first % left : 0; skip > 0; skip--)
+		a = a->ai_next;
+	for (; left > 0; left--, a = a->ai_next ? a->ai_next : list) {
 		/* One address that never answers must not use up the others' time. */
 		int64_t now = g_get_monotonic_time();
 		int fd = connect_to(a, now + MAX(until_us - now, 0) / left, why);
@@ -255,8 +259,8 @@ static struct transport *connect_any(
 	return NULL;
 }
 
-struct transport *transport_new(
-	const char *host, unsigned port, unsigned timeout_s, GError **error)
+struct transport *transport_new(const char *host, unsigned port, uint64_t first,
+	unsigned timeout_s, GError **error)
 {
 	int64_t until_us = g_get_monotonic_time() + (int64_t)timeout_s * G_USEC_PER_SEC;
 	g_autofree char *service = g_strdup_printf("%u", port);
@@ -271,7 +275,7 @@ struct transport *transport_new(
 		return NULL;
 	}
 	int why = ETIMEDOUT;
-	struct transport *t = connect_any(list, until_us, &why);
+	struct transport *t = connect_any(list, first, until_us, &why);
 	freeaddrinfo(list);
 	if (t)
 		transport_set_limits(t, timeout_s, timeout_s);

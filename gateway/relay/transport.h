@@ -35,10 +35,11 @@ struct transport;
 
 /*
  * Looks host up (the resolver's own time limits hold for that) and tries all its
- * addresses within timeout_s seconds. GATEWAY_ERROR_RETRY with a text for people.
+ * addresses within timeout_s seconds, the first-th (modulo their number) first.
+ * GATEWAY_ERROR_RETRY with a text for people.
  */
-struct transport *transport_new(
-	const char *host, unsigned port, unsigned timeout_s, GError **error);
+struct transport *transport_new(const char *host, unsigned port, uint64_t first,
+	unsigned timeout_s, GError **error);
 
 /* A new mailstream_low over the connection; closing it closes the connection. */
 mailstream_low *transport_low(struct transport *transport);

@@ -45,32 +45,11 @@ static void submitted(void *context, const char *id, const GError *error)
 	answer(commit);
 }
 
-/* Who is refused beside others who have the message is no longer the client's to tell, and
- * its sender may hear of it: tried once more, now by the queue, which reports. */
-static void reopen_refused(struct queue_message *message)
-{
-	bool any = false;
-	for (guint i = 0; message->may_bounce && i < message->recipients->len; i++) {
-		struct queue_recipient *recipient =
-			g_ptr_array_index(message->recipients, i);
-		if (recipient->state != QUEUE_DEAD)
-			continue;
-		recipient->state = QUEUE_DEFERRED;
-		any = true;
-	}
-	if (!any || !message->finished_ms)
-		return; /* others are open as well: with them, in their time */
-	message->state = QUEUE_DEFERRED;
-	message->finished_ms = 0;
-	message->next_attempt_ms = g_get_real_time() / 1000;
-}
-
 /* On a delivery's thread, or the queue's. */
 static void passed(void *context, struct queue_message *message)
 {
 	struct commit *commit = context;
 	if (hop_has_some(message)) {
-		reopen_refused(message);
 		queue_keep(commit->commits->queue, message, submitted, commit);
 		return;
 	}

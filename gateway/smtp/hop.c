@@ -40,7 +40,10 @@ static struct counts count(const struct queue_message *message)
 bool hop_has_some(const struct queue_message *message)
 {
 	struct counts counts = count(message);
-	return counts.sent && counts.refused + counts.open;
+	/* What its route sends once at most, and a person has to look after now: the client
+	 * would send it once more. */
+	bool kept = message->uncertain && message->state == QUEUE_HELD && !message->hold;
+	return kept || (counts.sent && counts.refused + counts.open);
 }
 
 /* The first of those that are refused, or are not; one that the next hop answered, if

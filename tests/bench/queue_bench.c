@@ -30,7 +30,7 @@ static struct conf_queue settings_of(const char *directory)
 		.workers = 4,
 		.max_messages = 10000000,
 		.retry_first_s = 5,
-		.retry_max_s = 3600,
+		.retry_max_s = 86400, /* or what fill planned is a wrong clock's */
 		.lifetime_s = 8 * 86400,
 		.history_s = 86400,
 	};

@@ -1,4 +1,5 @@
 """Fixtures: real servers for the session, a gateway for each test. See gateway.py."""
+import contextlib
 import os
 import sys
 
@@ -9,11 +10,20 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import servers  # noqa: E402
 from certificates import Authority  # noqa: E402
 from fault_s3 import FaultS3  # noqa: E402
-from fault_smtp import FaultSmtp  # noqa: E402
+from fault_smtp import FaultSmtp, GatedSmtp  # noqa: E402
+from faulty_host import FaultyHost, build_library  # noqa: E402
 from gateway import Gateway, lan, run  # noqa: E402
 from ports import free_port  # noqa: E402
 
 USER, PASSWORD = "printer", "pass word:7"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without a place to mount a disk there is nothing to test on one."""
+    without = [item for item in items if getattr(item.module, "MOUNTABLE", None) == []]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +69,25 @@ def sink():
     server = FaultSmtp().start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def gated():
+    """A relay that answers the end of a message when it is let."""
+    server = GatedSmtp().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def faulty_library(tmp_path_factory):
+    return build_library(tmp_path_factory.mktemp("faulty_host"))
+
+
+@pytest.fixture
+def host(faulty_library, tmp_path):
+    """A machine whose disk fails and whose clock moves, as told."""
+    return FaultyHost(faulty_library, tmp_path)
 
 
 @pytest.fixture
@@ -112,6 +141,38 @@ def gateway(tmp_path):
     finally:
         for one in started:
             one.abandon()
+
+
+@pytest.fixture(scope="module")
+def open_house(tmp_path_factory, certificate, users_file):
+    """
+    Starts a gateway for a whole file, whose tests must not change it: open_house(listeners,
+    sink, KEY=...), listeners by any key; KEY adds to a section. Its .doors are the addresses by
+    that key; its store is a directory.
+    """
+    with contextlib.ExitStack() as house:
+        def start(listeners, sink=None, **more):
+            sink = (sink or FaultSmtp()).start()
+            house.callback(sink.stop)
+            directory = tmp_path_factory.mktemp("house")
+            settings = {
+                "hostname": "gw.test",
+                "listeners": [listener.settings for listener in listeners.values()],
+                "tls": {"certificate": certificate[0], "key": certificate[1]},
+                "auth": {"users": users_file},
+                "s3": {"directory": str(directory / "store"),
+                       "directory_url": "http://127.0.0.1:1"},
+                "relay": sink.settings(),
+                "queue": {"directory": str(directory / "queue")},
+                "admin": {"listen": "off"},
+            }
+            for key, section in more.items():
+                settings[key].update(section)
+            one = Gateway(directory, settings)
+            one.doors = {key: listener.address for key, listener in listeners.items()}
+            one.sink = sink
+            return house.enter_context(one.running())
+        yield start
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import socket
 import ssl
 from collections import namedtuple
 
+import mails
+
 Reply = namedtuple("Reply", "code lines")
 
 
@@ -136,3 +138,16 @@ def send(address, message, sender="alice@client.test", recipients=("bob@example.
         identity = dialog.deliver(message, sender, recipients)
         dialog.quit()
         return identity
+
+
+def text(reply):
+    """Its code and last line."""
+    return f"{reply.code} {reply.lines[-1]}"
+
+
+def post(address, message=None, recipients=("bob@example.com",), sender="alice@client.test"):
+    """The reply to a message's end, whatever it is."""
+    with Dialog(address, timeout=60) as dialog:
+        dialog.ehlo()
+        dialog.mail(sender, *recipients)
+        return dialog.data(stuff(message or mails.plain()))

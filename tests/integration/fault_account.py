@@ -1,63 +1,30 @@
 """A scriptable stand-in for the part of SES's API that tells an account's limits."""
 import hashlib
-import http.server
 import json
-import threading
 import time
 
 from fault_metadata import FaultMetadata, signed_by
-from ports import free_port
+from http_stand_in import HttpStandIn
 
 KEYS = {"AKIDRELAY": "relay-secret", "AKIDCHAIN": "chain-secret"}
 
 
-class FaultAccount:
+class FaultAccount(HttpStandIn):
     """
     GET /v2/email/account, signed for "ses" with one of KEYS. rate, quota and the rest are what
     it answers; fault: None, "hang" (until stop), or (status, body).
     """
 
     def __init__(self, rate=14.0, quota=50000.0, sent=0.0, **more):
-        self.port = free_port()
+        super().__init__()
         self.url = f"http://127.0.0.1:{self.port}"
         self.rate, self.quota, self.sent = rate, quota, sent
         self.more = more
         self.fault = None
         self.asked = []        # (when, key id)
         self.problems = []     # what SES would have refused
-        self._stop = threading.Event()
-        self._server = None
 
-    def start(self):
-        service = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments):
-                pass
-
-            def do_GET(self):
-                service.serve(self)
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                pass
-
-        self._server = Server(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def stop(self):
-        self._stop.set()
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-    def serve(self, request):
+    def get(self, request):
         try:
             assert request.path == "/v2/email/account", request.path
             scope = request.headers["Authorization"].split("Credential=")[1].split(",")[0]

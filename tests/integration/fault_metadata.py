@@ -2,16 +2,13 @@
 import datetime
 import hashlib
 import hmac
-import http.server
 import json
 import re
 import socket
-import ssl
 import threading
-import time
 import urllib.parse
 
-from ports import free_port
+from http_stand_in import HttpStandIn
 
 METADATA_TOKEN = "metadata-token=="
 ROLE = "uploads"
@@ -51,7 +48,7 @@ def signed_by(method, path, headers, payload_sha256, keys):
     return identity
 
 
-class FaultMetadata:
+class FaultMetadata(HttpStandIn):
     """
     All three at one port: /latest/... is EC2's (version 2 only), /container is a container's,
     POST / is STS. Each answer has new keys that live for life_s. fault: None, "hang" (until
@@ -60,7 +57,7 @@ class FaultMetadata:
     """
 
     def __init__(self, port=None, tls=None):
-        self.port = port or free_port()
+        super().__init__(port)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.tls = tls                          # (certificate, key)
         self.life_s = 3600
@@ -73,47 +70,7 @@ class FaultMetadata:
         self.problems = []                      # what a real service would have refused
         self.authorization = None               # that the container must send
         self.web_identity = None                # token that STS takes
-        self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._server = None
-
-    def start(self):
-        service = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments):
-                pass
-
-            def date_time_string(self, timestamp=None):
-                return super().date_time_string(time.time() + service.clock_off_s)
-
-            def do_PUT(self):
-                service.serve(self)
-
-            do_GET = do_POST = do_PUT
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                pass
-
-        self._server = Server(("127.0.0.1", self.port), Handler)
-        if self.tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*self.tls)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def stop(self):
-        self._stop.set()
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
 
     def asked_of(self, service):
         with self._lock:
@@ -148,6 +105,8 @@ class FaultMetadata:
                 self.answer(request, 400, "refused")
             return
         request.close_connection = True
+
+    get = put = post = serve
 
     def flood(self, request):
         request.send_response(200)

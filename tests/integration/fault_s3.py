@@ -1,18 +1,17 @@
 """A scriptable S3 stand-in in memory, path style, for what real servers will not do on request."""
 import hashlib
-import http.server
 import socket
 import threading
 import urllib.parse
 from xml.etree import ElementTree
 
-from ports import free_port
+from http_stand_in import HttpStandIn
 
 _ERROR = ("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
           "<Error><Code>%s</Code><Message>scripted</Message></Error>")
 
 
-class FaultS3:
+class FaultS3(HttpStandIn):
     """
     faults: a list used up from its front, one entry for each PUT: None stores, a pair
     (status, code) answers with that error, "close" cuts the connection. always: the same for
@@ -21,7 +20,7 @@ class FaultS3:
     """
 
     def __init__(self, port=None):
-        self.port = port or free_port()
+        super().__init__(port)
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.objects = {}      # key: bytes
         self.headers = {}      # key: headers of the PUT
@@ -34,53 +33,11 @@ class FaultS3:
         self.uploads = {}      # upload ID: (key, headers, {part: content})
         self.overwritten = []  # keys put twice with different content
         self._lock = threading.Lock()
-        self._server = None
 
     def settings(self, **more):
         return {"bucket": "mail", "region": "us-east-1", "endpoint": self.endpoint,
                 "path_style": True, "access_key_id": "AKIDTEST",
                 "secret_access_key": "secret", **more}
-
-    def start(self):
-        store = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments):
-                pass
-
-            def do_PUT(self):
-                store.put(self)
-
-            def do_GET(self):
-                store.get(self)
-
-            def do_HEAD(self):
-                store.head(self)
-
-            def do_DELETE(self):
-                store.delete(self)
-
-            def do_POST(self):
-                store.post(self)
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 64
-
-            def handle_error(self, request, client_address):
-                pass
-
-        self._server = Server(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def stop(self):
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
 
     def put(self, request):
         with self._lock:

@@ -144,6 +144,32 @@ class FaultSmtp:
         self._stopped.wait(300)
 
 
+class GatedSmtp(FaultSmtp):
+    """Answers the end of a message (or another verb) when it is let, one permit for each."""
+
+    def __init__(self, verb="DOT", **how):
+        super().__init__(**how)
+        self.verb = verb
+        self.arrived = threading.Semaphore(0)
+        self.permits = threading.Semaphore(0)
+
+    def next_entry(self, verb, argument):
+        entry = super().next_entry(verb, argument)
+        if verb == self.verb:
+            self.arrived.release()
+            self.permits.acquire(timeout=60)
+        return entry
+
+    def wait_arrived(self):
+        assert self.arrived.acquire(timeout=20), "nothing came to the relay"
+
+    def stop(self):
+        for _ in range(1000):
+            self.permits.release()
+        super().stop()
+
+
+
 class _Session:
     def __init__(self, server, connection, number):
         self.server, self.socket, self.number = server, connection, number

@@ -16,15 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
-
 struct orders {
-	_Atomic int64_t clock_us;  /* added to the real time */
-	_Atomic int64_t error;     /* errno; 0: nothing fails */
-	_Atomic int64_t first;     /* of the calls that match: the first that fails, from 1 */
-	_Atomic int64_t last;      /* and the last; 0: all from the first on */
-	_Atomic int64_t seen;      /* calls that matched */
-	char part[256];            /* of the path */
-	char calls[256];           /* names with a blank on either side; "": any of them */
+	_Atomic int64_t clock_us; /* added to the real time */
+	_Atomic int64_t error;    /* errno; 0: nothing fails */
+	_Atomic int64_t first; /* of the calls that match: the first that fails, from 1 */
+	_Atomic int64_t last;  /* and the last; 0: all from the first on */
+	_Atomic int64_t seen;  /* calls that matched */
+	char part[256];        /* of the path */
+	char calls[256];       /* names with a blank on either side; "": any of them */
 };
 
 static struct orders *orders;
@@ -34,7 +33,8 @@ __attribute__((constructor)) static void map_orders(void)
 	const char *name = getenv("FAULTY_HOST");
 	int fd = name ? open(name, O_RDWR | O_CLOEXEC) : -1;
 	void *at = fd < 0 ? MAP_FAILED
-			  : mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+			  : mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED,
+				    fd, 0);
 	if (at != MAP_FAILED)
 		orders = at;
 	if (fd >= 0)
@@ -80,10 +80,12 @@ static int fault_at(const char *call, int folder, const char *name)
 	ssize_t bytes = 0;
 	if (*name != '/') {
 		snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-		bytes = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, path, 4095);
+		bytes = readlink(
+			folder == AT_FDCWD ? "/proc/self/cwd" : link, path, 4095);
 	}
 	bytes = bytes > 0 ? bytes : 0;
-	snprintf(path + bytes, sizeof path - (size_t)bytes, "%s%s", bytes ? "/" : "", name);
+	snprintf(path + bytes, sizeof path - (size_t)bytes, "%s%s", bytes ? "/" : "",
+		name);
 	errno = before;
 	return fault(call, path);
 }
@@ -222,7 +224,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 	REAL(int, "clock_gettime", clockid_t, struct timespec *);
 	int rc = real(clock, now);
 	int64_t us = shift_us();
-	if (rc != 0 || us == 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+	if (rc != 0 || us == 0 ||
+		(clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
 		return rc;
 	int64_t ns = now->tv_nsec + us % 1000000 * 1000;
 	now->tv_sec += us / 1000000 + ns / 1000000000;

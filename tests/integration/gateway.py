@@ -1,4 +1,5 @@
 """The program under test: started from a settings dict, watched through its log."""
+import contextlib
 import json
 import os
 import re
@@ -137,6 +138,15 @@ class Gateway:
 
     def reload(self):
         self.process.send_signal(signal.SIGHUP)
+
+    @contextlib.contextmanager
+    def running(self):
+        """Started for a with statement, stopped and looked at behind it."""
+        try:
+            yield self.start()
+            self.stop()
+        finally:
+            self.abandon()
 
     def abandon(self):
         """For clean-up after a failed test: no questions asked."""

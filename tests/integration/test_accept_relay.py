@@ -14,46 +14,13 @@ import pytest
 import links
 import mails
 from conftest import PASSWORD, USER
-from dialog import Dialog, queue_id, stuff
+from dialog import Dialog, post, queue_id, stuff, text
 from fault_smtp import FaultSmtp
-from faulty_host import FaultyHost, build_library
 from gateway import Listener, lan
 from ports import free_port
 from waiting import wait_until
 
 FILE = mails.File("a.bin", "application/octet-stream", mails.noise(9999))
-
-
-class GatedSmtp(FaultSmtp):
-    """Answers the end of a message (or another verb) when it is let, one permit for each."""
-
-    def __init__(self, verb="DOT", **how):
-        super().__init__(**how)
-        self.verb = verb
-        self.arrived = threading.Semaphore(0)
-        self.permits = threading.Semaphore(0)
-
-    def next_entry(self, verb, argument):
-        entry = super().next_entry(verb, argument)
-        if verb == self.verb:
-            self.arrived.release()
-            self.permits.acquire(timeout=60)
-        return entry
-
-    def wait_arrived(self):
-        assert self.arrived.acquire(timeout=20), "nothing came to the relay"
-
-    def stop(self):
-        for _ in range(1000):
-            self.permits.release()
-        super().stop()
-
-
-@pytest.fixture
-def gated():
-    server = GatedSmtp().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -66,18 +33,6 @@ def start(gateway, make_settings, store, sink):
         one.address = listener.address
         return one
     return begin
-
-
-def text(reply):
-    return f"{reply.code} {reply.lines[-1]}"
-
-
-def post(address, message=None, recipients=("bob@example.com",), sender="alice@client.test"):
-    """The reply to the message's end."""
-    with Dialog(address, timeout=60) as dialog:
-        dialog.ehlo()
-        dialog.mail(sender, *recipients)
-        return dialog.data(stuff(message or mails.plain()))
 
 
 def identity_in(reply):
@@ -452,11 +407,6 @@ def test_both_kinds_of_listener_in_one_gateway(gateway, make_settings, store, si
 
 
 # ---- nothing durable ----
-
-@pytest.fixture
-def host(tmp_path_factory, tmp_path):
-    return FaultyHost(build_library(tmp_path_factory.mktemp("faulty_host")), tmp_path)
-
 
 def test_nothing_is_synced_to_the_disk(host, gateway, make_settings, store, sink):
     doors = [lan("kept"), lan("passed", accept="relay")]

@@ -19,7 +19,8 @@ def start(gateway, make_settings, store, sink, tmp_path):
     def begin(door, **more):
         queue = {"directory": str(tmp_path / "queue"), "retry_first": "1s", "retry_max": "1s",
                  **more.pop("queue", {})}
-        one = gateway(make_settings(sink.settings(), store.settings(), [door], queue=queue, **more))
+        one = gateway(make_settings(more.pop("relay", None) or sink.settings(), store.settings(), [door],
+                                    queue=queue, **more))
         one.address = door.address
         return one
     return begin
@@ -169,3 +170,37 @@ def test_with_bounces_off_the_message_is_dead(start, sink):
     identity = post(one.address, [("gone@example.com", "")])
     one.wait_for("message.dead", id=identity)
     assert not one.find("bounce.queued")
+
+
+@pytest.mark.parametrize("field", [
+    "Auto-Submitted: auto-replied", "Content-Type: multipart/report; boundary=x"])
+def test_an_answer_of_a_machine_is_not_answered(start, field):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", "")],
+                    data=mails.crlf(f"From: a@client.test\n{field}\n\nx\n"))
+    event = one.wait_for("message.dead", id=identity)
+    assert "no such mailbox" in event["reason"]
+    assert not one.find("bounce.queued")
+
+
+def test_what_was_sent_under_an_id_is_not_reported_to_it(start):
+    one = start(lan(), sender={"from": "gateway@example.com", "verified": ["example.com"],
+                               "envelope": "bounces@example.com", "envelope_id": True})
+    identity = post(one.address, [("gone@example.com", "")],
+                    sender="bounces+01k9zq0000000000000000000@example.com")
+    one.wait_for("message.dead", id=identity)
+    assert not one.find("bounce.queued")
+
+
+@pytest.mark.parametrize("parameters,data", [
+    (" RET=FULL", "Subject: Report\n\n" + "x" * 2000 + "\n"),
+    (" RET=HDRS", "Subject: Report\nX-Long: " + "x" * 2000 + "\n\nx\n")])
+def test_a_line_of_the_original_that_ses_refuses_stops_no_report(start, sink, parameters, data):
+    one = start(lan(profile="legacy"), relay=sink.settings(configuration_set="x"),
+                sender={"from": "gateway@example.com", "verified": ["example.com"]})
+    identity = post(one.address, [("gone@example.com", "")], parameters, data=mails.crlf(data))
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = reports(sink)
+    assert [part.get_content_type() for part in report.iter_parts()][2] == "text/rfc822-headers"
+    assert "Subject: Report" in report.as_string()

@@ -15,8 +15,7 @@ import links
 import mails
 import servers
 from conftest import PASSWORD, USER
-from fault_smtp import FaultSmtp
-from gateway import Gateway, Listener, build_directory
+from gateway import Listener, build_directory
 from ports import free_port
 from waiting import wait_until
 
@@ -216,31 +215,13 @@ def postfix(job):
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, certificate, users_file):
+def shared(open_house):
     """One gateway for the whole file, with a door of each kind."""
-    sink, directory, files = FaultSmtp().start(), tmp_path_factory.mktemp("clients"), free_port()
+    files = f"127.0.0.1:{free_port()}"
     doors = {False: Listener("mx", tls="starttls", auth="none",
                              recipients={"@in.test": "ops@example.com"}),
              True: Listener("submit", tls="required", auth="required")}
-    one = Gateway(directory, {
-        "hostname": "gw.test",
-        "listeners": [door.settings for door in doors.values()],
-        "tls": {"certificate": certificate[0], "key": certificate[1]},
-        "auth": {"users": users_file},
-        "s3": {"directory": str(directory / "store"), "listen": f"127.0.0.1:{files}",
-               "directory_url": f"http://127.0.0.1:{files}"},
-        "relay": sink.settings(),
-        "queue": {"directory": str(directory / "queue")},
-        "admin": {"listen": "off"},
-    })
-    one.doors, one.sink = {secure: door.address for secure, door in doors.items()}, sink
-    try:
-        one.start()
-        yield one
-        one.stop()
-    finally:
-        one.abandon()
-        sink.stop()
+    return open_house(doors, s3={"listen": files, "directory_url": f"http://{files}"})
 
 
 @pytest.mark.parametrize("client,secure", [

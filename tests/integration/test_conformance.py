@@ -11,18 +11,15 @@ import mails
 from conftest import PASSWORD, USER
 from dialog import Dialog, queue_id
 from fault_smtp import FaultSmtp
-from gateway import Gateway, Listener, lan
+from gateway import Listener, lan
 
 MAX = 20_000
 HOST = "gw.test"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, certificate, users_file):
+def shared(open_house):
     """One gateway for the whole file, with a listener of each kind."""
-    sink = FaultSmtp(extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8",
-                                 "DSN")).start()
-    directory = tmp_path_factory.mktemp("conformance")
     listeners = [
         Listener("mx", tls="starttls", auth="none", max_message_size=f"{MAX}B",
                  max_recipients=3, recipients={"@in.test": "%{local}@example.com",
@@ -35,25 +32,10 @@ def shared(tmp_path_factory, certificate, users_file):
         lan("utf8", smtputf8=True),
         lan("crowd", max_recipients=100),
     ]
-    one = Gateway(directory, {
-        "hostname": HOST,
-        "listeners": [listener.settings for listener in listeners],
-        "tls": {"certificate": certificate[0], "key": certificate[1]},
-        "auth": {"users": users_file, "max_failures": 1000},
-        "s3": {"directory": str(directory / "store"), "directory_url": "http://127.0.0.1:1"},
-        "relay": sink.settings(),
-        "queue": {"directory": str(directory / "queue"), "bounces": False},
-        "admin": {"listen": "off"},
-    })
-    one.doors = {listener.settings["name"]: listener.address for listener in listeners}
-    one.sink = sink
-    try:
-        one.start()
-        yield one
-        one.stop()
-    finally:
-        one.abandon()
-        sink.stop()
+    sink = FaultSmtp(extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8",
+                                 "DSN"))
+    return open_house({listener.settings["name"]: listener for listener in listeners}, sink,
+                      auth={"max_failures": 1000}, queue={"bounces": False})
 
 
 def relayed(shared, identity):

@@ -13,7 +13,8 @@ PLACES = {"bucket": "acme-mail", "prefix": "mail", "partition": "aws"}
 
 # What each request of s3/transfer.h asks of IAM, and of whom. A request that is new there
 # has to be decided upon here. HEAD compares what a retry finds under its key; without the
-# right to it the upload is taken as it is.
+# right to it the upload is taken as it is. stowage links extend looks so, as readers do,
+# whether a file is there.
 NEEDS = {
     "S3_PUT": ("uploader", "s3:PutObject"),
     "S3_CREATE": ("uploader", "s3:PutObject"),
@@ -82,6 +83,16 @@ def test_what_is_asked_of_ses_is_allowed_and_nothing_else():
         ("Allow", sorted(SES_NEEDS.values()), "*")
 
 
+def test_of_the_bucket_itself_nothing_is_asked_but_its_lifecycle():
+    sources = "".join(open(path).read() for path in
+                      glob.glob(os.path.join(ROOT, "s3", "*.c")))
+    assert len(re.findall(r's3_endpoint_(?:path|url)\([^;]*, ""\)', sources)) == 2
+    assert '{ "lifecycle", "" }' in sources
+    (statement,) = policy("retention")["Statement"]
+    assert (statement["Effect"], statement["Action"], statement["Resource"]) == \
+        ("Allow", ["s3:GetLifecycleConfiguration"], "arn:aws:s3:::acme-mail")
+
+
 def test_the_bucket_denies_what_is_not_tls():
     statements = policy("bucket")["Statement"]
     assert {statement["Effect"] for statement in statements} == {"Deny"}
@@ -94,7 +105,8 @@ def test_the_bucket_denies_what_is_not_tls():
 
 @pytest.mark.parametrize("name, resource", [
     ("uploader", "UploaderPolicy"), ("linker", "LinkerPolicy"),
-    ("revoker", "RevokerPolicy"), ("account", "AccountPolicy"), ("bucket", "AttachmentsPolicy")])
+    ("revoker", "RevokerPolicy"), ("account", "AccountPolicy"), ("bucket", "AttachmentsPolicy"),
+    ("retention", "RetentionPolicy")])
 def test_cloudformation_says_the_same(name, resource):
     document = template()["Resources"][resource]["Properties"]["PolicyDocument"]
     assert resolved(document) == policy(name)
@@ -121,7 +133,8 @@ def test_terraform_reads_the_policies_beside_it():
     terraform = read("main.tf")
     read_there = set(re.findall(r'templatefile\("\$\{path\.module\}/(\w+)\.json", local\.names\)',
                                 terraform))
-    assert read_there == {"uploader", "linker", "revoker", "bucket", "account"}
+    assert read_there == {"uploader", "linker", "revoker", "bucket", "account",
+                          "retention"}
     names = re.search(r"names = \{(.*?)\n  \}", terraform, re.S).group(1)
     assert set(re.findall(r"(\w+)\s*=", names)) == set(PLACES)
     bare = re.sub(r'"(?:[^"\\]|\\.)*"|#.*', "", terraform)
@@ -131,4 +144,4 @@ def test_terraform_reads_the_policies_beside_it():
 def test_nothing_here_is_read_by_nobody():
     assert sorted(os.path.basename(path) for path in glob.glob(AWS + "/*")) == [
         "account.json", "bucket.json", "cloudformation.yaml", "lifecycle.json", "linker.json",
-        "main.tf", "revoker.json", "uploader.json"]
+        "main.tf", "retention.json", "revoker.json", "uploader.json"]

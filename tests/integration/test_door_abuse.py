@@ -12,11 +12,11 @@ import time
 import pytest
 
 import mails
+from admin import metrics
 from conftest import PASSWORD, USER
 from dialog import Dialog, queue_id, send, stuff
 from gateway import Listener, binary, build_directory, environment, lan
 from ports import free_port
-from test_outside import metrics
 from waiting import wait_until
 
 PROMPT_S = 5  # for one message while others misbehave, with sanitizers, on a busy machine

@@ -235,7 +235,7 @@ def test_the_ids_of_reply_log_and_relay_belong_together(
         code, text = client.data(mails.plain())
     identity = queue_id(Reply(code, text.decode().splitlines()))
     sent = one.wait_for("message.sent", id=identity)
-    assert f"{sent['relay_id']}: from=" in postfix.log()
+    wait_until(lambda: f"{sent['relay_id']}: from=" in postfix.log(), "Postfix's own word")
     message = delivered(postfix, recipient)[0]
     assert identity.encode() in message.split(b"\n\n")[0]
 

@@ -12,19 +12,16 @@ import pytest
 import mails
 from conftest import PASSWORD, USER
 from dialog import Dialog, queue_id, send, stuff
-from fault_smtp import FaultSmtp
-from gateway import Gateway, Listener, binary, lan
+from gateway import Listener, binary, lan
 from waiting import wait_until
 
 MAX = 200_000
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, certificate, users_file):
+def shared(open_house):
     """One gateway for the whole file: a test that changes it must not use it."""
-    sink = FaultSmtp().start()
-    directory = tmp_path_factory.mktemp("door")
-    listeners = {
+    return open_house({
         "mx": Listener("mx", tls="starttls", auth="none", recipients={
             "@in.test": "ops@example.com", "exact@in.test": "one@example.com"}),
         "submit": Listener("submit", tls="required", auth="required"),
@@ -35,26 +32,7 @@ def shared(tmp_path_factory, certificate, users_file):
                           networks=["127.0.0.0/8"]),
         "hasty": Listener("hasty", tls="none", auth="none", networks=["127.0.0.0/8"],
                           data_timeout="1s"),
-    }
-    one = Gateway(directory, {
-        "hostname": "gw.test",
-        "listeners": [listener.settings for listener in listeners.values()],
-        "tls": {"certificate": certificate[0], "key": certificate[1]},
-        "auth": {"users": users_file},
-        "s3": {"directory": str(directory / "store"), "directory_url": "http://127.0.0.1:1"},
-        "relay": sink.settings(),
-        "queue": {"directory": str(directory / "queue")},
-        "admin": {"listen": "off"},
     })
-    one.doors = {name: listener.address for name, listener in listeners.items()}
-    one.sink = sink
-    try:
-        one.start()
-        yield one
-        one.stop()
-    finally:
-        one.abandon()
-        sink.stop()
 
 
 def relayed(shared, identity):

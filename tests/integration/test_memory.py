@@ -43,10 +43,9 @@ def sandbox(tmp_path):
         "--http", f"127.0.0.1:{http}", "--admin", f"127.0.0.1:{admin}"])
     one.smtp, one.maildir = ("127.0.0.1", smtp), directory / "Maildir" / "new"
     try:
-        yield one.start()
-        one.stop()
+        with one.running():
+            yield one
     finally:
-        one.abandon()
         shutil.rmtree(directory)
 
 

@@ -22,7 +22,7 @@ def directory():
 
 
 def bench(verb, directory, number):
-    command = os.path.join(build_directory(), "tests", "bench", "queue_bench")
+    command = os.path.join(build_directory("STOWAGE_RELEASE"), "tests", "bench", "queue_bench")
     ran = subprocess.run([command, verb, directory, str(number)], check=True,
                          stdout=subprocess.PIPE, timeout=3600)
     return json.loads(ran.stdout) if ran.stdout else None

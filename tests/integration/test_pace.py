@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 import mails
+from admin import metrics
 from dialog import send
 from fault_account import FaultAccount
 from gateway import environment, lan, run
-from test_outside import metrics
 from waiting import wait_until
 
 THROTTLED = "454 Throttling failure: Maximum sending rate exceeded."

@@ -5,7 +5,7 @@ import pytest
 
 import mails
 from conftest import PASSWORD, USER
-from dialog import Dialog
+from dialog import Dialog, stuff
 from fault_smtp import FaultSmtp
 from gateway import Listener, lan
 
@@ -48,3 +48,23 @@ def test_an_accounts_priority_comes_before_the_listeners(account, want, one):
         dialog.starttls()
         assert dialog.auth_plain(USER, PASSWORD).code == 235
         assert shown(one, dialog.deliver(mails.plain())) == want
+
+
+def test_an_alarm_passes_deliveries_that_all_wait_with_bulk(gateway, make_settings, store, sink):
+    doors = {"reports": lan("reports", priority="low"), "alarms": lan("alarms", priority="high")}
+    settings = make_settings(sink.settings(rate=1), store.settings(), [*doors.values()])
+    settings["queue"]["workers"] = 2
+    one = gateway(settings)
+    many = [f"reader-{n}@example.com" for n in range(20)]
+    for _ in range(3):
+        with Dialog(doors["reports"].address) as dialog:
+            dialog.ehlo()
+            dialog.mail("alice@client.test", *many)
+            assert dialog.data(stuff(mails.plain(subject="bulk"))).code == 250
+    sink.wait_messages(1)  # forty seconds of it wait for the rate in either delivery
+    with Dialog(doors["alarms"].address) as dialog:
+        dialog.ehlo()
+        alarm = dialog.deliver(mails.plain(subject="alarm"))
+    one.wait_for("message.sent", id=alarm, timeout=12)
+    assert len(one.find("message.sent")) == 1
+    assert sum(len(m.recipients) for m in sink.messages) < 20

@@ -38,7 +38,8 @@ def test_with_the_relay_down_mail_is_taken_kept_and_sent_when_it_is_back(
     identity = send(door.address, mail.raw)
     reason = one.wait_for("message.deferred", id=identity)["reason"]
     assert str(relay.port) in reason or "refused" in reason.lower()
-    assert [(m["id"], m["state"]) for m in one.queue_list()] == [(identity, "deferred")]
+    wait_until(lambda: [(m["id"], m["state"]) for m in one.queue_list()]
+               == [(identity, "deferred")], "its record, which follows the log")
     relay.start()
     try:
         one.wait_for("message.sent", id=identity)

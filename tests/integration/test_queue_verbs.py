@@ -177,8 +177,13 @@ def test_a_message_under_way_that_is_deleted_is_not_sent(start, sink, store):
     assert done.returncode == EX_DATAERR and b"--yes" in done.stderr
     wait_until(lambda: one.command("queue", "delete", "--yes", identity).returncode == 0,
                "its deletion")
+    # Another one is under way for so long that its state is recorded: not that of the first.
+    other = one.deliver()
+    wait_until(lambda: shown(one, other)["state"] in ("rewriting", "uploading"),
+               "its state is recorded")
+    check_record(one)
     gate.open()
-    one.wait_for("message.sent", id=one.deliver())
+    one.wait_for("message.sent", id=other)
     assert len(sink.messages) == 1
     assert queue(one, "list", "--all") != [] and queue(one, "list") == []
     queue(one, "show", identity, code=EX_NOINPUT)

@@ -1,4 +1,5 @@
 """What the README shows is so: its settings are good, and it names every option."""
+import glob
 import os
 import re
 
@@ -100,3 +101,35 @@ def test_every_quirk_is_named():
         names = re.findall(r'= "(\w+)"', file.read())
     part = README[README.index("### Old devices"):README.index("### Replies")]
     assert len(names) > 5 and all(f"`{name}`" in part for name in names), names
+
+
+def sources():
+    for path in glob.glob(os.path.join(ROOT, "gateway", "**", "*.c"), recursive=True):
+        with open(path) as file:
+            yield re.sub(r'"\s*"', "", file.read())
+
+
+def test_every_event_is_in_the_table():
+    part = README[README.index("| event | when |"):README.index("**HTTP** on")]
+    options = set(options_of_the_sample())
+    kinds = set(re.findall(r"^\| `(\w+)\.", part, re.M)) | {
+        name.split(".")[0] for name in re.findall(r"`(\w+\.\w+)`", part)} - {"log"}
+    names = set()
+    for text in sources():
+        told_in_debug = set(re.findall(r'log_debug\(\s*"([^"]+)"', text))
+        names |= set(re.findall(r'"(\w+\.[a-z]\w+)"', text)) - told_in_debug
+    events = {name for name in names if name.split(".")[0] in kinds} - options
+    events -= {"message.eml", "queue.db", "queue.written"}
+    shown = set(re.findall(r"`(\w+\.\w+)`", part))
+    assert len(events) > 60
+    assert events <= shown, sorted(events - shown)
+    assert shown - options <= events, sorted(shown - options - events)
+
+
+def test_every_metric_is_in_the_table():
+    with open(os.path.join(ROOT, "gateway", "admin", "metrics.c")) as file:
+        named = set(re.findall(r'"(stowage_\w+?)[{"\\ ]', re.sub(r'"\s*"', "", file.read())))
+    part = README[README.index("| metric | by |"):README.index("Worth an alert")]
+    shown = set(re.findall(r"`(stowage_\w+)`", part))
+    assert len(named) > 20
+    assert named == shown, named ^ shown

@@ -1,14 +1,28 @@
 """/readyz while nothing can be recorded: whoever asks it sends clients elsewhere in time."""
 import errno
+import os
 
 import pytest
 
 import mails
-from dialog import Dialog
-from test_accept_relay import post
-from test_failing_disk import door, host, library  # noqa: F401 (fixtures)
-from test_outside import admin
+from admin import admin
+from dialog import Dialog, post
+from test_failing_disk import door  # noqa: F401 (fixtures)
 from waiting import wait_until
+
+
+def test_a_spool_directory_that_cannot_be_written_is_not_ready(host, door, sink):  # noqa: F811
+    host.fail(errno.EIO, "/incoming/")
+    assert post(door.address).code == 451
+    answer = wait_until(lambda: (a := admin(door, "/readyz")).status == 503 and a, "not ready")
+    assert b"incoming" in answer.content, answer.content
+    host.heal()
+    # Nobody need send anything for that.
+    wait_until(lambda: admin(door, "/readyz").status == 200, "ready again by itself")
+    assert not [name for name in os.listdir(os.path.join(door.directory, "queue", "incoming"))
+                if len(name) != 7], "nothing is left of the trial"
+    assert post(door.address, mails.plain()).code == 250
+    sink.wait_messages(1)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.ENOSPC],

@@ -200,6 +200,7 @@ def test_one_alert_for_all_that_wait_for_the_same_and_all_go_once_it_is_mended(
     for identity in identities:
         assert one.wait_for("message.held", id=identity)["hold"] == \
             "relay default: credentials"
+    one.wait_for("queue.needs_attention")
     assert len(one.find("queue.needs_attention")) == 1
     assert sink.commands.count("AUTH") < 6
     assert len(store.objects) < 6, "uploads for a relay that is known to be unusable"

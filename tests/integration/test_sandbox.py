@@ -32,12 +32,8 @@ def sandbox(tmp_path):
     one.sandbox = str(directory)
     one.path = os.path.join(one.sandbox, "stowage.yaml")
     one.smtp, one.http = ("127.0.0.1", ports[0]), http
-    one.start()
-    yield one
-    try:
-        one.stop()
-    finally:
-        one.abandon()
+    with one.running():
+        yield one
 
 
 def submit(one, raw, login=True):

@@ -1,6 +1,7 @@
 """In whose name mail leaves, what SES is told of it, and that no header of anybody's makes SES
 refuse it. The judge is Python's email package."""
 import email
+import email.header
 import email.policy
 import email.utils
 import random
@@ -125,6 +126,27 @@ def test_a_rewritten_message_is_not_rewritten_again(door, sink):
     deliver(one.address, other)
     third = sink.wait_messages(3)[2]
     assert [values(first, n) for n in names] == [values(third, n) for n in names]
+
+
+@pytest.mark.parametrize("author,shown", [
+    ("Alice <a@client.test>, Bob <b@client.test>", "Alice et al."),
+    ("J\u00fcrgen <a@client.test>", "J\u00fcrgen"),
+    ("Taro <a..b.@client.test>", "Taro")])
+def test_a_second_gateway_adds_no_second_layer(door, sink, author, shown):
+    one = door()
+    deliver(one.address, f"From: {author}\r\nMessage-ID: <1@x>\r\n\r\nbody\r\n".encode())
+    first = sink.wait_messages(1)[0]
+    other = first.data.replace(b"mail.example.com", b"gw.other.net")
+    if not author.isascii():    # the name has the other gateway's domain inside encoded-words
+        name = f"{shown} via gw.other.net"
+        field = email.header.Header(name, "utf-8").encode().encode()
+        other = re.sub(rb"\r\nFrom: (.*\r\n[ \t])*[^<]*<", b"\r\nFrom: " + field + b" <", other)
+    deliver(one.address, other)
+    second = sink.wait_messages(2)[1]
+    names = ("Reply-To", "X-Original-From")
+    assert [values(first, n) for n in names] == [values(second, n) for n in names]
+    assert decoded(second, "From").strip('"').startswith(f"{shown} via mail.example.com")
+    assert "via gw.other.net" not in decoded(second, "From")
 
 
 def aligned(one, other):
@@ -354,3 +376,13 @@ def test_no_header_makes_ses_refuse_a_message(door, sink):
         assert body.endswith(b"body %d\r\n" % number)
         seen.add(number)
     assert len(seen) == count
+
+
+def test_local_parts_with_misplaced_dots_are_quoted_for_ses(door, sink):
+    one = door(listeners=[lan(profile="legacy")])
+    deliver(one.address, crlf("From: Taro <a..b.@docomo.example>\nTo: c..d@docomo.example\n\nx\n"),
+            sender="a..b.@docomo.example", recipient="c..d@docomo.example")
+    [message] = sink.wait_messages(1)
+    assert message.recipients == ['"c..d"@docomo.example']
+    assert one_value(message, "To") == '"c..d"@docomo.example'
+    assert one_value(message, "Reply-To") == '"Taro" <"a..b."@docomo.example>'

@@ -10,20 +10,13 @@ import time
 import pytest
 
 import mails
-from dialog import Dialog, send, stuff
+from dialog import Dialog, post, send, stuff, text
+from fault_smtp import FaultSmtp
 from gateway import Gateway, lan
-from test_accept_relay import GatedSmtp, post, text
 from waiting import wait_until
 
 EX_UNAVAILABLE = 69
 FILE = mails.File("a.bin", "application/octet-stream", mails.noise(9999))
-
-
-@pytest.fixture
-def gated():
-    server = GatedSmtp().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -172,7 +165,7 @@ def test_a_relay_that_does_not_answer_quit_does_not_hold_the_end_up(
         send(door.address, mails.plain())
     for _ in range(count):
         gated.wait_arrived()
-    gated.script["QUIT"] = lambda argument: GatedSmtp.STALL
+    gated.script["QUIT"] = lambda argument: FaultSmtp.STALL
     for _ in range(count):
         gated.permits.release()
     one.wait_for("message.sent", count=count)

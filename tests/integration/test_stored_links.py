@@ -163,6 +163,108 @@ def test_an_object_that_cannot_be_asked_for_gets_a_link_and_a_word(linked, store
     assert command(one, "extend", one.message, code=EX_NOINPUT) == []
 
 
+# ---- what the store itself says of its objects ----
+
+def rules(days, prefix="", tags=()):
+    """An answer to GetBucketLifecycleConfiguration."""
+    filters = "".join(f"<Tag><Key>{name}</Key><Value>{value}</Value></Tag>"
+                      for name, value in tags)
+    return (f"<LifecycleConfiguration><Rule><ID>x</ID><Filter><And><Prefix>{prefix}</Prefix>"
+            f"{filters}</And></Filter><Status>Enabled</Status><Expiration><Days>{days}</Days>"
+            "</Expiration></Rule></LifecycleConfiguration>").encode()
+
+
+def test_links_end_with_the_objects_that_lifecycle_rules_delete(linked, radosgw):
+    client = radosgw.client()
+    client.put_bucket_lifecycle_configuration(Bucket=radosgw.bucket, LifecycleConfiguration={
+        "Rules": [{"ID": "kept", "Filter": {"Prefix": "kept/"}, "Status": "Enabled",
+                   "Expiration": {"Days": 2}}]})
+    try:
+        one = linked(radosgw.settings(prefix="kept"), expiry="7d")
+        warning = one.wait_for("library.message", level="warning")["reason"]
+        assert "168 h" in warning and "delete objects after 2 d" in warning
+        (url,), text = one.deliver(REPORT)
+        assert 2 * DAY - 60 < int(parameters(url)["X-Amz-Expires"]) <= 2 * DAY
+        (new,) = command(one, "extend", one.message)
+        assert 2 * DAY - 60 < int(parameters(new["url"])["X-Amz-Expires"]) <= 2 * DAY
+        assert links.fetch(new["url"]).content == REPORT.content
+    finally:
+        client.delete_bucket_lifecycle(Bucket=radosgw.bucket)
+
+
+@pytest.mark.parametrize("answer, life", [
+    ((200, rules(3, "mail/")), 3 * DAY),
+    ((200, rules(3, "mail/", [("origin", "mail")])), 3 * DAY),
+    ((200, rules(3, "mail/", [("origin", "fax")])), 7 * DAY),
+    ((200, rules(3, "other/")), 7 * DAY),
+    ((200, rules(90, "")), 7 * DAY),
+    ((403, b"<Error><Code>AccessDenied</Code></Error>"), 7 * DAY),
+    ((404, b"<Error><Code>NoSuchLifecycleConfiguration</Code></Error>"), 7 * DAY),
+    ((200, b"<html>"), 7 * DAY),
+    ((200, rules(3, "mail/") + b" " * 70000), 7 * DAY),
+], ids=["ours", "our tag", "another tag", "another prefix", "later", "denied", "none", "page",
+        "huge"])
+def test_only_rules_for_the_objects_shorten_links(linked, store, monkeypatch, answer, life):
+    """Asked by both identities where the first is not told."""
+    asked = []
+    get = store.get
+
+    def with_lifecycle(request):
+        if "lifecycle=" not in request.path:
+            return get(request)
+        asked.append(parameters(request.path)["X-Amz-Credential"].split("/")[0])
+        return store.answer(request, answer[0], answer[1], "application/xml")
+    monkeypatch.setattr(store, "get", with_lifecycle)
+    one = linked(store.settings(prefix="mail", tags=["origin=mail"]), expiry="7d",
+                 access_key_id="AKIDLINKS", secret_access_key="other")
+    if life < 7 * DAY:
+        one.wait_for("library.message", level="warning")
+    else:
+        wait_until(lambda: asked, "the question")
+    (url,), _ = one.deliver(REPORT)
+    assert life - 60 < int(parameters(url)["X-Amz-Expires"]) <= life
+    told = answer[0] == 200 and len(answer[1]) < 65536 and answer[1].startswith(b"<Life")
+    wait_until(lambda: asked == ["AKIDLINKS"] + ([] if told else ["AKIDTEST"]), "who asks")
+    if life == 7 * DAY:
+        assert not one.find("library.message")
+
+
+def test_extending_asks_for_the_object_as_readers_do(linked, radosgw, identities):
+    """The upload key may not read: whether the file is there the links' key is asked."""
+    writer, reader = identities
+    one = linked(radosgw.settings(prefix="asked", **writer), expiry="1h", **reader)
+    one.deliver(REPORT)
+    wait_until(lambda: len(command(one, "list")) == 1, "the link in the record")
+    (line,) = command(one, "extend", one.message)
+    assert one.complaint == "" and links.fetch(line["url"]).content == REPORT.content
+
+
+def test_a_404_of_no_store_revokes_nothing(linked, store, monkeypatch):
+    one = linked(store.settings(), expiry="1h")
+    one.deliver(REPORT)
+    wait_until(lambda: len(command(one, "list")) == 1, "the link in the record")
+    for body in b"<Error><Code>NoSuchBucket</Code></Error>", b"<html>":
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "delete",
+                          lambda request: store.answer(request, 404, body, "text/xml"))
+            assert command(one, "revoke", one.message, code=EX_NOPERM) == []
+        assert "404" in one.complaint
+    assert [entry["state"] for entry in command(one, "list")] == ["good"]
+
+
+def test_attachments_alike_are_one_file_and_end_as_one(linked, directory):
+    one = linked(directory, expiry="1h")
+    copy = mails.File("copy.pdf", REPORT.media_type, REPORT.content)
+    (first, other, second), _ = one.deliver(REPORT, PAGE, copy)
+    wait_until(lambda: len(command(one, "list")) == 3, "the links in the record")
+    lines = command(one, "revoke", one.message, "2")
+    assert [(line["number"], line["state"]) for line in lines] == \
+        [(2, "revoked"), (4, "revoked")]
+    assert [links.fetch(url).status for url in (first, other, second)] == [404, 200, 404]
+    assert [line["number"] for line in command(one, "list")] == [3]
+    assert len(command(one, "revoke", one.message)) == 3
+
+
 def test_new_links_are_sent_to_those_who_had_the_old_ones(linked, directory, sink):
     one = linked(directory, expiry="1h")
     one.deliver(REPORT, PAGE)

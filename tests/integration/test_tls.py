@@ -11,8 +11,7 @@ import pytest
 from certificates import Authority
 from conftest import PASSWORD, USER
 from dialog import Dialog
-from fault_smtp import FaultSmtp
-from gateway import Gateway, Listener, lan, run
+from gateway import Listener, lan, run
 from waiting import wait_until
 
 VERSIONS = {"TLSv1": "-tls1", "TLSv1.1": "-tls1_1", "TLSv1.2": "-tls1_2", "TLSv1.3": "-tls1_3"}
@@ -161,9 +160,7 @@ def fleet(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, world, fleet, users_file):
-    sink = FaultSmtp().start()
-    directory = str(tmp_path_factory.mktemp("tls"))
+def shared(open_house, world, fleet):
     listeners = {}
     for profile, more in (("intermediate", {}), ("modern", {"tls_profile": "modern"}),
                           ("old", {"profile": "legacy"})):
@@ -179,17 +176,10 @@ def shared(tmp_path_factory, world, fleet, users_file):
     for listener in listeners.values():
         listener.settings.setdefault("networks", list(LOOPBACK))
     default, rsa, other = (world[name] for name in ("default", "default-rsa", "other"))
-    tls = {"certificate": default[0], "key": default[1], "additional": [
-        {"certificate": rsa[0], "key": rsa[1]}, {"certificate": other[0], "key": other[1]}]}
-    one = Gateway(directory, settings_of(directory, listeners.values(), tls, users_file, sink))
-    one.doors = {name: listener.address for name, listener in listeners.items()}
-    try:
-        one.start()
-        yield one
-        one.stop()
-    finally:
-        one.abandon()
-        sink.stop()
+    return open_house(listeners, tls={
+        "certificate": default[0], "key": default[1], "additional": [
+            {"certificate": rsa[0], "key": rsa[1]},
+            {"certificate": other[0], "key": other[1]}]})
 
 
 # ---- versions, ciphers, names ----

@@ -31,6 +31,12 @@ variable "may_read_account" {
   default     = false
 }
 
+variable "may_read_lifecycle" {
+  description = "Whether the bucket may be asked when it deletes objects, with the linker's key"
+  type        = bool
+  default     = false
+}
+
 data "aws_partition" "current" {}
 
 locals {
@@ -125,4 +131,11 @@ resource "aws_iam_user_policy" "linker" {
   name   = "sign-links"
   user   = aws_iam_user.linker.name
   policy = templatefile("${path.module}/linker.json", local.names)
+}
+
+resource "aws_iam_user_policy" "retention" {
+  count  = var.may_read_lifecycle ? 1 : 0
+  name   = "read-lifecycle-rules"
+  user   = aws_iam_user.linker.name
+  policy = templatefile("${path.module}/retention.json", local.names)
 }

@@ -19,6 +19,9 @@
 	"127.0.0.1 ], " rest " } ]\n"
 #define LAN "networks: [ 10.0.0.0/8 ], "
 #define MAP "recipients: { \"@a.example\": x@b.example }, "
+#define SES_TOO                                                                          \
+	"relays: [ { name: ses, host: email-smtp.eu-west-1.amazonaws.com, user: a, "     \
+	"password: b } ]\nsender: { from: g@a.example }\n"
 #define SES "relay: { host: email-smtp.eu-west-1.amazonaws.com, user: a, password: b }\n"
 
 static const struct mistake reading_mistakes[] = {
@@ -166,6 +169,10 @@ static const struct mistake warnings[] = {
 		"in it can claim" },
 	{ SES "sender: { from: g@a.example }\n" DOOR(LAN "smtputf8: true"),
 		"f:4:82: listeners[0].smtputf8: SES takes ASCII addresses only" },
+	{ "relay: { maildir: /m }\n" SES_TOO
+	  "routes: [ { recipients: [ b.example ], relays: [ default, ses ] } ]\n" DOOR(
+		  LAN "smtputf8: true"),
+		"f:6:82: listeners[0].smtputf8: SES takes ASCII addresses only" },
 	{ "auth: { accounts: [ { user: a } ] }\n",
 		"f:1:19: auth.accounts: has no effect: without auth.users and" },
 	{ "auth: { users: /u, accounts: [ { user: a }, { user: \"c*\" }, { user: a }, "
@@ -201,6 +208,17 @@ static const struct mistake warnings[] = {
 	  "100 },\n { user: \"*\" } ] }\n" DOOR("auth: required, tls: required"),
 		"" },
 	{ "relay: { maildir: /m }\n" DOOR(LAN "smtputf8: true"), "" },
+	{ "relay: { maildir: /m }\n" SES_TOO
+	  "routes: [ { listener: other, relays: [ ses ] } ]\n"
+	  "listeners: [ { name: other, address: \"127.0.0.1:26\", tls: none, networks: [ "
+	  "10.0.0.0/8 ] }, { name: "
+	  "in, "
+	  "address: \"127.0.0.1:25\", tls: none, " LAN "smtputf8: true } ]\n",
+		"" },
+	{ SES "sender: { from: g@a.example }\n"
+	      "relays: [ { name: mta, maildir: /m } ]\n"
+	      "routes: [ { relays: [ mta ] } ]\n" DOOR(LAN "smtputf8: true"),
+		"" },
 	{ "dns: { servers: [ 192.0.2.53, \"192.0.2.53:5353\", \"2001:db8::53\", "
 	  "\"[2001:db8::53]:53\" ] }\n",
 		"" },

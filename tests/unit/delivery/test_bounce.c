@@ -57,6 +57,44 @@ static void test_choice(void **state)
 	}
 }
 
+static void test_answers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *header;
+		bool is_answer;
+	} cases[] = {
+		{ "From: a@b\r\nAuto-Submitted: auto-replied\r\n\r\nx", true },
+		{ "auto-submitted:\r\n AUTO-Replied (vacation)\r\n", true },
+		{ "Content-Type: Multipart/Report; boundary=x\r\n\r\n", true },
+		{ "junk\r\nAuto-Submitted: auto-replied\r\n\r\n", true },
+		{ "Auto-Submitted: auto-generated\r\n\r\n", false },
+		{ "Auto-Submitted: no\r\nPrecedence: bulk\r\n\r\n", false },
+		{ "Subject: x\r\n\r\nAuto-Submitted: auto-replied\r\n", false },
+		{ "", false },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		if (bounce_is_answer(cases[i].header, strlen(cases[i].header)) !=
+			cases[i].is_answer)
+			fail_msg("\"%s\"", cases[i].header);
+	}
+}
+
+static void test_own_path(void **state)
+{
+	(void)state;
+	char envelope[] = "bounces@example.com";
+	struct conf_sender sender = { .envelope = envelope, .envelope_has_id = true };
+	assert_true(bounce_is_own_path(&sender, "bounces+01abc@example.com"));
+	assert_true(bounce_is_own_path(&sender, "Bounces+01abc@EXAMPLE.com"));
+	assert_false(bounce_is_own_path(&sender, "bounces@example.com"));
+	assert_false(bounce_is_own_path(&sender, "bounces+01abc@example.org"));
+	assert_false(bounce_is_own_path(&sender, "bounce+01abc@example.com"));
+	assert_false(bounce_is_own_path(&sender, "camera"));
+	sender.envelope_has_id = false;
+	assert_false(bounce_is_own_path(&sender, "bounces+01abc@example.com"));
+}
+
 static void test_possible(void **state)
 {
 	(void)state;
@@ -200,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_possible),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_own_path),
 		cmocka_unit_test(test_report),
 		cmocka_unit_test(test_whole_original),
 		cmocka_unit_test(test_cut_header),

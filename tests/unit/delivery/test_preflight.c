@@ -250,6 +250,13 @@ static const struct from_case {
 		"From: \"printer via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: printer@[10.0.0.5]\r\nX-Original-From: "
 		"<printer@[10.0.0.5]>\r\n" },
+	{ "dots where none may stand", "Taro <a..b.@o.org>",
+		"From: \"Taro via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: \"Taro\" <\"a..b.\"@o.org>\r\n"
+		"X-Original-From: Taro <a..b.@o.org>\r\n" },
+	{ "such dots, and no name", ".a.@o.org",
+		"From: \".a. via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: \".a.\"@o.org\r\nX-Original-From: .a.@o.org\r\n" },
 	{ "broken beyond reading", "<alice@>",
 		"From: <gateway@example.com>\r\nX-Original-From: <alice@>\r\n" },
 	{ "rewritten by another of us",

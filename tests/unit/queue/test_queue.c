@@ -11,9 +11,11 @@
 #include "gateway/error.h"
 #include "tests/unit/tree.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -404,6 +406,79 @@ static void each_state_survives_a_restart(void **state)
 	}
 }
 
+static void only_those_whom_the_dot_concerned_are_uncertain(void **state)
+{
+	static const struct {
+		const char *stored[3]; /* of the recipients */
+		enum queue_state after, recipients[3];
+	} cases[] = {
+		/* between two transactions */
+		{ { "sent", "received", "received" }, QUEUE_DEFERRED,
+			{ QUEUE_SENT, QUEUE_RECEIVED, QUEUE_RECEIVED } },
+		{ { "sent", "relaying", "received" }, QUEUE_UNCERTAIN,
+			{ QUEUE_SENT, QUEUE_UNCERTAIN, QUEUE_RECEIVED } },
+		{ { "sent", "uncertain", "received" }, QUEUE_UNCERTAIN,
+			{ QUEUE_SENT, QUEUE_UNCERTAIN, QUEUE_RECEIVED } },
+		{ { "dead", "deferred", "deferred" }, QUEUE_DEFERRED,
+			{ QUEUE_DEAD, QUEUE_DEFERRED, QUEUE_DEFERRED } },
+		/* nothing was recorded: it concerned all */
+		{ { "received", "received", "received" }, QUEUE_UNCERTAIN,
+			{ QUEUE_RECEIVED, QUEUE_RECEIVED, QUEUE_RECEIVED } },
+	};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct queue_message *message = fixture_message(3);
+		char id[MESSAGE_ID_BYTES];
+		memcpy(id, message->id, sizeof id);
+		assert_true(fixture_submit_message(fixture, message, "a", 1, NULL));
+		fixture_close(fixture);
+		g_autofree char *script = g_strdup_printf(
+			"UPDATE messages SET state = 'relaying';"
+			"UPDATE recipients SET state = CASE number WHEN 0 THEN '%s' "
+			"WHEN 1 THEN '%s' ELSE '%s' END",
+			cases[i].stored[0], cases[i].stored[1], cases[i].stored[2]);
+		fixture_execute(fixture, script);
+		fixture_open(fixture);
+		message = fixture_take(fixture, id);
+		assert_int_equal(message->state, cases[i].after);
+		assert_int_equal(message->uncertain, cases[i].after == QUEUE_UNCERTAIN);
+		for (guint r = 0; r < message->recipients->len; r++) {
+			const struct queue_recipient *one = message->recipients->pdata[r];
+			assert_int_equal(one->state, cases[i].recipients[r]);
+		}
+		queue_message_free(message);
+		fixture_close(fixture);
+		fixture_execute(fixture, "DELETE FROM messages; DELETE FROM recipients");
+		fixture_open(fixture);
+	}
+}
+
+static void what_a_wrong_clock_planned_is_due(void **state)
+{
+	struct fixture *fixture = *state;
+	char id[MESSAGE_ID_BYTES], held[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, held);
+	fixture_finish(fixture, fixture_take(fixture, held), QUEUE_HELD, 0);
+	fixture_submit(fixture, id);
+	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_DEFERRED,
+		(int64_t)fixture->settings.retry_max_s * 1000 - 1);
+	reopen(fixture); /* as far ahead as may be: it waits */
+	fixture_close(fixture);
+	struct queue_message *message = fixture_look(fixture, id);
+	assert_true(message->next_attempt_ms > g_get_real_time() / 1000 + HOUR_MS / 2);
+	queue_message_free(message);
+	fixture_execute(fixture,
+		"UPDATE messages SET next_attempt_ms = next_attempt_ms + 86400000 "
+		"WHERE state = 'deferred'");
+	fixture_open(fixture);
+	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_SENT, 0);
+	fixture_close(fixture);
+	message = fixture_look(fixture, held);
+	assert_int_equal(message->state, QUEUE_HELD);
+	assert_int_equal(message->next_attempt_ms, STORE_NEVER_MS);
+	queue_message_free(message);
+}
+
 static void orphans_are_removed_and_nothing_else(void **state)
 {
 	struct fixture *fixture = *state;
@@ -500,6 +575,26 @@ static void a_second_gateway_is_refused_with_the_first_ones_process(void **state
 	g_autofree char *process = g_strdup_printf("process %ld)", (long)getpid());
 	check_refused(fixture, process);
 	reopen(fixture);
+}
+
+static void *let_go_soon(void *fd)
+{
+	g_usleep(50000);
+	close(GPOINTER_TO_INT(fd));
+	return NULL;
+}
+
+static void a_command_that_looks_does_not_keep_a_gateway_from_starting(void **state)
+{
+	struct fixture *fixture = *state;
+	fixture_close(fixture);
+	g_autofree char *path = fixture_path(fixture, "lock");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0);
+	GThread *thread = g_thread_new("command", let_go_soon, GINT_TO_POINTER(fd));
+	fixture_open(fixture);
+	g_thread_join(thread);
 }
 
 static void what_is_no_queue_is_refused(void **state)
@@ -904,10 +999,13 @@ int main(void)
 		QUEUE_TEST(new_mail_passes_a_backlog_and_the_backlog_new_mail),
 		QUEUE_TEST(stop_wakes_who_waits),
 		QUEUE_TEST(each_state_survives_a_restart),
+		QUEUE_TEST(only_those_whom_the_dot_concerned_are_uncertain),
+		QUEUE_TEST(what_a_wrong_clock_planned_is_due),
 		QUEUE_TEST(orphans_are_removed_and_nothing_else),
 		QUEUE_TEST(mail_without_its_record_is_not_touched),
 		QUEUE_TEST(a_row_without_a_file_is_dead),
 		QUEUE_TEST(a_second_gateway_is_refused_with_the_first_ones_process),
+		QUEUE_TEST(a_command_that_looks_does_not_keep_a_gateway_from_starting),
 		QUEUE_TEST(what_is_no_queue_is_refused),
 		QUEUE_TEST(an_older_queue_is_brought_up_to_date),
 		QUEUE_TEST(damage_is_noticed),

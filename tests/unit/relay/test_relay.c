@@ -1145,7 +1145,8 @@ static void test_faults(void **unused)
 static bool is_usable(struct scene *s, bool patient, enum relay_verdict *verdict)
 {
 	struct relay_recipient why = { 0 };
-	bool usable = relay_is_usable(s->relay, patient, s->asked_ms, &why);
+	bool usable = relay_is_usable(
+		s->relay, CONF_PRIORITY_NORMAL, patient, s->asked_ms, &why);
 	if (!usable) {
 		assert_non_null(why.reply);
 		assert_true(why.unusable);

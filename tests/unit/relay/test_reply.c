@@ -259,6 +259,42 @@ static const struct {
 	{ "550 5.4.5 Daily SMTP relay limit exceeded for customer. - gsmtp", REPLY_MEND,
 		"quota" },
 	{ "550 5.4.5 Daily user sending limit exceeded. - gsmtp", REPLY_MEND, "quota" },
+	{ "550 5.4.5 Daily sending quota exceeded. - gsmtp", REPLY_MEND, "quota" },
+	{ "421 4.7.0 IP not in whitelist for RCPT domain, closing connection. - gsmtp",
+		REPLY_RETRY, NULL },
+	{ "550 5.1.90 Your message can't be sent because you've reached your daily limit "
+	  "for "
+	  "message recipients",
+		REPLY_MEND, "quota" },
+	{ "550 5.7.233 Your message can't be sent because your tenant exceeded its daily "
+	  "limit for sending email to external recipients",
+		REPLY_MEND, "quota" },
+	{ "554 5.2.0 Submission quota exceeded", REPLY_MEND, "quota" },
+	{ "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded", REPLY_RETRY,
+		NULL },
+	{ "550 5.7.705 Access denied, tenant has exceeded threshold", REPLY_MEND,
+		"paused" },
+	{ "550 5.1.8 Access denied, bad outbound sender AS(42003)", REPLY_MEND,
+		"paused" },
+	{ "550 5.7.708 Service unavailable. Access denied, traffic not accepted from "
+	  "this IP. "
+	  "For more information please go to "
+	  "https://go.microsoft.com/fwlink/?LinkID=526655",
+		REPLY_MEND, "network address" },
+	{ "550 5.7.511 Access denied, banned sender[192.0.2.1]", REPLY_MEND,
+		"network address" },
+	{ "550 5.7.750 Service unavailable. Client blocked from sending from "
+	  "unregistered "
+	  "domain",
+		REPLY_MEND, "sender" },
+	{ "550 5.7.703 Your message can't be delivered because messages to b@c.d are "
+	  "blocked "
+	  "by your organization using Tenant Allow Block List.",
+		REPLY_REFUSE, NULL },
+	{ "451 4.4.2 Timeout waiting for data from client.", REPLY_RETRY, NULL },
+	{ "554 Transaction failed: Expected '/', got ;", REPLY_REFUSE, NULL },
+	{ "554 Transaction failed: Domain contains illegal character", REPLY_REFUSE,
+		NULL },
 	{ "550 5.7.1 Mail relay denied [192.0.2.1]. Invalid credentials for relay",
 		REPLY_MEND, "relaying" },
 	{ "550-5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address you've\n"

@@ -70,6 +70,9 @@ static void requests_carry_what_was_said(void **state)
 #define CLOCK                                                                            \
 	"HTTP/1.1 403 F\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\n"                      \
 	"Connection: close\r\n\r\n<Error><Code>RequestTimeTooSkewed</Code></Error>"
+#define CLOCK_OF(year)                                                                   \
+	"HTTP/1.1 403 F\r\nDate: 01 Jan " year " 00:00:00 GMT\r\n"                       \
+	"Connection: close\r\n\r\n<Error><Code>RequestTimeTooSkewed</Code></Error>"
 #define ETAG(etag) "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"" etag "\"\r\n\r\n"
 
 static const struct fault {
@@ -132,6 +135,16 @@ static const struct fault {
 	{ "a clock that is never right",
 		{ { ANSWER_CLOSE, CLOCK }, { ANSWER_CLOSE, CLOCK } }, 3, S3_ERROR_MEND,
 		{ "clock is wrong", "ahead of the server's" }, 2 },
+	{ "a clock of the far future", { { ANSWER_CLOSE, CLOCK_OF("9999") } }, 3,
+		S3_ERROR_MEND, { "clock is wrong" }, 1 },
+	{ "a clock of long ago", { { ANSWER_CLOSE, CLOCK_OF("1900") } }, 3, S3_ERROR_MEND,
+		{ "clock is wrong" }, 1 },
+	{ "an error that says 200",
+		{ { ANSWER, "HTTP/1.1 200 OK\r\nContent-Length: 41\r\n"
+			    "ETag: \"0a-1\"\r\n\r\n"
+			    "<Error><Code>InternalError</Code></Error>" },
+			{ ANSWER, OK } },
+		2, -1, { NULL }, 2 },
 	{ "an ETag that is another content's",
 		{ { ANSWER, ETAG("d41d8cd98f00b204e9800998ecf8427e") },
 			{ ANSWER, ETAG("d41d8cd98f00b204e9800998ecf8427e") } },

@@ -19,6 +19,8 @@ static const struct {
 		S3_PROFILE_CREDENTIALS, "aws_access_key_id", "A" },
 	{ "no blanks, CRLF, no last newline", "[default]\r\na=1\r\nb=2", "default",
 		S3_PROFILE_CREDENTIALS, "b", "2" },
+	{ "a mark of UTF-8 before it", "\xef\xbb\xbf[default]\r\na=1\r\n", "default",
+		S3_PROFILE_CREDENTIALS, "a", "1" },
 	{ "upper case names", "[default]\nAWS_Access_Key_ID=A", "default",
 		S3_PROFILE_CREDENTIALS, "aws_access_key_id", "A" },
 	{ "value with = / +", "[default]\ns = a/b+c==\n", "default",

@@ -122,6 +122,40 @@ static void digests_go_where_they_are_known(void **state)
 	}
 }
 
+static void digests_follow_the_proof_that_is_given(void **state)
+{
+	(void)state;
+	static const struct {
+		enum s3_checksum checksum;
+		bool is_amazon, is_unsigned;
+		enum s3_proof proof;
+		bool sha256, etag;
+	} proofs[] = {
+		{ S3_CHECKSUM_AUTO, false, false, S3_PROOF_UNKNOWN, false, true },
+		{ S3_CHECKSUM_AUTO, false, false, S3_PROOF_TRIAL, true, true },
+		{ S3_CHECKSUM_AUTO, false, false, S3_PROOF_SHA256, true, false },
+		{ S3_CHECKSUM_AUTO, false, false, S3_PROOF_ETAG, false, true },
+		{ S3_CHECKSUM_AUTO, false, false, S3_PROOF_NONE, false, false },
+		{ S3_CHECKSUM_AUTO, false, true, S3_PROOF_SHA256, true, true },
+		{ S3_CHECKSUM_AUTO, false, true, S3_PROOF_NONE, false, true },
+		{ S3_CHECKSUM_AUTO, true, false, S3_PROOF_NONE, true, false },
+		{ S3_CHECKSUM_MD5, false, false, S3_PROOF_SHA256, false, true },
+		{ S3_CHECKSUM_NONE, false, false, S3_PROOF_TRIAL, false, false },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(proofs); i++) {
+		const struct s3_settings settings = { .checksum = proofs[i].checksum,
+			.unsigned_payload = proofs[i].is_unsigned };
+		struct s3_plan plan;
+		assert_true(
+			s3_plan_init(&plan, &settings, proofs[i].is_amazon, true, NULL));
+		const struct s3_plan fitting = s3_plan_for(&plan, proofs[i].proof);
+		if (fitting.sends_sha256 != proofs[i].sha256 ||
+			fitting.checks_etag != proofs[i].etag)
+			fail_msg("case %zu", i);
+		s3_plan_deinit(&plan);
+	}
+}
+
 /* AWS_REQUEST_CHECKSUM_CALCULATION=when_required: the ETag is compared instead. */
 static void digests_may_be_left_to_what_requires_them(void **state)
 {
@@ -179,6 +213,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_become_headers),
 		cmocka_unit_test(digests_go_where_they_are_known),
+		cmocka_unit_test(digests_follow_the_proof_that_is_given),
 		cmocka_unit_test(digests_may_be_left_to_what_requires_them),
 		cmocka_unit_test(what_cannot_be_is_said),
 	};

@@ -315,6 +315,88 @@ static void what_a_store_does_not_know_is_remembered(void **state)
 	server_stop(&server);
 }
 
+#define PROVEN                                                                           \
+	EMPTY("200 OK",                                                                  \
+		"x-amz-checksum-sha256: LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="    \
+		"\r\n")
+
+/* Which proof a store gives of what it has stored is found with its first objects. */
+static const struct proof {
+	const char *name;
+	struct turn turns[5];
+	bool sends[5]; /* the checksum, for each request */
+	int kind;      /* of the last object's error; -1: stored */
+} proofs[] = {
+	{ "it answers with the checksum",
+		{ { ANSWER, EMPTY("200 OK", "") }, { ANSWER, PROVEN },
+			{ ANSWER, PROVEN } },
+		{ false, true, true }, -1 },
+	{ "it answers with another",
+		{ { ANSWER, EMPTY("200 OK", "") }, { ANSWER, PROVEN },
+			{ ANSWER, EMPTY("200 OK", "x-amz-checksum-sha256: AAAA\r\n") } },
+		{ false, true, true }, S3_ERROR_RETRY },
+	{ "it passes over it",
+		{ { ANSWER, EMPTY("200 OK", "ETag: \"" MD5_OF_HELLO "\"\r\n") },
+			{ ANSWER, EMPTY("200 OK", "ETag: \"" MD5_OF_HELLO "\"\r\n") },
+			{ ANSWER, EMPTY("200 OK", "ETag: \"d41d8cd98f00b204e9800998"
+						  "ecf8427e\"\r\n") } },
+		{ false, true, false }, S3_ERROR_RETRY },
+	{ "it refuses it",
+		{ { ANSWER, EMPTY("200 OK", "") },
+			{ ANSWER_CLOSE, XML("501 N", "NotImplemented") },
+			{ ANSWER, EMPTY("200 OK", "ETag: \"" MD5_OF_HELLO "\"\r\n") },
+			{ ANSWER, EMPTY("200 OK", "ETag: \"d41d8cd98f00b204e9800998"
+						  "ecf8427e\"\r\n") } },
+		{ false, true, false, false }, S3_ERROR_RETRY },
+	{ "something on the way takes it out",
+		{ { ANSWER, EMPTY("200 OK", "") },
+			{ ANSWER_CLOSE, XML("403 F", "SignatureDoesNotMatch") },
+			{ ANSWER, EMPTY("200 OK", "") },
+			{ ANSWER, EMPTY("200 OK", "") } },
+		{ false, true, false, false }, -1 },
+	{ "it refuses it and says nothing",
+		{ { ANSWER, EMPTY("200 OK", "") },
+			{ ANSWER_CLOSE, XML("400 B", "InvalidRequest") },
+			{ ANSWER, EMPTY("200 OK", "") },
+			{ ANSWER, EMPTY("200 OK", "") } },
+		{ false, true, false, false }, -1 },
+};
+
+static void check_proof(const struct proof *proof)
+{
+	struct server server;
+	size_t n = count_turns(proof->turns, G_N_ELEMENTS(proof->turns));
+	server_start(&server, proof->turns, n);
+	struct s3_store *store = store_at(server.url, 1);
+	struct s3_object object = object_of("mail/k", "hello", 5);
+	assert_true(s3_store_put(store, &object, 1, NULL));
+	assert_true(s3_store_put(store, &object, 1, NULL));
+	g_autoptr(GError) error = NULL;
+	bool stored = s3_store_put(store, &object, 1, &error);
+	s3_store_free(&store);
+	close(object.fd);
+	if (stored != (proof->kind == -1) || (error && error->code != proof->kind))
+		fail_msg("%s: %s", proof->name, error ? error->message : "stored");
+	assert_int_equal(server.heads->len, n);
+	for (size_t i = 0; i < n; i++) {
+		const char *head = server.heads->pdata[i];
+		g_assert(head);
+		bool sent = strstr(head, "\r\nx-amz-checksum-sha256: ");
+		if (sent != proof->sends[i] || !strstr(head, CONDITION))
+			fail_msg("%s: request %zu is\n%s", proof->name, i + 1, head);
+		/* What is sent is signed. */
+		assert_true(!strstr(head, ";x-amz-checksum-sha256;") == !sent);
+	}
+	server_stop(&server);
+}
+
+static void the_proof_that_a_store_gives_is_learnt(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(proofs); i++)
+		check_proof(&proofs[i]);
+}
+
 /* Region and time of the server hold for what comes after, links too. */
 static void region_and_clock_are_learnt(void **state)
 {
@@ -373,6 +455,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stories_end_as_told),
 		cmocka_unit_test(what_a_store_does_not_know_is_remembered),
+		cmocka_unit_test(the_proof_that_a_store_gives_is_learnt),
 		cmocka_unit_test(region_and_clock_are_learnt),
 		cmocka_unit_test(parts_are_as_few_as_allowed),
 	};

@@ -221,6 +221,21 @@ static void some_have_it(void **state)
 	}
 }
 
+/* Its route sends it once at most, and the relay did not say whether it has it. */
+static void it_may_have_it(void **state)
+{
+	static const struct hop_case c = { .recipients = { { QUEUE_HELD, 0, "" } } };
+	(void)state;
+	struct queue_message *message = message_of(&c);
+	message->state = QUEUE_HELD;
+	assert_false(hop_has_some(message));
+	message->uncertain = true;
+	assert_true(hop_has_some(message));
+	message->hold = g_strdup("relay default: credentials");
+	assert_false(hop_has_some(message));
+	queue_message_free(message);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +243,7 @@ int main(void)
 		cmocka_unit_test(fits_a_line),
 		cmocka_unit_test(without_enhanced_codes),
 		cmocka_unit_test(some_have_it),
+		cmocka_unit_test(it_may_have_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,194 @@
+/* One signed question about the bucket, now and then. What the answer means: lifecycle.c. */
+#include "s3/retention.h"
+#include "s3/fetch.h"
+#include "s3/lifecycle.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TIMEOUT_MS   5000
+#define SIGNED_FOR_S 60
+#define ASK_AGAIN_MS (6 * 3600 * 1000)
+#define NO_ANSWER_MS (10 * 60 * 1000)
+#define DAY_S        86400
+
+struct s3_retention {
+	struct s3_retention_basis basis;
+	int stop_fd; /* readable once the thread is to end; -1: no thread */
+	GThread *thread;
+	unsigned expiry_s;
+	unsigned warned_days; /* said in the log; 0: nothing */
+	GMutex lock;
+	struct s3_lifecycle *lifecycle; /* NULL: not known */
+	bool answered;                  /* when asked last, if only by a refusal */
+};
+
+/* The bucket's ?lifecycle, signed; g_free(). NULL: no credentials. */
+static char *question(
+	const struct s3_retention *retention, struct s3_credentials_chain *chain)
+{
+	struct s3_site *site = retention->basis.site;
+	const struct s3_place *place = s3_site_place(site);
+	int64_t now_s = s3_site_now_s(site);
+	struct s3_credentials *credentials = s3_credentials_chain_get(chain, now_s, NULL);
+	if (!credentials)
+		return NULL;
+	g_autofree char *path = s3_endpoint_path(&place->endpoint, "");
+	g_autofree char *url = s3_endpoint_url(&place->endpoint, "");
+	const struct sigv4_pair parameters[] = { { "lifecycle", "" } };
+	const struct sigv4_request request = {
+		.method = "GET",
+		.host = place->endpoint.host,
+		.path = path,
+		.query = parameters,
+		.n_query = G_N_ELEMENTS(parameters),
+		.payload_sha256 = SIGV4_UNSIGNED_PAYLOAD,
+	};
+	g_autofree char *query = sigv4_presigned_query(
+		place->signer, &credentials->keys, &request, now_s, SIGNED_FOR_S);
+	s3_credentials_unref(credentials);
+	return g_strconcat(url, "?", query, NULL);
+}
+
+/* NULL: not told. */
+static struct s3_lifecycle *ask(const struct s3_retention *retention,
+	struct s3_credentials_chain *chain, bool *answered)
+{
+	g_autofree char *url = chain ? question(retention, chain) : NULL;
+	const struct s3_fetch request = {
+		.method = "GET",
+		.url = url,
+		.timeout_ms = TIMEOUT_MS,
+		.ca_file = retention->basis.ca_file,
+		.stop_fd = retention->stop_fd,
+	};
+	struct s3_fetched answer;
+	if (!url || !s3_fetch(&request, &answer, NULL))
+		return NULL;
+	struct s3_lifecycle *lifecycle = NULL;
+	*answered = *answered || answer.status < 500;
+	if (answer.status == 200)
+		lifecycle = s3_lifecycle_parse(
+			answer.body, answer.body_bytes, retention->basis.tags);
+	s3_fetched_clear(&answer);
+	return lifecycle;
+}
+
+void s3_retention_ask(struct s3_retention *retention)
+{
+	const struct s3_retention_basis *basis = &retention->basis;
+	bool answered = false;
+	struct s3_lifecycle *lifecycle = ask(retention, basis->links, &answered);
+	if (!lifecycle && basis->uploads != basis->links)
+		lifecycle = ask(retention, basis->uploads, &answered);
+	g_mutex_lock(&retention->lock);
+	retention->answered = answered;
+	if (answered) { /* else what was told before still holds */
+		s3_lifecycle_free(&retention->lifecycle);
+		retention->lifecycle = lifecycle;
+	}
+	g_mutex_unlock(&retention->lock);
+}
+
+static unsigned days_of(struct s3_retention *retention, const char *key)
+{
+	g_mutex_lock(&retention->lock);
+	unsigned days =
+		retention->lifecycle ? s3_lifecycle_days(retention->lifecycle, key) : 0;
+	g_mutex_unlock(&retention->lock);
+	return days;
+}
+
+int64_t s3_retention_kept_s(struct s3_retention *retention, const char *key)
+{
+	return (int64_t)days_of(retention, key) * DAY_S;
+}
+
+/* ---- the thread ---- */
+
+/* By what keys begin with: their names have the day in them. */
+static void warn(struct s3_retention *retention)
+{
+	const char *prefix = retention->basis.prefix;
+	g_autofree char *key = g_strconcat(prefix ? prefix : "", prefix ? "/" : "", NULL);
+	unsigned days = days_of(retention, key);
+	if (!days || days == retention->warned_days ||
+		retention->expiry_s <= (int64_t)days * DAY_S)
+		return;
+	retention->warned_days = days;
+	g_warning("links.expiry is %u h, but the lifecycle rules of bucket %s delete "
+		  "objects after %u d: links end then, and the mail says so",
+		retention->expiry_s / 3600, s3_site_bucket(retention->basis.site), days);
+}
+
+/* A refusal is an answer too: it will be the same in a while. */
+static bool was_answered(struct s3_retention *retention)
+{
+	g_mutex_lock(&retention->lock);
+	bool answered = retention->answered;
+	g_mutex_unlock(&retention->lock);
+	return answered;
+}
+
+static gpointer run(gpointer data)
+{
+	struct s3_retention *retention = data;
+	struct pollfd stop = { .fd = retention->stop_fd, .events = POLLIN };
+	int waited;
+	do {
+		s3_retention_ask(retention);
+		warn(retention);
+		waited = poll(
+			&stop, 1, was_answered(retention) ? ASK_AGAIN_MS : NO_ANSWER_MS);
+	} while (waited == 0 || (waited < 0 && errno == EINTR));
+	return NULL;
+}
+
+/* Signals are for the main thread: the new one inherits a mask with all of them blocked.
+ * Without a thread nothing is known, as where it may not be asked. */
+void s3_retention_watch(struct s3_retention *retention, unsigned expiry_s)
+{
+	if (retention->thread)
+		return;
+	retention->expiry_s = expiry_s;
+	retention->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (retention->stop_fd < 0)
+		return;
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	retention->thread = g_thread_try_new("retention", run, retention, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* ---- from birth to end ---- */
+
+struct s3_retention *s3_retention_new(const struct s3_retention_basis *basis)
+{
+	struct s3_retention *retention = g_new0(struct s3_retention, 1);
+	retention->basis = *basis;
+	retention->stop_fd = -1;
+	g_mutex_init(&retention->lock);
+	return retention;
+}
+
+void s3_retention_free(struct s3_retention **retention)
+{
+	struct s3_retention *gone = g_steal_pointer(retention);
+	if (!gone)
+		return;
+	if (gone->thread) {
+		if (eventfd_write(gone->stop_fd, 1) < 0)
+			g_error("eventfd: %s", g_strerror(errno));
+		g_thread_join(gone->thread);
+	}
+	if (gone->stop_fd >= 0)
+		close(gone->stop_fd);
+	s3_lifecycle_free(&gone->lifecycle);
+	g_mutex_clear(&gone->lock);
+	g_free(gone);
+}
