@@ -132,16 +132,11 @@ static void add_text(struct parser *parser, const char *text, size_t length)
 	while (p < end) {
 		const char *start = p;
 
-		while (p < end && *p != '\r' &&
-			(parser->html == NULL || (unsigned char)*p < 0x80))
+		while (p < end && (parser->html == NULL || (unsigned char)*p < 0x80))
 			p++;
 		g_string_append_len(out, start, p - start);
 		if (p == end)
 			break;
-		if (*p == '\r') {
-			p++;
-			continue;
-		}
 		g_string_append_printf(out, "&#x%x;", g_utf8_get_char(p));
 		p = g_utf8_next_char(p);
 	}
@@ -267,7 +262,7 @@ static void widen_to_line(const struct parser *parser, size_t *start, size_t *en
 		from--;
 	if (from > 0 && text[from - 1] != '\n')
 		return;
-	while (to < parser->length && strchr(" \t\r", text[to]) != NULL)
+	while (to < parser->length && strchr(" \t", text[to]) != NULL)
 		to++;
 	if (to < parser->length && text[to] != '\n')
 		return;
@@ -328,7 +323,7 @@ static bool check_characters(struct parser *parser, GError **error)
 		return refuse(error, "is over %d octets", (int)MIME_TEMPLATE_BYTES_MAX);
 	for (size_t i = 0; i < parser->length && bad == NULL; i++)
 		if (g_ascii_iscntrl(parser->text[i]) &&
-			strchr("\t\r\n", parser->text[i] != '\0' ? parser->text[i] : 1) ==
+			strchr("\t\n", parser->text[i] != '\0' ? parser->text[i] : 1) ==
 				NULL)
 			bad = parser->text + i;
 	if (bad == NULL && g_utf8_validate(parser->text, (gssize)parser->length, &bad))
@@ -359,16 +354,31 @@ static bool parse(struct parser *parser, GError **error)
 	       template_html_check(parser->html, &parser->line, error);
 }
 
+/* Lines end as the message's do when they are filled in. */
+static GString *without_cr(const char *text, size_t length)
+{
+	GString *octets = g_string_sized_new(length);
+
+	for (size_t i = 0; i < length; i++)
+		if (text[i] != '\r')
+			g_string_append_c(octets, text[i]);
+	return octets;
+}
+
 struct mime_template *mime_template_new(enum mime_template_kind kind, const char *text,
 	size_t length, size_t *line, GError **error)
 {
 	struct mime_template *template = g_new0(struct mime_template, 1);
+	g_autoptr(GString) octets = without_cr(text, length);
 	struct parser parser = {
-		.template = template, .text = text, .length = length, .line = 1
+		.template = template,
+		.text = octets->str,
+		.length = octets->len,
+		.line = 1,
 	};
 
 	/* A byte order mark is no text. */
-	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+	if (g_str_has_prefix(octets->str, "\xef\xbb\xbf")) {
 		parser.text += 3;
 		parser.length -= 3;
 	}

@@ -136,6 +136,7 @@ static const struct {
 		"must be written &lt;" },
 	{ MIME_TEMPLATE_HTML, 2, LINKS "\na <{{#one}} b{{/one}}",
 		"must be written &lt;" },
+	{ MIME_TEMPLATE_HTML, 2, LINKS "\n<\r\rM", "never ends" },
 	{ MIME_TEMPLATE_HTML, 1, LINKS "<!-", "never ends" },
 	{ MIME_TEMPLATE_HTML, 1, LINKS "</", "must be written &lt;" },
 	{ MIME_TEMPLATE_HTML, 1, LINKS "</b>", "end tag without" },
