@@ -1,5 +1,5 @@
-/* How a listener meets its clients: TLS, users, profile, extensions, proxies. Who they are
- * is check_listeners.c's. */
+/* How a listener meets its clients: TLS, users, profile, extensions, proxies. Who they
+ * are is check_listeners.c's. */
 #include "conf/check.h"
 #include "conf/files.h"
 #include "conf/subject.h"

@@ -3,6 +3,7 @@
 #include "conf/check.h"
 #include "conf/files.h"
 #include "conf/text.h"
+#include "s3/cloudfront.h"
 #include <string.h>
 
 enum {
@@ -26,7 +27,10 @@ static void check_base(const struct conf_check *check, const char *key, const ch
 		     g_uri_get_fragment(uri) == NULL;
 	for (const char *c = sound ? g_uri_get_path(uri) : ""; *c != '\0'; c++)
 		sound = sound && (g_ascii_isalnum(*c) || strchr("._-/", *c) != NULL);
-	if (!sound)
+	if (strchr(url, '@') != NULL) /* not shown: a password may stand before it */
+		conf_source_problem(check->source, key,
+			"holds an @: write https://HOST, with or without port and path");
+	else if (!sound)
 		conf_source_problem(check->source, key,
 			"\"%.80s\" is not like https://files.example.com, with a path of "
 			"letters, digits, dots, underscores and hyphens where keys "
@@ -80,6 +84,16 @@ static void check_credentials(const struct conf_check *check)
 		conf_file_check);
 }
 
+static bool is_signing_key(const char *path, GError **error)
+{
+	if (!conf_file_check(path, error))
+		return false;
+	struct s3_cloudfront *signer = s3_cloudfront_new("", path, error);
+	bool is_taken = signer != NULL;
+	s3_cloudfront_free(&signer);
+	return is_taken;
+}
+
 static void check_cloudfront(const struct conf_check *check)
 {
 	const struct s3_link_settings *links = &check->conf->s3.links;
@@ -89,7 +103,7 @@ static void check_cloudfront(const struct conf_check *check)
 		"signed_for_endpoint" };
 	check_base(check, "links.cloudfront.url", links->cloudfront_url);
 	conf_check_file(check, "links.cloudfront.private_key_file",
-		links->cloudfront_private_key_file, conf_file_check);
+		links->cloudfront_private_key_file, is_signing_key);
 	if (conf_check_any_bad(check, "links.cloudfront", "links.cloudfront.url",
 		    "links.cloudfront.key_pair_id", "links.cloudfront.private_key_file",
 		    NULL))

@@ -80,11 +80,37 @@ static void check_envelope_id(const struct conf_check *check)
 		conf_source_problem(check->source, "sender.envelope_id",
 			"needs sender.envelope (or sender.from) beside it: a client's "
 			"own address gets no ID");
-	else if (strcspn(own, "@") + 1 + ID_BYTES > LOCAL_BYTES_MAX)
+	else if (strcspn(own, "@") + 1 + ID_BYTES + strlen(CONF_SENDER_REPORT) >
+		 LOCAL_BYTES_MAX)
 		conf_source_problem(check->source, "sender.envelope_id",
 			"makes the part before the @ of %s longer than %d characters: "
 			"choose a shorter address",
 			own, LOCAL_BYTES_MAX);
+}
+
+/* Reports about mail of this gateway that come to it are mail of this gateway again. */
+static void check_reports(const struct conf_check *check)
+{
+	const struct conf *conf = check->conf;
+	const struct conf_sender *sender = &conf->sender;
+	const char *key = sender->envelope != NULL ? "sender.envelope" : "sender.from";
+	const char *own = sender->envelope != NULL ? sender->envelope : sender->from;
+	if (own == NULL || sender->envelope_has_id ||
+		conf_check_any_bad(
+			check, "sender", key, "sender.envelope_id", "listeners", NULL) ||
+		conf_relay_delivers(conf, own))
+		return;
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_recipient_map *map = conf->listeners[i].recipients;
+		if (map == NULL || !conf_recipient_map_owns(map, own))
+			continue;
+		conf_source_warning(check->source, key,
+			"%s is received here and passed on: were the mailbox behind it "
+			"to refuse mail, reports would go round for ever; say "
+			"sender.envelope_id: true",
+			own);
+		return;
+	}
 }
 
 /* A relay that is SES, by its host; NULL: there is none. */
@@ -192,6 +218,7 @@ void conf_check_sender(const struct conf_check *check)
 	check_verified(check, "sender.envelope", conf->sender.envelope);
 	check_display_name(check);
 	check_envelope_id(check);
+	check_reports(check);
 	check_told(check);
 	for (size_t i = 0; i < conf->n_routes; i++)
 		check_preserved(check, i);

@@ -3,13 +3,18 @@
 #include "conf/files.h"
 #include "conf/text.h"
 #include "s3/ambient.h"
+#include "s3/endpoint.h"
+#include "s3/request.h"
 #include "s3/sts.h"
 #include <arpa/inet.h>
 #include <string.h>
 
-static void check_bucket_name(const struct conf_check *check)
+/* s3 here and below: what the settings and what surrounds them say. */
+static void check_bucket_name(
+	const struct conf_check *check, const struct s3_settings *s3)
 {
-	const struct s3_settings *s3 = &check->conf->s3;
+	if (conf_check_any_bad(check, "s3.bucket", "s3.endpoint", "s3.path_style", NULL))
+		return;
 	size_t length = strlen(s3->bucket);
 	bool sound = length >= 3 && length <= 63 && strstr(s3->bucket, "..") == NULL &&
 		     g_ascii_isalnum(s3->bucket[0]) &&
@@ -35,6 +40,12 @@ static void check_bucket_name(const struct conf_check *check)
 			s3->bucket);
 }
 
+/* The store's own words, which say what they are about. */
+static const char *without_prefix(const char *text)
+{
+	return g_str_has_prefix(text, "s3: ") ? text + strlen("s3: ") : text;
+}
+
 static bool is_region_of_amazon(const char *region)
 {
 	size_t length = strlen(region);
@@ -45,7 +56,16 @@ static bool is_region_of_amazon(const char *region)
 	       region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
 }
 
-/* s3: what the settings and what surrounds them say. */
+static void check_fips(const struct conf_check *check, const struct s3_settings *s3)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *url =
+		s3_endpoint_amazon(s3->region, s3->dual_stack, true, &error);
+	if (url == NULL)
+		conf_source_problem(
+			check->source, "s3.fips", "%s", without_prefix(error->message));
+}
+
 static void check_region(const struct conf_check *check, const struct s3_settings *s3)
 {
 	if (conf_check_any_bad(check, "s3.region", "s3.endpoint", NULL) ||
@@ -59,6 +79,16 @@ static void check_region(const struct conf_check *check, const struct s3_setting
 		conf_source_problem(check->source, "s3.region",
 			"\"%s\" is no region of Amazon: write one such as eu-west-1",
 			s3->region);
+	else if (s3->fips)
+		check_fips(check, s3);
+}
+
+static void check_unsigned(const struct conf_check *check, const struct s3_settings *s3)
+{
+	if (s3->unsigned_payload && s3->endpoint != NULL &&
+		!conf_text_url_is_https(s3->endpoint))
+		conf_source_problem(check->source, "s3.unsigned_payload",
+			"is for https only: nothing else would protect the content");
 }
 
 /* What AWS's environment variables and profile say has no line of its own. */
@@ -68,13 +98,16 @@ static void check_place(const struct conf_check *check)
 	g_autoptr(GError) error = NULL;
 	struct s3_ambient *ambient = s3_ambient_new(&filled, &error);
 	if (ambient == NULL) {
-		const char *text = error->message;
-		conf_source_problem(check->source, "s3", "%s",
-			g_str_has_prefix(text, "s3: ") ? text + strlen("s3: ") : text);
+		conf_source_problem(
+			check->source, "s3", "%s", without_prefix(error->message));
 		return;
 	}
 	s3_ambient_apply(ambient, &filled);
+	check_bucket_name(check, &filled);
 	check_region(check, &filled);
+	check_unsigned(check, &filled);
+	conf_check_file(
+		check, "s3.ca_file", filled.ca_file, conf_file_check_certificates);
 	s3_ambient_free(&ambient);
 }
 
@@ -220,6 +253,47 @@ static void check_lock(const struct conf_check *check)
 			"needs object_lock: governance or compliance");
 }
 
+/* Of "name=value": each name once. */
+static void check_names(
+	const struct conf_check *check, const char *key, const char *const *pairs)
+{
+	for (size_t i = 0; pairs != NULL && pairs[i] != NULL; i++) {
+		size_t name = strcspn(pairs[i], "=") + 1;
+		bool again = false;
+		for (size_t before = 0; before < i; before++)
+			again = again || strncmp(pairs[before], pairs[i], name) == 0;
+		g_autofree char *path = g_strdup_printf("%s[%zu]", key, i);
+		if (again && !conf_check_any_bad(check, path, NULL))
+			conf_source_problem(
+				check->source, path, "has the name of one before it");
+	}
+}
+
+static void check_tags(const struct conf_check *check)
+{
+	const char *const *tags = check->conf->s3.tags;
+	for (size_t i = 0; tags != NULL && tags[i] != NULL; i++) {
+		g_autoptr(GError) error = NULL;
+		g_autofree char *path = g_strdup_printf("s3.tags[%zu]", i);
+		if (!conf_check_any_bad(check, path, NULL) &&
+			!s3_tag_check(tags[i], &error))
+			conf_source_problem(check->source, path, "%s", error->message);
+	}
+	check_names(check, "s3.tags", tags);
+	if (tags != NULL && g_strv_length((char **)tags) > 10)
+		conf_source_problem(check->source, "s3.tags", "S3 takes 10 at most");
+}
+
+/* Other stores have accounts of other forms. */
+static void check_owner(const struct conf_check *check)
+{
+	const struct s3_settings *s3 = &check->conf->s3;
+	const char *owner = s3->endpoint == NULL ? s3->bucket_owner : NULL;
+	if (owner != NULL && (strlen(owner) != 12 || owner[strspn(owner, "0123456789")]))
+		conf_source_problem(check->source, "s3.expected_bucket_owner",
+			"\"%.80s\" is no account of Amazon: write its 12 digits", owner);
+}
+
 static void check_upload(const struct conf_check *check)
 {
 	const struct s3_settings *s3 = &check->conf->s3;
@@ -227,12 +301,9 @@ static void check_upload(const struct conf_check *check)
 	check_amazon_only(check);
 	check_encryption(check);
 	check_lock(check);
-	if (s3->unsigned_payload && s3->endpoint != NULL &&
-		!conf_text_url_is_https(s3->endpoint))
-		conf_source_problem(check->source, "s3.unsigned_payload",
-			"is for https only: nothing else would protect the content");
-	if (s3->tags != NULL && g_strv_length((char **)s3->tags) > 10)
-		conf_source_problem(check->source, "s3.tags", "S3 takes 10 at most");
+	check_tags(check);
+	check_names(check, "s3.kms_context", s3->kms_context);
+	check_owner(check);
 }
 
 /* About those of the section that are given. */
@@ -252,14 +323,11 @@ static void check_bucket(const struct conf_check *check)
 		"directory_max_size", "directory_min_free", "listen", "listen_tls",
 		"listen_proxies", "listen_requests_per_minute" };
 	const struct s3_settings *s3 = &check->conf->s3;
-	if (!conf_check_any_bad(check, "s3.bucket", "s3.endpoint", "s3.path_style", NULL))
-		check_bucket_name(check);
 	check_place(check);
 	check_plain_http(check, "s3.endpoint", s3->endpoint);
 	check_credentials(check);
 	check_role(check);
 	check_upload(check);
-	conf_check_file(check, "s3.ca_file", s3->ca_file, conf_file_check_certificates);
 	warn_of(check, directory_only, G_N_ELEMENTS(directory_only),
 		"has no effect without s3.directory");
 }

@@ -1,5 +1,5 @@
 /*
- * conf - the settings: one YAML file, one table of fields (conf/schema.c), one snapshot.
+ * conf - the settings: one YAML file, one table of fields (conf/schema.h), one snapshot.
  *
  * A snapshot is immutable and reference-counted: a session or a delivery keeps the one
  * that it began with, a reload makes another. Threads: conf_ref/unref from any; reading
@@ -178,15 +178,19 @@ struct conf_exception {
 
 /*
  * What SES is told of a message in header fields, each NULL where it is not: the
- * configuration set, tags (NULL-ended "name=value"), and the identities of another account
- * to send for. Of a route, else of its relay; tags of both, and of listener and account, are
- * joined, the nearest to the message first where they share a name.
+ * configuration set, tags (NULL-ended "name=value"), and the identities of another
+ * account to send for. Of a route, else of its relay; tags of both, and of listener and
+ * account, are joined, the nearest to the message first where they share a name.
  */
 struct conf_ses {
 	const char *configuration_set;                       /* X-SES-CONFIGURATION-SET */
 	const char *const *tags;                             /* X-SES-MESSAGE-TAGS */
 	const char *source_arn, *from_arn, *return_path_arn; /* X-SES-*-ARN */
 };
+
+/* Marks the envelope of reports: what comes back for one must not be passed on like what
+ * comes back for others, or two mailboxes that take nothing would never come to rest. */
+#define CONF_SENDER_REPORT "-r"
 
 struct conf_sender {
 	const char *from; /* address that replaces a From that is not verified */
@@ -195,11 +199,12 @@ struct conf_sender {
 	/* reverse-path at the relay; NULL: the from address where set,
 	 * else the client's own */
 	const char *envelope;
-	/* The local part of envelope gets "+ID": what comes back can be matched */
+	/* The local part of envelope gets "+ID": what comes back can be matched. For mail
+	 * with the null reverse-path CONF_SENDER_REPORT follows. */
 	bool envelope_has_id;
-	/* What a From that is replaced shows as its name: "{name}", "{address}", "{domain}"
-	 * and "{gateway}" (the domain of from) stand for what was there; NULL:
-	 * "{name} via {gateway}" */
+	/* What a From that is replaced shows as its name: "{name}", "{address}",
+	 * "{domain}" and "{gateway}" (the domain of from) stand for what was there;
+	 * NULL: "{name} via {gateway}" */
 	const char *display_name;
 };
 
@@ -219,7 +224,8 @@ struct conf_relay {
 	const char *iam_secret_access_key, *iam_secret_access_key_file;
 	const char *region; /* for the derivation; NULL: taken from an SES host name */
 	struct conf_ses ses;
-	double rate; /* recipients per second; 0: unpaced; with rate_auto where it begins */
+	/* recipients per second; 0: unpaced; with rate_auto where it begins */
+	double rate;
 	bool rate_auto;       /* "auto": learnt from SES's API and from its replies */
 	double rate_share;    /* this gateway's part of rate and quota, over 0 to 1 */
 	uint64_t daily_quota; /* recipients in 24 hours; 0: unknown, or SES's API says */
@@ -274,9 +280,9 @@ struct conf_queue {
 	unsigned retry_max_s;
 	unsigned lifetime_s; /* undelivered for so long: dead */
 	unsigned history_s;  /* how long the record of a finished message is kept */
-	unsigned
-		dead_retention_s; /* the same for dead ones, with the message; 0: for ever */
-	bool bounces;             /* senders that may have one get a report of failure */
+	/* the same for dead ones, with the message; 0: for ever */
+	unsigned dead_retention_s;
+	bool bounces; /* senders that may have one get a report of failure */
 };
 
 struct conf {
@@ -363,12 +369,12 @@ struct conf_way {
 const struct conf_route *conf_route_for(
 	const struct conf *conf, const struct conf_way *way);
 
-/* Whether each relay that mail for the address ("@domain": for any of the domain) may go by
- * delivers its domain itself (delivers; a Maildir: all). */
+/* Whether each relay that mail for the address ("@domain": for any of the domain) may go
+ * by delivers its domain itself (delivers; a Maildir: all). */
 bool conf_relay_delivers(const struct conf *conf, const char *address);
 
-/* Whether the relay is SES: by its host's name, or by an option that only SES knows: keys of
- * IAM, a region, what ses holds. */
+/* Whether the relay is SES: by its host's name, or by an option that only SES knows: keys
+ * of IAM, a region, what ses holds. */
 bool conf_relay_is_ses(const struct conf_relay *relay);
 
 /* The sample file: every option with its text, default and bounds, as comments. */

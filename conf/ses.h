@@ -1,6 +1,6 @@
 /*
- * ses - what Amazon SES takes in its X-SES-* header fields, and how its relays are told from
- * others. Pure.
+ * ses - what Amazon SES takes in its X-SES-* header fields, and how its relays
+ * are told from others. Pure.
  *
  * SES Developer Guide, "Sending email using Amazon SES with event publishing" (tags,
  * configuration sets) and "Delegate sender tasks" (ARNs); SESv2 API, MessageTag.
@@ -14,8 +14,9 @@
 /* The name of the tag that the gateway adds: its value is the message's ID. */
 #define CONF_SES_OWN_TAG "stowage-id"
 
-/* "name=value": a name of letters, digits, "-" and "_", or one of the two that fill
- * Feedback-ID (ses:feedback-id-a, -b); a value of those, "." and "@"; each of 1 to 256. */
+/* "name=value": a name of letters, digits, "-" and "_", or one of the two
+ * that fill Feedback-ID (ses:feedback-id-a, -b); a value of those, "."
+ * and "@"; each of 1 to 256. */
 bool conf_ses_tag_check(const char *tag, GError **error);
 
 /* A configuration set's name: 1 to 64 letters, digits, "-" and "_". */

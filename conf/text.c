@@ -167,7 +167,7 @@ char *conf_text_url_host(const char *url)
 
 bool conf_text_url_is_https(const char *url)
 {
-	return g_str_has_prefix(url, "https://");
+	return g_ascii_strncasecmp(url, "https://", strlen("https://")) == 0;
 }
 
 bool conf_text_host_is_loopback(const char *host)

@@ -1,6 +1,7 @@
 /*
- * idn - internationalised domains: A-labels ("xn--...") of what a client wrote in U-labels
- * (IDNA2008, RFC 5890; case and width are mapped as UTS 46 says). Pure; threads: any.
+ * idn - internationalised domains: A-labels ("xn--...") of what a client
+ * wrote in U-labels (IDNA2008, RFC 5890; case and width are mapped as UTS 46
+ * says). Pure; threads: any.
  */
 #ifndef GATEWAY_IDN_H
 #define GATEWAY_IDN_H

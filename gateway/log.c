@@ -1,10 +1,9 @@
-/* The writer behind log.h: JSON lines through jansson, or prose for a terminal. Knows
- * nothing of what the events mean. */
+/* The writer behind log.h: JSON lines, or prose for a terminal. Knows nothing of what the
+ * events mean. */
 #include "gateway/log.h"
 
 #include "gateway/write.h"
 #include <glib.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -33,51 +32,66 @@ static void write_line(GString *line)
 	(void)write_all(STDERR_FILENO, line->str, line->len);
 }
 
-/* JSON escapes what ASCII has of control characters, but no others: terminals obey those
- * of Unicode's first block too, and marks of direction hide what is written. */
-static int append_json(const char *data, size_t size, void *line)
+static void append_escaped(GString *line, gunichar c)
 {
-	const char *end = data + size;
-	for (const char *p = data; p < end; p = g_utf8_next_char(p)) {
-		gunichar c = (unsigned char)*p;
-		if (c < 0x7f) {
-			g_string_append_c(line, *p);
+	static const char characters[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
+	const char *named = c < 0x80 ? strchr(characters, (int)c) : NULL;
+	if (named)
+		g_string_append_printf(line, "\\%c", names[named - characters]);
+	else
+		g_string_append_printf(line, "\\u%04x", c);
+}
+
+/* JSON wants what ASCII has of control characters escaped, but no others: terminals obey
+ * those of Unicode's first block too, and marks of direction hide what is written. */
+static void append_json(GString *line, const char *text)
+{
+	g_autofree char *valid =
+		g_utf8_validate(text, -1, NULL) ? NULL : g_utf8_make_valid(text, -1);
+	const char *p = valid ? valid : text, *run = p;
+	g_string_append_c(line, '"');
+	for (; *p; p = g_utf8_next_char(p)) {
+		gunichar c = g_utf8_get_char(p);
+		bool plain = c < 0x80 ? c >= ' ' && c < 0x7f && c != '"' && c != '\\'
+				      : g_unichar_isprint(c) || c > 0xffff;
+		if (plain)
 			continue;
-		}
-		c = g_utf8_get_char(p);
-		if (g_unichar_isprint(c) || c > 0xffff)
-			g_string_append_unichar(line, c);
-		else
-			g_string_append_printf(line, "\\u%04x", c);
+		g_string_append_len(line, run, p - run);
+		append_escaped(line, c);
+		run = g_utf8_next_char(p);
 	}
-	return 0;
+	g_string_append_len(line, run, p - run);
+	g_string_append_c(line, '"');
 }
 
-static json_t *json_text(const char *text)
+static void append_member(GString *line, const char *key, const char *text)
 {
-	if (g_utf8_validate(text, -1, NULL))
-		return json_string_nocheck(text);
-	g_autofree char *valid = g_utf8_make_valid(text, -1);
-	return json_string_nocheck(valid);
+	append_json(line, key);
+	g_string_append_c(line, ':');
+	append_json(line, text);
 }
 
+/* By hand, as some lines are written for each message. */
 static void format_json(GString *line, const char *now, enum log_level level,
 	const char *event, const struct log_field *fields)
 {
-	json_t *object = json_object();
-	json_object_set_new_nocheck(object, "time", json_string_nocheck(now));
-	json_object_set_new_nocheck(
-		object, "level", json_string_nocheck(levels[level].name));
-	json_object_set_new_nocheck(object, "event", json_string_nocheck(event));
+	g_string_append_c(line, '{');
+	append_member(line, "time", now);
+	g_string_append_c(line, ',');
+	append_member(line, "level", levels[level].name);
+	g_string_append_c(line, ',');
+	append_member(line, "event", event);
 	for (const struct log_field *f = fields; f->key; f++) {
+		if (!f->is_number && !f->text)
+			continue;
+		g_string_append_c(line, ',');
 		if (f->is_number)
-			json_object_set_new_nocheck(
-				object, f->key, json_integer(f->number));
-		else if (f->text)
-			json_object_set_new_nocheck(object, f->key, json_text(f->text));
+			g_string_append_printf(line, "\"%s\":%" G_GINT64_FORMAT, f->key,
+				(gint64)f->number);
+		else
+			append_member(line, f->key, f->text);
 	}
-	json_dump_callback(object, append_json, line, JSON_COMPACT | JSON_PRESERVE_ORDER);
-	json_decref(object);
+	g_string_append_c(line, '}');
 }
 
 /* Text that a peer sent must not move the cursor of the one who reads it. */

@@ -23,6 +23,10 @@
 
 #define CONF_PATH "/etc/stowage/stowage.yaml"
 
+/* Above a message's buffers: larger blocks are the kernel's again once they are freed. */
+#define HEAP_BLOCK_BYTES (1 << 20)
+#define HEAP_SPARE_BYTES (4 << 20) /* kept for the next, in each arena */
+
 static const char usage_text[] =
 	"usage: stowage COMMAND [OPTIONS]\n"
 	"\n"
@@ -114,19 +118,25 @@ static int run_serve(int argc, char **argv)
 	return serve(made);
 }
 
-/* Another user, or a service's environment, may have others: that is no mistake. */
-static void tell_credentials(const struct conf *conf)
+/* False where a bucket has none, or the source that is configured cannot work: the gateway
+ * would not start. */
+static bool check_credentials(const struct conf *conf)
 {
 	if (conf->s3.directory)
-		return;
+		return true;
 	g_auto(GStrv) ambient = s3_settings_ambient(&conf->s3, NULL);
 	for (char **word = ambient; word && *word; word++)
 		printf("S3 %s\n", *word);
 	g_autoptr(GError) error = NULL;
 	g_autofree char *source = s3_credentials_describe(&conf->s3, &error);
-	printf("S3 credentials%s: %s\n",
-		source ? "" : " (of this user, in this environment)",
-		source ? source : error->message);
+	if (source)
+		printf("S3 credentials: %s\n", source);
+	else
+		fprintf(stderr,
+			"s3: %s (as this user, in this environment: check as the "
+			"gateway runs)\n",
+			error->message);
+	return source;
 }
 
 static int run_check(int argc, char **argv)
@@ -143,11 +153,9 @@ static int run_check(int argc, char **argv)
 	struct conf *conf = problems_load_conf(path ? path : CONF_PATH, NULL);
 	if (!conf)
 		return EX_CONFIG;
-	bool good = problems_read_files(conf);
-	if (good) {
-		tell_credentials(conf);
+	bool good = problems_read_files(conf) && check_credentials(conf);
+	if (good)
 		printf("%s: good\n", path ? path : CONF_PATH);
-	}
 	conf_unref(conf);
 	return good ? EX_OK : EX_CONFIG;
 }
@@ -180,10 +188,16 @@ static char *take_config(int *argc, char **argv)
 	return path;
 }
 
-/* What needs no settings: the verb is missing, or asks for help. */
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+/* What needs no settings: the verb is missing, or help is asked for, of a verb too. */
 static bool asks_for_help(int argc, char **argv)
 {
-	return argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help");
+	return argc < 2 || !strcmp(argv[1], "help") || is_help(argv[1]) ||
+	       (argc > 2 && is_help(argv[2]));
 }
 
 static int run_queue(int argc, char **argv)
@@ -354,6 +368,10 @@ int main(int argc, char **argv)
 	hold_standard_descriptors();
 	/* Each thread's own arena would keep what its largest message needed. */
 	mallopt(M_ARENA_MAX, 2);
+	/* What one message gives back the next one needs: no detour over the
+	 * kernel, which would clear it. */
+	mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES);
+	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE_BYTES);
 	if (argc < 2) {
 		fputs(usage_text, stderr);
 		return EX_USAGE;

@@ -226,7 +226,7 @@ int offline_rewrite_one(const struct conf *conf, struct s3_store *store,
 {
 	g_autoptr(GError) error = NULL;
 	struct work work = { .conf = conf, .offline = offline, .message = message };
-	work.rewriter = rewriter_new(message->in, message->in_bytes,
+	work.rewriter = rewriter_new(message->in, NULL, message->in_bytes,
 		conf_attachments_for(conf, offline->listener, offline->user),
 		g_get_tmp_dir(), &error);
 	if (!work.rewriter ||

@@ -9,8 +9,8 @@
 
 struct parting;
 
-/* At that monotonic time (us) the process ends with EX_OK and a line in the log, in whatever
- * state: only when all that was promised is durable. */
+/* At that monotonic time (us) the process ends with EX_OK and a line in the log, in
+ * whatever state: only when all that was promised is durable. */
 struct parting *parting_new(int64_t until_us);
 /* It is over before. Clears the pointer; NULL in it is taken. */
 void parting_free(struct parting **parting);

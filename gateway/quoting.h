@@ -15,7 +15,8 @@ size_t quoting_span(const char *text);
 /* Whether the atoms of a local part have a dot at an end, or two side by side. */
 bool quoting_is_needed(const char *local_part, size_t bytes);
 
-/* The address with its local part in quotes where that is needed, else as it is; g_free().
+/* The address with its local part in quotes where that is needed, else as
+ * it is; g_free().
  */
 char *quoting_address(const char *address);
 

@@ -1,6 +1,6 @@
 /*
- * reading - the settings read again while the gateway runs: the file and all that it names
- * (certificates, users, secrets), in a worker, so that no client waits for it.
+ * reading - the settings read again while the gateway runs: the file and all that it
+ * names (certificates, users, secrets), in a worker, so that no client waits for it.
  */
 #ifndef GATEWAY_READING_H
 #define GATEWAY_READING_H
@@ -16,8 +16,8 @@ struct reading {
 	GPtrArray *warnings; /* of char * */
 	/* Without problems; who keeps one takes its own reference. */
 	struct conf *conf;
-	/* May be taken, and the old one left in its place: a relay's connections take time to
-	 * close, so that happens in a worker too. */
+	/* May be taken, and the old one left in its place: a relay's connections take
+	 * time to close, so that happens in a worker too. */
 	struct route *route;
 	struct smtp_settings *door;
 };

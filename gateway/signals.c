@@ -34,7 +34,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	struct signals *signals = poll->data;
 	struct signalfd_siginfo one;
 	(void)status, (void)events;
-	/* One at a time: told may have freed us. A descriptor that has more calls again. */
+	/* One at a time: told may have freed us. A descriptor that has
+	 * more calls again. */
 	if (read(signals->fd, &one, sizeof(one)) == sizeof(one))
 		signals->told(signals->context, (int)one.ssi_signo);
 }

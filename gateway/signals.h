@@ -1,9 +1,9 @@
 /*
  * signals - those that tell the gateway something, as events of its loop.
  *
- * They stay blocked in all threads and are read from a descriptor (signalfd(2)): none ends
- * the process before it listens or when it does no more, and those of one kind that come
- * together are one.
+ * They stay blocked in all threads and are read from a descriptor (signalfd(2)): none
+ * ends the process before it listens or when it does no more, and those of one kind
+ * that come together are one.
  */
 #ifndef GATEWAY_SIGNALS_H
 #define GATEWAY_SIGNALS_H
@@ -15,8 +15,8 @@ void signals_block(void);
 
 struct signals;
 
-/* told is called on the loop, with the signal's number. NULL: no descriptor is left; errno
- * says why. */
+/* told is called on the loop, with the signal's number. NULL: no
+ * descriptor is left; errno says why. */
 struct signals *signals_new(
 	uv_loop_t *loop, void (*told)(void *context, int number), void *context);
 

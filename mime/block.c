@@ -22,9 +22,9 @@ static const char text_template[] =
 	"{{/attachments}}\n";
 
 /*
- * Text keeps the colour that the reader's program gives it, on white and on black; what is
- * less important is fainter, not grey. The one coloured field has white letters on a blue
- * that stands out from both. Outlook knows bgcolor and padding of cells, no rounded
+ * Text keeps the colour that the reader's program gives it, on white and on black; what
+ * is less important is fainter, not grey. The one coloured field has white letters on a
+ * blue that stands out from both. Outlook knows bgcolor and padding of cells, no rounded
  * corners. A name is read from the left, so that its extension stands last in any script.
  */
 static const char html_template[] =
@@ -64,11 +64,6 @@ static const char html_template[] =
 	"{{/attachments}}\n"
 	"</table>\n";
 
-const char *block_template(enum mime_template_kind kind)
-{
-	return kind == MIME_TEMPLATE_HTML ? html_template : text_template;
-}
-
 static GString *fill(enum mime_template_kind kind, const struct mime_template *given,
 	const struct mime_attachment *attachments, const struct mime_link *links,
 	size_t n, const char *newline)
@@ -77,7 +72,8 @@ static GString *fill(enum mime_template_kind kind, const struct mime_template *g
 	GString *block;
 
 	if (given == NULL) {
-		const char *text = block_template(kind);
+		const char *text =
+			kind == MIME_TEMPLATE_HTML ? html_template : text_template;
 
 		given = made = mime_template_new(kind, text, strlen(text), NULL, NULL);
 		g_assert(made != NULL);

@@ -14,9 +14,6 @@
 #include "mime/template.h"
 #include <glib.h>
 
-/* The built-in template. */
-const char *block_template(enum mime_template_kind kind);
-
 /* Plain text in UTF-8; ends with newline. Each link has a line of
  * its own between < and >. */
 GString *block_text(const struct mime_settings *settings,

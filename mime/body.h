@@ -19,6 +19,9 @@
 #include <glib.h>
 #include <stdbool.h>
 
+/* RFC 5322, section 2.1.1, without the line break. */
+enum { BODY_LINE_BYTES_MAX = 998 };
+
 struct body_request {
 	const struct outline *outline;
 	struct source *source;
@@ -32,6 +35,7 @@ struct body_request {
 	const GString *notice; /* as block, in front of the text; NULL: none */
 	const struct mime_markers *markers; /* to be taken out; NULL: none */
 	bool wants_text;                    /* body_plan_text() is asked for */
+	bool shortens; /* also with nothing else to edit: too long lines are encoded */
 };
 
 struct body_plan;
@@ -40,8 +44,8 @@ struct body_plan;
 bool body_plan_new(
 	struct body_plan **plan, const struct body_request *request, GError **error);
 
-/* What the markers hold that the plan takes out, see struct marker_search; NULL when there
- * are none. Why they make no list, a static text, or NULL. */
+/* What the markers hold that the plan takes out, see struct marker_search; NULL when
+ * there are none. Why they make no list, a static text, or NULL. */
 const char *body_plan_list(const struct body_plan *plan);
 const char *body_plan_fault(const struct body_plan *plan);
 
@@ -52,5 +56,8 @@ const GString *body_plan_text(const struct body_plan *plan);
 bool body_plan_apply(const struct body_plan *plan, struct splice *splice);
 
 void body_plan_free(struct body_plan **plan);
+
+/* Whether a line has over BODY_LINE_BYTES_MAX octets. */
+bool body_has_long_line(const GString *octets);
 
 #endif

@@ -73,9 +73,9 @@ bool charset_is_utf8(const char *charset)
 }
 
 /*
- * Names that mail programs use and iconv does not know, or under which they write more than
- * the name promises. It is read so, but written as the name says: readers differ in what
- * they take beyond it.
+ * Names that mail programs use and iconv does not know, or under which they write more
+ * than the name promises. It is read so, but written as the name says: readers differ in
+ * what they take beyond it.
  */
 static const char *iconv_name(const char *charset, bool written)
 {

@@ -3,7 +3,7 @@
  *
  * Exact: what cannot be converted is an error, never a question mark.
  *
- * Private to mime/. Pure.
+ * Pure.
  */
 #ifndef MIME_CHARSET_H
 #define MIME_CHARSET_H

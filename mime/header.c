@@ -4,6 +4,7 @@
  */
 #include "mime/header.h"
 
+#include "mime/encoded_words.h"
 #include <gmime/gmime.h>
 #include <stdint.h>
 #include <string.h>
@@ -130,64 +131,6 @@ static const char *after_semicolon(const char *rest)
 	return semicolon != NULL ? semicolon + 1 : "";
 }
 
-/* "=?charset?B?" at p, B being one of encodings: its length, else 0. */
-static size_t encoded_word(const char *p, const char *encodings)
-{
-	size_t n;
-
-	if (p[0] != '=' || p[1] != '?')
-		return 0;
-	n = 2 + strcspn(p + 2, "? \t\"");
-	if (p[n] != '?' || p[n + 1] == '\0' || strchr(encodings, p[n + 1]) == NULL ||
-		p[n + 2] != '?')
-		return 0;
-	return n + 3;
-}
-
-/*
- * GMime decodes neighbouring base64 words of one charset as one, so that padding within
- * ends the name. Where p is the padded end of such a word and another follows, both are
- * made one word.
- */
-static void join_base64_words(GString *text)
-{
-	size_t at = 0;
-
-	while (at < text->len) {
-		size_t head = encoded_word(text->str + at, "Bb");
-		size_t first = at + head, end, next, second, last;
-
-		if (head == 0) {
-			at++;
-			continue;
-		}
-		end = first + strcspn(text->str + first, "? \t\"");
-		next = end + 2 + strspn(text->str + MIN(end + 2, text->len), " \t");
-		at = first;
-		if (end == first || text->str[end - 1] != '=' || text->str[end] != '?' ||
-			text->str[end + 1] != '=' ||
-			encoded_word(text->str + next, "Bb") != head ||
-			g_ascii_strncasecmp(
-				text->str + first - head, text->str + next, head) != 0)
-			continue;
-		second = next + head;
-		last = second + strcspn(text->str + second, "? \t\"");
-		g_autofree char *a = g_strndup(text->str + first, end - first);
-		g_autofree char *b = g_strndup(text->str + second, last - second);
-		gsize a_bytes, b_bytes;
-		g_autofree guchar *a_data = g_base64_decode(a, &a_bytes);
-		g_autofree guchar *b_data = g_base64_decode(b, &b_bytes);
-		g_autoptr(GByteArray) data = g_byte_array_new();
-
-		g_byte_array_append(data, a_data, (guint)a_bytes);
-		g_byte_array_append(data, b_data, (guint)b_bytes);
-		g_autofree char *both = g_base64_encode(data->data, data->len);
-		g_string_erase(text, (gssize)first, (gssize)(last - first));
-		g_string_insert(text, (gssize)first, both);
-		at = first - head;
-	}
-}
-
 /*
  * GMime takes a comment behind a value of RFC 2231's form for a part of it. Others have
  * names like "Report (final).pdf" there, without quotes.
@@ -232,8 +175,8 @@ static void drop_nuls(GString *text)
 }
 
 /*
- * Characters of two octets, as Shift_JIS, GBK and Big5 have them, may have a backslash for
- * their second: it is doubled within quotes, so that it is read as one.
+ * Characters of two octets, as Shift_JIS, GBK and Big5 have them, may have a backslash
+ * for their second: it is doubled within quotes, so that it is read as one.
  */
 static void keep_second_octets(GString *text)
 {
@@ -418,9 +361,9 @@ static void append_extended(
 }
 
 /*
- * GMime looks for the charset in the segment that comes first. Where segments stand out of
- * order, all are put in order, at the end; a charset that stands in a later segment goes
- * to number 0.
+ * GMime looks for the charset in the segment that comes first. Where segments stand
+ * out of order, all are put in order, at the end; a charset that stands in a later
+ * segment goes to number 0.
  */
 static void arrange_segments(GString *text)
 {
@@ -465,7 +408,7 @@ static GMimeParamList *parse_parameters(const char *text)
 	g_autoptr(GString) copy = g_string_new(text);
 	bool quoted = false;
 
-	join_base64_words(copy);
+	encoded_words_join(copy);
 	drop_comments(copy);
 	if (strchr(copy->str, '*') != NULL)
 		arrange_segments(copy);
@@ -483,15 +426,15 @@ static GMimeParamList *parse_parameters(const char *text)
 	return g_mime_param_list_parse(NULL, copy->str);
 }
 
-/* Octets that are no ASCII, quoted pairs, encoded words (RFC 2047 has none in parameters),
- * comments, and what stands behind the closing quotation mark. */
+/* Octets that are no ASCII, quoted pairs, encoded words (RFC 2047 has none in
+ * parameters), comments, and what stands behind the closing quotation mark. */
 static bool is_odd_value(const char *value, const char *end)
 {
 	bool quoted = *value == '"';
 
 	for (const char *p = value; p < end; p++)
 		if ((unsigned char)*p >= 0x80 || *p == '\\' ||
-			encoded_word(p, "BbQq") > 0 || (*p == '(' && !quoted) ||
+			encoded_words_head(p, "BbQq") > 0 || (*p == '(' && !quoted) ||
 			(*p == '"' && !quoted))
 			return true;
 	if (!quoted)

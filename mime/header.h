@@ -36,8 +36,8 @@ struct header_content {
 	bool flowed, delsp; /* RFC 3676 */
 	char *boundary;     /* or NULL */
 	char *charset;      /* as given, or NULL */
-	/* Content-Type's, decoded but not cleaned, or NULL. No UTF-8 where it stands there
-	 * in a charset that is not told. */
+	/* Content-Type's, decoded but not cleaned, or NULL. No UTF-8 where it stands
+	 * there in a charset that is not told. */
 	char *name;
 	char *file_name; /* Content-Disposition's, likewise */
 	char *start;     /* multipart/related's root, RFC 2387 */

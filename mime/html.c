@@ -487,8 +487,8 @@ GString *html_close_hiding(const char *text, size_t at)
 	return tags;
 }
 
-/* "&#64;", "&#x40;" or "&amp;" at text: its length, and the ASCII character it stands for;
- * else 0. */
+/* "&#64;", "&#x40;" or "&amp;" at text: its length, and the ASCII
+ * character it stands for; else 0. */
 static size_t character_reference(const char *text, size_t length, char *c)
 {
 	size_t at = 2, digits;

@@ -58,12 +58,13 @@ GString *linker_block(const struct linker *linker, bool html);
 /* The explanation; NULL without. */
 GString *linker_notice(const struct linker *linker, bool html);
 
-/* A whole text part, header and all, without the line break at its end, which is taken off
- * text. parameters stand behind charset in Content-Type: "; format=flowed". */
+/* A whole text part, header and all, without the line break at its end, which is taken
+ * off text. parameters stand behind charset in Content-Type: "; format=flowed". */
 void linker_append_text(const struct linker *linker, GString *out, const char *subtype,
 	const char *parameters, GString *text);
 
-/* Such a part of notice, block and, where it is not NULL, the HTML of the sender's text. */
+/* Such a part of notice, block and, where it is not NULL, the HTML of
+ * the sender's text. */
 void linker_append_html(const struct linker *linker, GString *out, const GString *text);
 
 /* The parts of a multipart/alternative of text and HTML, from its first delimiter to its

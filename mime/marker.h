@@ -2,8 +2,9 @@
  * marker - lists of recipients that a device wrote into a body, and what to cut so that
  * the body is without them.
  *
- * ":WORD:a@x.example,b@y.example:WORD:" and "WORD:[a@x.example,b@y.example]:WORD:", in any
- * case, over blanks and line breaks; in HTML also over tags and as character references.
+ * ":WORD:a@x.example,b@y.example:WORD:" and
+ * "WORD:[a@x.example,b@y.example]:WORD:", in any case, over blanks and line
+ * breaks; in HTML also over tags and as character references.
  *
  * Private to mime/. Pure.
  */
@@ -24,8 +25,8 @@ struct marker_cut {
 
 struct marker_search {
 	GArray *cuts; /* struct marker_cut */
-	GString *
-		list; /* what all markers hold, without blanks, each with a comma behind */
+	/* what all markers hold, without blanks, each with a comma behind */
+	GString *list;
 	size_t markers;
 	const char *fault; /* why it is no list, a static text; NULL */
 };

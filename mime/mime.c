@@ -102,13 +102,19 @@ static void list_parts(struct mime_message *message)
 struct mime_message *mime_message_new(int fd, uint64_t original_bytes,
 	const struct mime_settings *settings, GError **error)
 {
+	return mime_message_new_of(fd, NULL, original_bytes, settings, error);
+}
+
+struct mime_message *mime_message_new_of(int fd, const char *octets,
+	uint64_t original_bytes, const struct mime_settings *settings, GError **error)
+{
 	struct mime_message *message = g_new0(struct mime_message, 1);
 
 	message->settings = *settings;
 	message->attachments = g_array_new(FALSE, FALSE, sizeof(struct mime_attachment));
 	message->entities = g_array_new(FALSE, FALSE, sizeof(size_t));
 	message->decisions = g_array_new(FALSE, FALSE, sizeof(struct mime_decision));
-	if (!source_init(&message->source, fd, original_bytes, error) ||
+	if (!source_init(&message->source, fd, octets, original_bytes, error) ||
 		!read_outline(message, error)) {
 		mime_message_free(&message);
 		return NULL;
@@ -210,8 +216,9 @@ static bool write_octets(void *context, const char *octets, size_t n, GError **e
 }
 
 /*
- * No delimiter stands behind the part, since its multipart was never closed: some readers
- * then take its last line break for a delimiter's. In base64 and uuencode that is nothing.
+ * No delimiter stands behind the part, since its multipart was never closed:
+ * some readers then take its last line break for a delimiter's. In base64 and
+ * uuencode that is nothing.
  */
 static bool is_cut_off(const struct mime_message *message, size_t i)
 {

@@ -58,9 +58,10 @@ struct mime_settings {
 	/* octets decoded: a kept inline part above it is linked after all */
 	uint64_t inline_max;
 	enum mime_forwarded forwarded; /* message/rfc822 */
-	size_t forwarded_depth; /* of INSIDE: messages within messages; deeper ones stay */
-	/* The first rule that fits decides, those of names before those of types. They say
-	 * nothing of bodies, and nothing of what may not change. */
+	/* of INSIDE: messages within messages; deeper ones stay */
+	size_t forwarded_depth;
+	/* The first rule that fits decides, those of names before those of types. They
+	 * say nothing of bodies, and nothing of what may not change. */
 	const struct mime_rule *types, *names;
 	size_t n_types, n_names;
 	enum mime_resource_forks resource_forks; /* of AppleDouble, beside their data */
@@ -112,6 +113,9 @@ struct mime_message;
  */
 struct mime_message *mime_message_new(int fd, uint64_t original_bytes,
 	const struct mime_settings *settings, GError **error);
+/* The same, not read from fd where octets, borrowed too, holds all of it already. */
+struct mime_message *mime_message_new_of(int fd, const char *octets,
+	uint64_t original_bytes, const struct mime_settings *settings, GError **error);
 
 /* Why the whole message is left as it is (signed, broken, over a limit), or NULL. */
 const char *mime_message_untouched_reason(const struct mime_message *message);
@@ -211,6 +215,16 @@ void mime_message_add_files(struct mime_message *message, size_t container,
  */
 bool mime_message_link(struct mime_message *message, const struct mime_link *links,
 	size_t n_links, struct splice *splice, GError **error);
+
+/*
+ * For a next hop that takes no line over 998 octets (RFC 5321, section 4.5.3.1.6): edits
+ * splice so that texts with longer ones are quoted-printable; what they say stays the
+ * same. *changed tells whether there were any. Texts that splice alters already have no
+ * such lines and stay, as does what may not change, what is larger than 2 MiB, attached
+ * messages and parts that are no text. False with MIME_ERROR_IO.
+ */
+bool mime_message_shorten_lines(struct mime_message *message, struct splice *splice,
+	bool *changed, GError **error);
 
 /*
  * For a message that can go neither as it is nor without its attachments: all of it as

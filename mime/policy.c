@@ -179,7 +179,8 @@ static bool decide_alternative(
 	return true;
 }
 
-/* A message that is nothing but a calendar's request: programs answer it, named or not. */
+/* A message that is nothing but a calendar's request: programs answer
+ * it, named or not. */
 static bool is_invitation(const struct policy *policy, size_t i)
 {
 	return i == policy->scope && header_is(content_at(policy, i), "text/calendar");

@@ -1,4 +1,5 @@
-/* Wildcards, without recursion: after a mismatch only the last "*" is tried further on. */
+/* Wildcards, without recursion: after a mismatch only the last "*" is
+ * tried further on. */
 #include "mime/rule.h"
 
 #include <glib.h>

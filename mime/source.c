@@ -29,15 +29,18 @@ static bool read_fully(
 	return true;
 }
 
-bool source_init(struct source *source, int fd, uint64_t bytes, GError **error)
+bool source_init(
+	struct source *source, int fd, const char *octets, uint64_t bytes, GError **error)
 {
-	*source = (struct source){ .fd = fd, .bytes = bytes };
+	*source = (struct source){ .fd = fd, .bytes = bytes, .whole = octets };
+	if (octets)
+		return true;
 	if (bytes > SOURCE_WHOLE_BYTES) {
 		source->block = g_malloc(SOURCE_BLOCK_BYTES);
 		return true;
 	}
-	source->whole = g_malloc((size_t)bytes + 1);
-	if (read_fully(fd, source->whole, (size_t)bytes, 0, error))
+	source->whole = source->read = g_malloc((size_t)bytes + 1);
+	if (read_fully(fd, source->read, (size_t)bytes, 0, error))
 		return true;
 	source_deinit(source);
 	return false;
@@ -45,7 +48,8 @@ bool source_init(struct source *source, int fd, uint64_t bytes, GError **error)
 
 void source_deinit(struct source *source)
 {
-	g_clear_pointer(&source->whole, g_free);
+	source->whole = NULL;
+	g_clear_pointer(&source->read, g_free);
 	g_clear_pointer(&source->block, g_free);
 }
 

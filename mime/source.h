@@ -21,12 +21,15 @@ enum {
 struct source {
 	int fd; /* borrowed; read with pread only */
 	uint64_t bytes;
-	char *whole; /* all of it, or NULL */
-	char *block; /* SOURCE_BLOCK_BYTES, when whole is NULL */
+	const char *whole; /* all of it, or NULL */
+	char *read;        /* whole, where it is our own */
+	char *block;       /* SOURCE_BLOCK_BYTES, when whole is NULL */
 };
 
-/* False with MIME_ERROR_IO. */
-bool source_init(struct source *source, int fd, uint64_t bytes, GError **error);
+/* octets: all of them, borrowed; NULL: they are read from fd. False
+ * with MIME_ERROR_IO. */
+bool source_init(struct source *source, int fd, const char *octets, uint64_t bytes,
+	GError **error);
 void source_deinit(struct source *source);
 
 /*

@@ -100,9 +100,9 @@ bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length,
 	return true;
 }
 
-bool splice_is_identity(const struct splice *splice)
+bool splice_leaves(const struct splice *splice, uint64_t start, uint64_t end)
 {
-	return splice->edits->len == 0;
+	return !overlaps(splice, position_of(splice, start), start, end - start + 1);
 }
 
 uint64_t splice_bytes(const struct splice *splice)

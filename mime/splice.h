@@ -31,8 +31,11 @@ struct splice *splice_new(uint64_t original_bytes);
 bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length,
 	const char *text, size_t text_bytes);
 
-/* True when no edit was made. */
-bool splice_is_identity(const struct splice *splice);
+/*
+ * True when the octets of the original from start to end (exclusive) stay, and nothing is
+ * inserted between or behind them.
+ */
+bool splice_leaves(const struct splice *splice, uint64_t start, uint64_t end);
 
 /* Octets of the result. */
 uint64_t splice_bytes(const struct splice *splice);

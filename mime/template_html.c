@@ -301,7 +301,8 @@ static bool check_all(struct checker *checker, size_t *offset, GError **error)
 	html_scanner_init(&scanner, text->str, text->len);
 	while (html_next(&scanner, &token)) {
 		*offset = token.start;
-		/* Raw text begins where its start tag ends: there is no text before it. */
+		/* Raw text begins where its start tag ends: there is no
+		 * text before it. */
 		if (token.type != HTML_RAW && !pass_text(checker, token.start, error))
 			return false;
 		if (token.unclosed)

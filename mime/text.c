@@ -40,7 +40,8 @@ bool text_is_armoured(const GString *text)
 	       has_uuencode(text);
 }
 
-/* Blanks that HTML would take away: at a line's start, and all but the first of several. */
+/* Blanks that HTML would take away: at a line's start, and all but the
+ * first of several. */
 static void append_line(GString *out, const char *line, size_t length)
 {
 	g_autoptr(GString) words = g_string_new_len(line, (gssize)length);

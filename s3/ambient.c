@@ -160,11 +160,12 @@ static bool check(const struct s3_ambient *ambient, GError **error)
 	const char *like = "";
 	for (enum name name = 0; name < N_NAMES; name++) {
 		const char *text = ambient->values[name].text;
+		/* What has an @ may have a password before it. */
 		if (text && !makes_sense(name, text, &like))
 			return s3_fail(error, S3_ERROR_CONFIG,
 				"s3: %s \"%.200s\", from %s, is not like %s",
-				rules[name].word, text, ambient->values[name].source,
-				like);
+				rules[name].word, strchr(text, '@') ? "...@..." : text,
+				ambient->values[name].source, like);
 	}
 	return true;
 }

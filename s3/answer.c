@@ -11,10 +11,8 @@
 /* SLOW: as RETRY, and the store asks for less. */
 enum kind { RETRY, SLOW, MEND };
 
-static const char check_policy[] =
-	"this key may not do that here: check its IAM policy "
-	"(s3:PutObject on the prefix), the bucket policy and, with "
-	"SSE-KMS, kms:GenerateDataKey";
+/* What follows it depends on the request. */
+static const char check_policy[] = "this key may not do that here: check its IAM policy";
 static const char check_kms_policy[] =
 	"this identity may not use the KMS key: allow it "
 	"kms:GenerateDataKey and, for large objects, kms:Decrypt, in "
@@ -181,7 +179,8 @@ static const struct status_meaning {
 	struct meaning meaning;
 } status_meanings[] = {
 	{ 200, 299, { "", MEND, check_endpoint, S3_SUBJECT_ENDPOINT } },
-	{ 300, 399, { "", MEND, check_region, S3_SUBJECT_REGION } },
+	{ 301, 301, { "", MEND, check_region, S3_SUBJECT_REGION } },
+	{ 307, 308, { "", MEND, check_region, S3_SUBJECT_REGION } },
 	{ 400, 400,
 		{ "", MEND,
 			"check region, endpoint and key: the request was not understood",
@@ -201,6 +200,7 @@ static const struct status_meaning {
 
 /* A 200 that became an error while it was waited for. */
 static const struct meaning late_failure = { "", RETRY, NULL, 0 };
+static const struct meaning kms_unknown = { "", MEND, check_kms, S3_SUBJECT_ENCRYPTION };
 static const struct meaning kms_denied = { "", MEND, check_kms_policy,
 	S3_SUBJECT_ENCRYPTION };
 
@@ -221,6 +221,9 @@ static const struct meaning *judge(const struct s3_answer *answer)
 	if (meaning && meaning->subject == S3_SUBJECT_ACCESS &&
 		strstr(answer->message, "kms:"))
 		return &kms_denied;
+	if (meaning && meaning->subject == S3_SUBJECT_CREDENTIALS &&
+		strstr(answer->message, "kms-keyid")) /* Ceph's */
+		return &kms_unknown;
 	if (meaning)
 		return meaning;
 	if (answer->status < 300 && *answer->code)
@@ -240,6 +243,11 @@ bool s3_answer_is_transient(const struct s3_answer *answer)
 bool s3_answer_is_throttle(const struct s3_answer *answer)
 {
 	return judge(answer)->kind == SLOW;
+}
+
+bool s3_answer_is_about_content(const struct s3_answer *answer)
+{
+	return answer->status == 400 && judge(answer)->advice == check_damaged;
 }
 
 bool s3_answer_is_about_token(const struct s3_answer *answer)
@@ -319,6 +327,9 @@ static void on_text(GMarkupParseContext *context, const char *text, gsize text_b
 			answer->request_id, sizeof(answer->request_id), text, text_bytes);
 	else if (strcmp(name, "Region") == 0)
 		s3_answer_set(answer->region, sizeof(answer->region), text, text_bytes);
+	else if (strcmp(name, "Endpoint") == 0)
+		s3_answer_set(
+			answer->endpoint, sizeof(answer->endpoint), text, text_bytes);
 	else if (strcmp(name, "UploadId") == 0)
 		s3_answer_set(
 			answer->upload_id, sizeof(answer->upload_id), text, text_bytes);
@@ -343,6 +354,15 @@ static void append_field(GString *text, const char *before, const char *field)
 		g_string_append_printf(text, "%s%s", before, field);
 }
 
+static void append_permission(GString *text, const char *permission)
+{
+	g_string_append_printf(text, " (%s on the prefix)%s",
+		permission ? permission : "s3:PutObject",
+		permission ? " and the bucket policy"
+			   : ", the bucket policy and, with SSE-KMS, "
+			     "kms:GenerateDataKey");
+}
+
 GError *s3_answer_error(
 	const struct s3_answer *answer, const char *bucket, const char *region)
 {
@@ -351,9 +371,12 @@ GError *s3_answer_error(
 	g_string_append_printf(text, "S3 answered %ld", answer->status);
 	append_field(text, " ", answer->code);
 	append_field(text, ": ", answer->message);
+	append_field(text, ", endpoint ", answer->endpoint);
 	append_field(text, ", request ID ", answer->request_id);
 	if (meaning->advice)
 		g_string_append_printf(text, "; %s", meaning->advice);
+	if (meaning->advice == check_policy)
+		append_permission(text, answer->permission);
 	if (meaning->kind == MEND)
 		g_string_append_printf(
 			text, " (bucket \"%s\", region \"%s\")", bucket, region);

@@ -12,11 +12,13 @@
 /* Texts are UTF-8 without control characters, cut to their room;
  * empty where not given. */
 struct s3_answer {
-	long status; /* HTTP */
+	long status;            /* HTTP */
+	const char *permission; /* that the request takes; static; NULL: s3:PutObject */
 	char code[64];
 	char message[240];
 	char request_id[96];
 	char region[64];        /* where the bucket is, if the answer said so */
+	char endpoint[128];     /* the same as a host */
 	int64_t clock_off_s;    /* our clock minus the server's */
 	unsigned retry_after_s; /* up to a minute; 0: not said */
 	char root[48];          /* the body's outermost element */
@@ -29,8 +31,8 @@ struct s3_answer {
 	int64_t size;           /* Content-Length; -1: not given */
 };
 
-/* Reads root, Code, Message, RequestId, Region and UploadId out of a body; what is broken or
- * missing stays empty. */
+/* Reads root, Code, Message, RequestId, Region, Endpoint and UploadId out of a body; what
+ * is broken or missing stays empty. */
 void s3_answer_read_body(struct s3_answer *answer, const char *body, size_t body_bytes);
 
 /* Copies text into field, cleaned as said above. */
@@ -41,6 +43,9 @@ bool s3_answer_is_transient(const struct s3_answer *answer);
 
 /* Whether the store asks for fewer requests (SlowDown, 429, 503). */
 bool s3_answer_is_throttle(const struct s3_answer *answer);
+
+/* Whether it refuses the content for being other than was said, signed or summed. */
+bool s3_answer_is_about_content(const struct s3_answer *answer);
 
 /* Whether it refuses the credentials for what new ones of the same source would mend. */
 bool s3_answer_is_about_token(const struct s3_answer *answer);

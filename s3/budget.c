@@ -7,7 +7,8 @@
 #define PAUSE_MAX_MS   4000u
 /* A store that names a longer wait gets one of this length after another. */
 #define WAIT_MAX_MS 30000u
-/* After so many in a row it is not a moment's matter: what fails now waits in the queue. */
+/* After so many in a row it is not a moment's matter: what fails now
+ * waits in the queue. */
 #define THROTTLES_PATIENCE 4
 #define THROTTLES_MAX      16
 

@@ -34,8 +34,8 @@ static EVP_PKEY *read_key(const char *path, GError **error)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
-		s3_fail(error, S3_ERROR_CONFIG, "links.cloudfront: cannot read %s: %s",
-			path, g_strerror(errno));
+		s3_fail(error, S3_ERROR_CONFIG, "cannot read %s: %s", path,
+			g_strerror(errno));
 		return NULL;
 	}
 	char *text = g_malloc(KEY_FILE_MAX_BYTES);
@@ -50,9 +50,7 @@ static EVP_PKEY *read_key(const char *path, GError **error)
 	ERR_clear_error();
 	if (!key)
 		s3_fail(error, S3_ERROR_CONFIG,
-			"links.cloudfront: %s holds no private key in PEM without a "
-			"password",
-			path);
+			"%s holds no private key in PEM without a password", path);
 	return key;
 }
 
@@ -78,8 +76,8 @@ struct s3_cloudfront *s3_cloudfront_new(
 		return NULL;
 	if (!is_taken(key)) {
 		s3_fail(error, S3_ERROR_CONFIG,
-			"links.cloudfront: %s: CloudFront takes keys of RSA with 2048 "
-			"bits and of ECDSA on P-256",
+			"%s: CloudFront takes keys of RSA with 2048 bits and of ECDSA on "
+			"P-256",
 			private_key_file);
 		EVP_PKEY_free(key);
 		return NULL;

@@ -20,8 +20,8 @@ void s3_cloudfront_free(struct s3_cloudfront **cloudfront);
 
 /*
  * The link to link->key at the distribution. Name and type of the download are in its
- * query, which is signed as a whole; the distribution must pass them on. g_free() it. NULL
- * with S3_ERROR_MEND: the key does not sign.
+ * query, which is signed as a whole; the distribution must pass them on. g_free() it.
+ * NULL with S3_ERROR_MEND: the key does not sign.
  */
 char *s3_cloudfront_url(struct s3_cloudfront *cloudfront,
 	const struct s3_endpoint *distribution, const struct s3_link *link,

@@ -108,12 +108,15 @@ static bool check_json(
 static bool read_expiration(const json_t *root, bool is_process, const char *source,
 	int64_t *expires_at_s, GError **error)
 {
-	const char *text = member(root, "Expiration");
+	const json_t *given = json_object_get(root, "Expiration");
+	const char *text = json_string_value(given);
+	bool is_missing = !given || json_is_null(given);
 	*expires_at_s = 0;
-	if (text ? s3_credential_set_parse_time(text, expires_at_s) : is_process)
+	if (text ? s3_credential_set_parse_time(text, expires_at_s)
+		 : is_missing && is_process)
 		return true;
 	return s3_fail(error, S3_ERROR_MEND, "credentials from %s: Expiration is %s",
-		source, text ? "no time like 2026-01-31T12:00:00Z" : "missing");
+		source, is_missing ? "missing" : "no time like 2026-01-31T12:00:00Z");
 }
 
 static struct s3_credentials *read_json(

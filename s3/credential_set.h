@@ -1,8 +1,8 @@
 /*
  * credential_set - one set of credentials: made and checked. Pure.
  *
- * Whatever a set came from, its texts go into headers and links: each is one word of plain
- * ASCII, or there is no set.
+ * Whatever a set came from, its texts go into headers and links: each is one word of
+ * plain ASCII, or there is no set.
  */
 #ifndef S3_CREDENTIAL_SET_H
 #define S3_CREDENTIAL_SET_H
@@ -23,10 +23,10 @@ struct s3_credentials *s3_credential_set_ref(struct s3_credentials *credentials)
 bool s3_credential_set_parse_time(const char *text, int64_t *time_s);
 
 /*
- * The JSON of metadata services (AccessKeyId, SecretAccessKey, Token, Expiration, Code) or,
- * is_process, of a credential_process (Version 1, SessionToken for Token; Expiration may be
- * left out: they last). NULL with S3_ERROR_MEND, or S3_ERROR_RETRY where the service itself
- * says that it failed.
+ * The JSON of metadata services (AccessKeyId, SecretAccessKey, Token, Expiration, Code)
+ * or, is_process, of a credential_process (Version 1, SessionToken for Token; Expiration
+ * may be left out: they last). NULL with S3_ERROR_MEND, or S3_ERROR_RETRY where the
+ * service itself says that it failed.
  */
 struct s3_credentials *s3_credential_set_parse(const char *json, size_t json_bytes,
 	bool is_process, const char *source, GError **error);

@@ -156,7 +156,8 @@ static gpointer run(gpointer data)
 	return NULL;
 }
 
-/* Signals are for the main thread: the new one inherits a mask with all of them blocked. */
+/* Signals are for the main thread: the new one inherits a mask with all
+ * of them blocked. */
 static bool start_thread(struct s3_credentials_chain *chain, GError **error)
 {
 	if (chain->thread)

@@ -10,8 +10,8 @@
 /* Who may vouch for servers, where nobody says: the distribution's bundle as one file. */
 #define S3_CURL_DISTRIBUTION_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 
-/* Sets an option of an easy handle, which can fail only where libcurl was built without it
- * or memory is short. */
+/* Sets an option of an easy handle, which can fail only where libcurl was built
+ * without it or memory is short. */
 #define S3_CURL_SET(easy, option, value)                                                 \
 	do {                                                                             \
 		CURLcode s3_curl_set = curl_easy_setopt(easy, option, value);            \

@@ -31,8 +31,8 @@ void s3_directory_close(struct s3_directory **directory); /* NULL in it is taken
 bool s3_directory_put(
 	struct s3_directory *directory, const struct s3_object *object, GError **error);
 
-/* Whether there is an object under key, which has the form of one (s3_name_is_key()). error is
- * set where that cannot be known. */
+/* Whether there is an object under key, which has the form of one (s3_name_is_key()).
+ * error is set where that cannot be known. */
 enum s3_presence s3_directory_find(
 	const char *directory, const char *key, GError **error);
 

@@ -1,4 +1,5 @@
-/* write(2) to its end, fsync(2) of a directory. What the failure means is the caller's. */
+/* write(2) to its end, fsync(2) of a directory. What the failure means
+ * is the caller's. */
 #include "s3/durable.h"
 
 #include <errno.h>

@@ -31,9 +31,9 @@ struct s3_fetched {
 	int64_t server_time_s; /* Unix time, of its Date; 0: it has none */
 };
 
-/* True once there is an answer, whatever its status. False with S3_ERROR_RETRY, "HOST: what
- * happened", or S3_ERROR_MEND where the server's certificate is not to be trusted. Nothing
- * is followed elsewhere. */
+/* True once there is an answer, whatever its status. False with S3_ERROR_RETRY, "HOST:
+ * what happened", or S3_ERROR_MEND where the server's certificate is not to be trusted.
+ * Nothing is followed elsewhere. */
 bool s3_fetch(const struct s3_fetch *request, struct s3_fetched *answer, GError **error);
 
 /* Wipes the body. */

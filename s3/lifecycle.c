@@ -1,16 +1,16 @@
 /* Lifecycle rules out of their XML. Asking for it is retention.c's. */
 #include "s3/lifecycle.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* S3 takes 1,000 rules in a bucket. */
 #define RULES_MAX      1000
 #define TEXT_MAX_BYTES 1024
+#define DAY_S          86400
 
 struct rule {
 	char *prefix;
-	unsigned days;
+	struct s3_lifecycle_end end;
 };
 
 struct s3_lifecycle {
@@ -24,7 +24,7 @@ struct reader {
 	GString *text; /* of the element that is open */
 	/* of the rule that is open */
 	bool enabled, foreign; /* foreign: for objects with tags that ours have not */
-	unsigned days;
+	struct s3_lifecycle_end end;
 	GString *prefix, *tag;
 };
 
@@ -49,7 +49,7 @@ static void on_start(GMarkupParseContext *context, const char *name,
 	g_string_truncate(reader->text, 0);
 	if (strcmp(name, "Rule") == 0) {
 		reader->enabled = reader->foreign = false;
-		reader->days = 0;
+		reader->end = (struct s3_lifecycle_end){ 0 };
 		g_string_truncate(reader->prefix, 0);
 	} else if (strcmp(name, "Tag") == 0) {
 		g_string_truncate(reader->tag, 0);
@@ -68,10 +68,10 @@ static void on_text(GMarkupParseContext *context, const char *text, gsize text_b
 static void end_rule(struct reader *reader)
 {
 	GArray *rules = reader->lifecycle->rules;
-	if (!reader->enabled || reader->foreign || !reader->days ||
-		rules->len == RULES_MAX)
+	bool ends = reader->end.days || reader->end.date_s;
+	if (!reader->enabled || reader->foreign || !ends || rules->len == RULES_MAX)
 		return;
-	const struct rule rule = { g_strdup(reader->prefix->str), reader->days };
+	const struct rule rule = { g_strdup(reader->prefix->str), reader->end };
 	g_array_append_val(rules, rule);
 }
 
@@ -81,13 +81,33 @@ static void end_tag(struct reader *reader)
 		reader->foreign = true;
 }
 
+/* A date, as S3 and others give it back: with a time or without. Others are 0. */
+static int64_t read_date(const char *text)
+{
+	g_autofree char *whole = strchr(text, 'T')
+					 ? g_strdup(text)
+					 : g_strconcat(text, "T00:00:00Z", NULL);
+	g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
+	g_autoptr(GDateTime) date = g_date_time_new_from_iso8601(whole, utc);
+	return date ? MAX(g_date_time_to_unix(date), 1) : 0;
+}
+
+static void end_expiration(struct reader *reader, const char *name, const char *text)
+{
+	guint64 days = 0;
+	if (strcmp(name, "Date") == 0)
+		reader->end.date_s = read_date(text);
+	else if (strcmp(name, "Days") == 0 &&
+		 g_ascii_string_to_unsigned(text, 10, 1, INT32_MAX, &days, NULL))
+		reader->end.days = (unsigned)days;
+}
+
 static void on_end(
 	GMarkupParseContext *context, const char *name, gpointer data, GError **error)
 {
 	struct reader *reader = data;
 	const GSList *stack = g_markup_parse_context_get_element_stack(context);
 	const char *text = reader->text->str;
-	guint64 days = 0;
 	(void)error;
 	if (strcmp(name, "Rule") == 0)
 		end_rule(reader);
@@ -101,9 +121,8 @@ static void on_end(
 		g_string_printf(reader->tag, "%s=", text);
 	else if (lies_in(stack, "Tag") && strcmp(name, "Value") == 0)
 		g_string_append(reader->tag, text);
-	else if (lies_in(stack, "Expiration") && strcmp(name, "Days") == 0 &&
-		 g_ascii_string_to_unsigned(text, 10, 1, INT32_MAX, &days, NULL))
-		reader->days = (unsigned)days;
+	else if (lies_in(stack, "Expiration"))
+		end_expiration(reader, name, text);
 	g_string_truncate(reader->text, 0);
 }
 
@@ -153,14 +172,27 @@ void s3_lifecycle_free(struct s3_lifecycle **lifecycle)
 	g_free(gone);
 }
 
-unsigned s3_lifecycle_days(const struct s3_lifecycle *lifecycle, const char *key)
+/* Rules with a date run on: what is stored after it goes in the next night. */
+int64_t s3_lifecycle_kept_s(const struct s3_lifecycle_end *end, int64_t stored_s)
 {
-	unsigned days = 0;
+	if (end->days)
+		return (int64_t)end->days * DAY_S;
+	if (!end->date_s)
+		return 0;
+	return end->date_s > stored_s ? end->date_s - stored_s : DAY_S - stored_s % DAY_S;
+}
+
+struct s3_lifecycle_end s3_lifecycle_end(
+	const struct s3_lifecycle *lifecycle, const char *key, int64_t stored_s)
+{
+	struct s3_lifecycle_end first = { 0 };
 	for (guint i = 0; i < lifecycle->rules->len; i++) {
 		const struct rule *rule =
 			&g_array_index(lifecycle->rules, struct rule, i);
-		if (g_str_has_prefix(key, rule->prefix))
-			days = days ? MIN(days, rule->days) : rule->days;
+		int64_t first_s = s3_lifecycle_kept_s(&first, stored_s);
+		if (g_str_has_prefix(key, rule->prefix) &&
+			(!first_s || s3_lifecycle_kept_s(&rule->end, stored_s) < first_s))
+			first = rule->end;
 	}
-	return days;
+	return first;
 }

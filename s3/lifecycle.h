@@ -1,6 +1,5 @@
 /*
- * lifecycle - after how many days a bucket deletes what is stored, as its lifecycle rules
- * have it. Pure.
+ * lifecycle - when a bucket deletes what is stored, as its lifecycle rules have it. Pure.
  *
  * Source: "Lifecycle configuration elements", Amazon S3 User Guide.
  */
@@ -10,21 +9,32 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct s3_lifecycle;
 
+/* When a rule deletes an object: some days after it was stored or, where days is 0, from
+ * a date on (Unix time), those stored later too. Both 0: never. */
+struct s3_lifecycle_end {
+	unsigned days;
+	int64_t date_s;
+};
+
 /*
- * The rules in body, the answer to GetBucketLifecycleConfiguration, that delete objects with
- * tags (NULL-ended "name=value"; NULL: none) some days after they were stored. A rule for
- * some sizes only counts for all; one with a date does not count. NULL: body is no whole
- * such answer.
+ * The rules in body, the answer to GetBucketLifecycleConfiguration, that delete
+ * objects with tags (NULL-ended "name=value"; NULL: none). A rule for some sizes only
+ * counts for all. NULL: body is no whole such answer.
  */
 struct s3_lifecycle *s3_lifecycle_parse(
 	const char *body, size_t body_bytes, const char *const *tags);
 /* NULL in it is taken. */
 void s3_lifecycle_free(struct s3_lifecycle **lifecycle);
 
-/* For how many days at least the object of key is kept; 0: no rule ends it. */
-unsigned s3_lifecycle_days(const struct s3_lifecycle *lifecycle, const char *key);
+/* The end that comes first for the object of key, stored at stored_s (Unix time). */
+struct s3_lifecycle_end s3_lifecycle_end(
+	const struct s3_lifecycle *lifecycle, const char *key, int64_t stored_s);
+
+/* For how long at least such an object is kept after stored_s, in seconds; 0: no end. */
+int64_t s3_lifecycle_kept_s(const struct s3_lifecycle_end *end, int64_t stored_s);
 
 #endif

@@ -71,6 +71,8 @@ static bool take_cloudfront(
 	}
 	links->cloudfront = s3_cloudfront_new(
 		s->cloudfront_key_pair_id, s->cloudfront_private_key_file, error);
+	if (!links->cloudfront)
+		g_prefix_error(error, "links.cloudfront: ");
 	return links->cloudfront != NULL;
 }
 

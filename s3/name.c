@@ -1,9 +1,8 @@
 /* File names for headers and links, and the keys of objects, which never hold one. */
 #include "s3/name.h"
+#include "s3/digest.h"
 #include "s3/s3.h"
 #include "s3/sigv4.h"
-#include <openssl/crypto.h>
-#include <openssl/hmac.h>
 #include <string.h>
 
 #define FILE_NAME_MAX_BYTES 255 /* what a file system takes */
@@ -200,12 +199,8 @@ static void append_random(
 	static const char letters[32] = "abcdefghijklmnopqrstuvwxyz234567";
 	g_autofree char *text =
 		g_strdup_printf("object key\n%s\n%" G_GSIZE_FORMAT, message_id, number);
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned digest_bytes = 0;
-	if (!HMAC(EVP_sha256(), seed, 16, (const uint8_t *)text, strlen(text), digest,
-		    &digest_bytes))
-		g_error("HMAC-SHA256 is not available"); /* out of memory, or no provider
-							  */
+	uint8_t digest[S3_SHA256_BYTES];
+	s3_hmac_sha256(seed, 16, text, digest);
 	unsigned bits = 0, n_bits = 0;
 	for (size_t i = 0; i < RANDOM_BYTES; i++) {
 		bits = bits << 8 | digest[i];

@@ -98,33 +98,74 @@ static void read_setting(struct reader *reader, char *line, size_t indent)
 	reader->parent = g_steal_pointer(&name);
 }
 
-static void read_line(struct reader *reader, char *line)
+/* What stands behind the indent; "" where nothing is said. */
+static char *content_of(char *line, size_t *indent)
 {
-	size_t indent = strspn(line, " \t");
-	char *start = line + indent;
-	if (*start == '\0' || *start == '\r' || *start == '#' || *start == ';')
+	*indent = strspn(line, " \t");
+	char *start = line + *indent;
+	return *start == '\r' || *start == '#' || *start == ';' ? strchr(start, '\0')
+								: start;
+}
+
+static bool is_section(const char *start, size_t indent)
+{
+	return *start == '[' && indent == 0;
+}
+
+static void read_line(char *line, void *data)
+{
+	struct reader *reader = data;
+	size_t indent;
+	char *start = content_of(line, &indent);
+	if (*start == '\0')
 		return;
-	if (*start == '[' && indent == 0)
+	if (is_section(start, indent))
 		read_section(reader, start);
 	else
 		read_setting(reader, start, indent);
 }
 
-GHashTable *s3_profile_parse(const char *text, size_t text_bytes, const char *profile,
-	enum s3_profile_section section)
+static void each_line(const char *text, size_t text_bytes,
+	void (*take)(char *line, void *data), void *data)
 {
-	struct reader reader = { .profile = profile, .section = section };
 	const char *end = text + text_bytes;
 	bool marked = text_bytes >= BOM_BYTES && memcmp(text, BOM, BOM_BYTES) == 0;
 	for (const char *line = text + (marked ? BOM_BYTES : 0); line < end;) {
 		const char *newline = memchr(line, '\n', (size_t)(end - line));
 		size_t line_bytes = (size_t)((newline ? newline : end) - line);
 		char *copy = g_strndup(line, line_bytes);
-		read_line(&reader, copy);
+		take(copy, data);
 		OPENSSL_cleanse(copy, line_bytes);
 		g_free(copy);
 		line += line_bytes + 1;
 	}
+}
+
+GHashTable *s3_profile_parse(const char *text, size_t text_bytes, const char *profile,
+	enum s3_profile_section section)
+{
+	struct reader reader = { .profile = profile, .section = section };
+	each_line(text, text_bytes, read_line, &reader);
 	g_free(reader.parent);
 	return reader.settings;
+}
+
+struct form {
+	bool has_section, has_more;
+};
+
+static void note_line(char *line, void *data)
+{
+	struct form *form = data;
+	size_t indent;
+	const char *start = content_of(line, &indent);
+	form->has_section |= is_section(start, indent);
+	form->has_more |= *start != '\0';
+}
+
+bool s3_profile_has_form(const char *text, size_t text_bytes)
+{
+	struct form form = { false, false };
+	each_line(text, text_bytes, note_line, &form);
+	return form.has_section || !form.has_more;
 }

@@ -23,11 +23,14 @@ enum s3_profile_section {
 };
 
 /*
- * The settings of the section profile in text: names in lower case to values, the last one winning.
- * NULL when no section has that name. Values are wiped when the table goes
- * (g_hash_table_unref()).
+ * The settings of the section profile in text: names in lower case to values, the last
+ * one winning. NULL when no section has that name. Values are wiped when the table
+ * goes (g_hash_table_unref()).
  */
 GHashTable *s3_profile_parse(const char *text, size_t text_bytes, const char *profile,
 	enum s3_profile_section section);
+
+/* Whether text is such a file: what has lines, but no section, is something else. */
+bool s3_profile_has_form(const char *text, size_t text_bytes);
 
 #endif

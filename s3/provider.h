@@ -39,8 +39,8 @@ struct s3_provider {
 
 /*
  * The first way that is configured, in the order that credentials.h says. The files that
- * say so are added to files (credential_file.h). NULL with S3_ERROR_MEND: none, or that one
- * cannot work as it is configured.
+ * say so are added to files (credential_file.h). NULL with S3_ERROR_MEND: none, or that
+ * one cannot work as it is configured.
  */
 struct s3_provider *s3_provider_resolve(
 	const struct s3_settings *settings, GArray *files, GError **error);

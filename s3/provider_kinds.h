@@ -1,9 +1,9 @@
 /*
- * provider_kinds - the ways to credentials, one function each that makes a provider. Within
- * s3/provider*.c only.
+ * provider_kinds - the ways to credentials, one function each that makes a provider.
+ * Within s3/provider*.c only.
  *
- * Each returns NULL with S3_ERROR_MEND when what configures it is wrong; the text names the
- * source. *_given(): whether it is configured at all, be it wrongly.
+ * Each returns NULL with S3_ERROR_MEND when what configures it is wrong; the text names
+ * the source. *_given(): whether it is configured at all, be it wrongly.
  */
 #ifndef S3_PROVIDER_KINDS_H
 #define S3_PROVIDER_KINDS_H
@@ -43,8 +43,8 @@ struct s3_sts_ways {
 	bool dual_stack, fips;
 };
 
-/* A role to assume; base is taken, and NULL in it gives NULL. duration_seconds is text, or
- * NULL; so may session_name and external_id be. region NULL: see s3_sts_url(). */
+/* A role to assume; base is taken, and NULL in it gives NULL. duration_seconds is text,
+ * or NULL; so may session_name and external_id be. region NULL: see s3_sts_url(). */
 struct s3_provider_role_words {
 	const char *role_arn, *session_name, *external_id, *duration_seconds, *region;
 	const char *token_file; /* of a web identity: then there is no base */
@@ -62,8 +62,8 @@ bool s3_provider_profile_given(const struct s3_settings *settings, GArray *files
 struct s3_provider *s3_provider_profile(
 	const struct s3_settings *settings, GArray *files, GError **error);
 /*
- * What that profile says beside its keys: names to values, a nested one as "s3.name", one of
- * its services as "services.s3.name". Empty where there is none. g_hash_table_unref().
+ * What that profile says beside its keys: names to values, a nested one as "s3.name", one
+ * of its services as "services.s3.name". Empty where there is none. g_hash_table_unref().
  * *source is for people, g_free() it.
  */
 GHashTable *s3_provider_profile_table(const struct s3_settings *settings, char **source);

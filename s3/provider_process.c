@@ -29,8 +29,8 @@ static void set_files(posix_spawn_file_actions_t *files, int output)
 	posix_spawn_file_actions_addopen(files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 }
 
-/* A group of its own, so that all of it can be killed; signals as a shell would give them,
- * since this thread blocks them. */
+/* A group of its own, so that all of it can be killed; signals as a shell would give
+ * them, since this thread blocks them. */
 static void set_attributes(posix_spawnattr_t *attributes)
 {
 	sigset_t none, all;

@@ -50,6 +50,10 @@ static bool read_one(
 	GArray *watched, const char *path, char **text, size_t *bytes, GError **error)
 {
 	*text = s3_credential_file_read(watched, path, S3_PROFILE_FILE_MAX_BYTES, bytes);
+	if (*text && !s3_profile_has_form(*text, *bytes))
+		return s3_fail(error, S3_ERROR_MEND,
+			"credentials file: %s has no [section]: it is no such file",
+			path);
 	if (*text || errno == ENOENT || errno == ENOTDIR)
 		return true;
 	return s3_fail(error, S3_ERROR_MEND, "credentials file: cannot read %s: %s", path,
@@ -225,7 +229,8 @@ static struct s3_provider *role_of(struct files *files, const struct profile *pr
 static struct s3_provider *no_way(
 	const struct files *files, const struct profile *profile, GError **error)
 {
-	if (setting(profile, "sso_session") || setting(profile, "sso_start_url"))
+	if (setting(profile, "sso_session") || setting(profile, "sso_start_url") ||
+		setting(profile, "login_session"))
 		return s3_provider_refuse(profile->source, error,
 			"it uses AWS's sign-in for people (sso), which ends after hours: "
 			"for a service use a role; to try it out, credential_process = "
@@ -295,7 +300,8 @@ const char *s3_provider_profile_name(const struct s3_settings *settings)
 static bool leads_somewhere(const struct profile *profile)
 {
 	static const char *const ways[] = { "role_arn", "credential_process",
-		"sso_session", "sso_start_url", "web_identity_token_file" };
+		"sso_session", "sso_start_url", "login_session",
+		"web_identity_token_file" };
 	for (size_t i = 0; i < G_N_ELEMENTS(ways); i++)
 		if (setting(profile, ways[i]))
 			return true;

@@ -16,7 +16,7 @@
 
 /* ---- the plan ---- */
 
-static bool check_tag(const char *tag, GError **error)
+bool s3_tag_check(const char *tag, GError **error)
 {
 	const char *equals = strchr(tag, '=');
 	bool good = equals && equals != tag && equals - tag <= TAG_NAME_MAX_BYTES &&
@@ -25,11 +25,14 @@ static bool check_tag(const char *tag, GError **error)
 		gunichar c = g_utf8_get_char(p);
 		good = g_unichar_isalnum(c) || (c < 0x80 && strchr(" +-=._:/@", (int)c));
 	}
-	return good ||
+	if (!good)
+		return s3_fail(error, S3_ERROR_CONFIG,
+			"\"%.200s\" is not like name=value, of letters, digits, "
+			"spaces and + - = . _ : / @, %d and %d characters at most",
+			tag, TAG_NAME_MAX_BYTES, TAG_MAX_BYTES);
+	return g_ascii_strncasecmp(tag, "aws:", 4) != 0 ||
 	       s3_fail(error, S3_ERROR_CONFIG,
-		       "s3.tags: \"%.200s\" is not like name=value, of letters, digits, "
-		       "spaces and + - = . _ : / @",
-		       tag);
+		       "\"%.200s\" has a name that is Amazon's own", tag);
 }
 
 static bool read_tags(struct s3_plan *plan, GError **error)
@@ -43,7 +46,7 @@ static bool read_tags(struct s3_plan *plan, GError **error)
 	GString *text = g_string_new(NULL);
 	bool good = true;
 	for (size_t i = 0; good && tags[i]; i++) {
-		good = check_tag(tags[i], error);
+		good = s3_tag_check(tags[i], error);
 		g_auto(GStrv) halves = g_strsplit(tags[i], "=", 2);
 		if (!good)
 			break;
@@ -53,6 +56,8 @@ static bool read_tags(struct s3_plan *plan, GError **error)
 		sigv4_append_encoded(text, halves[1], false);
 	}
 	plan->tagging = g_string_free(text, FALSE);
+	if (!good)
+		g_prefix_error(error, "s3.tags: ");
 	return good;
 }
 

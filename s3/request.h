@@ -12,6 +12,9 @@
 
 #define S3_HEADERS_MAX 32
 
+/* Whether S3 takes it as a tag of an object, "name=value". False with S3_ERROR_CONFIG. */
+bool s3_tag_check(const char *tag, GError **error);
+
 /* What holds for every object of a store. */
 struct s3_plan {
 	const struct s3_settings *settings; /* borrowed */
@@ -29,8 +32,8 @@ bool s3_plan_init(struct s3_plan *plan, const struct s3_settings *settings,
 	bool is_amazon, bool is_tls, GError **error);
 void s3_plan_deinit(struct s3_plan *plan);
 
-/* The plan for objects in one piece and a server that proves what it stores so. It borrows
- * from plan: no deinit. */
+/* The plan for objects in one piece and a server that proves what it stores so. It
+ * borrows from plan: no deinit. */
 struct s3_plan s3_plan_for(const struct s3_plan *plan, enum s3_proof proof);
 
 struct s3_headers {

@@ -1,4 +1,5 @@
-/* One signed question about the bucket, now and then. What the answer means: lifecycle.c. */
+/* One signed question about the bucket, now and then. What the answer
+ * means: lifecycle.c. */
 #include "s3/retention.h"
 #include "s3/fetch.h"
 #include "s3/lifecycle.h"
@@ -14,17 +15,19 @@
 #define SIGNED_FOR_S 60
 #define ASK_AGAIN_MS (6 * 3600 * 1000)
 #define NO_ANSWER_MS (10 * 60 * 1000)
-#define DAY_S        86400
 
 struct s3_retention {
 	struct s3_retention_basis basis;
 	int stop_fd; /* readable once the thread is to end; -1: no thread */
 	GThread *thread;
 	unsigned expiry_s;
-	unsigned warned_days; /* said in the log; 0: nothing */
+	struct s3_lifecycle_end warned; /* said in the log */
+	GMutex asking;                  /* before lock */
 	GMutex lock;
 	struct s3_lifecycle *lifecycle; /* NULL: not known */
 	bool answered;                  /* when asked last, if only by a refusal */
+	const struct s3_place *place;   /* where it was asked last; NULL: nowhere yet */
+	int64_t clock_s;                /* as the site's clock was off then */
 };
 
 /* The bucket's ?lifecycle, signed; g_free(). NULL: no credentials. */
@@ -78,10 +81,33 @@ static struct s3_lifecycle *ask(const struct s3_retention *retention,
 	return lifecycle;
 }
 
-void s3_retention_ask(struct s3_retention *retention)
+/* Whether uploads have taught since that the bucket is elsewhere or the clock is wrong. */
+static bool has_moved(struct s3_retention *retention)
+{
+	struct s3_site *site = retention->basis.site;
+	g_mutex_lock(&retention->lock);
+	bool moved = retention->place &&
+		     (retention->place != s3_site_place(site) ||
+			     retention->clock_s != s3_site_time_s(site, 0));
+	g_mutex_unlock(&retention->lock);
+	return moved;
+}
+
+static void note_way(struct s3_retention *retention)
+{
+	struct s3_site *site = retention->basis.site;
+	g_mutex_lock(&retention->lock);
+	retention->place = s3_site_place(site);
+	retention->clock_s = s3_site_time_s(site, 0);
+	g_mutex_unlock(&retention->lock);
+}
+
+/* With asking held. */
+static void ask_anew(struct s3_retention *retention)
 {
 	const struct s3_retention_basis *basis = &retention->basis;
 	bool answered = false;
+	note_way(retention);
 	struct s3_lifecycle *lifecycle = ask(retention, basis->links, &answered);
 	if (!lifecycle && basis->uploads != basis->links)
 		lifecycle = ask(retention, basis->uploads, &answered);
@@ -94,35 +120,74 @@ void s3_retention_ask(struct s3_retention *retention)
 	g_mutex_unlock(&retention->lock);
 }
 
-static unsigned days_of(struct s3_retention *retention, const char *key)
+void s3_retention_ask(struct s3_retention *retention)
 {
-	g_mutex_lock(&retention->lock);
-	unsigned days =
-		retention->lifecycle ? s3_lifecycle_days(retention->lifecycle, key) : 0;
-	g_mutex_unlock(&retention->lock);
-	return days;
+	g_mutex_lock(&retention->asking);
+	ask_anew(retention);
+	g_mutex_unlock(&retention->asking);
 }
 
-int64_t s3_retention_kept_s(struct s3_retention *retention, const char *key)
+static void ask_if_moved(struct s3_retention *retention)
 {
-	return (int64_t)days_of(retention, key) * DAY_S;
+	if (!has_moved(retention))
+		return;
+	g_mutex_lock(&retention->asking);
+	if (has_moved(retention))
+		ask_anew(retention);
+	g_mutex_unlock(&retention->asking);
+}
+
+static struct s3_lifecycle_end end_of(
+	struct s3_retention *retention, const char *key, int64_t stored_s)
+{
+	struct s3_lifecycle_end end = { 0 };
+	g_mutex_lock(&retention->lock);
+	if (retention->lifecycle)
+		end = s3_lifecycle_end(retention->lifecycle, key, stored_s);
+	g_mutex_unlock(&retention->lock);
+	return end;
+}
+
+int64_t s3_retention_kept_s(
+	struct s3_retention *retention, const char *key, int64_t stored_s)
+{
+	ask_if_moved(retention);
+	struct s3_lifecycle_end end = end_of(retention, key, stored_s);
+	return s3_lifecycle_kept_s(&end, stored_s);
 }
 
 /* ---- the thread ---- */
+
+/* "after 7 d", "on 2027-01-01", "in the night after they came, since 2025-01-01"; g_free(). */
+static char *end_text(const struct s3_lifecycle_end *end, int64_t now_s)
+{
+	if (end->days)
+		return g_strdup_printf("after %u d", end->days);
+	g_autoptr(GDateTime) date = g_date_time_new_from_unix_utc(end->date_s);
+	g_autofree char *text = date ? g_date_time_format(date, "%Y-%m-%d") : NULL;
+	return g_strconcat(
+		end->date_s > now_s ? "on " : "in the night after they came, since ",
+		text ? text : "a date", NULL);
+}
 
 /* By what keys begin with: their names have the day in them. */
 static void warn(struct s3_retention *retention)
 {
 	const char *prefix = retention->basis.prefix;
+	int64_t now_s = (int64_t)time(NULL);
 	g_autofree char *key = g_strconcat(prefix ? prefix : "", prefix ? "/" : "", NULL);
-	unsigned days = days_of(retention, key);
-	if (!days || days == retention->warned_days ||
-		retention->expiry_s <= (int64_t)days * DAY_S)
+	struct s3_lifecycle_end end = end_of(retention, key, now_s);
+	bool is_nightly = !end.days && end.date_s && end.date_s <= now_s;
+	int64_t kept_s = is_nightly ? 1 : s3_lifecycle_kept_s(&end, now_s);
+	bool is_news = end.days != retention->warned.days ||
+		       end.date_s != retention->warned.date_s;
+	if (!kept_s || !is_news || retention->expiry_s <= kept_s)
 		return;
-	retention->warned_days = days;
+	retention->warned = end;
+	g_autofree char *text = end_text(&end, now_s);
 	g_warning("links.expiry is %u h, but the lifecycle rules of bucket %s delete "
-		  "objects after %u d: links end then, and the mail says so",
-		retention->expiry_s / 3600, s3_site_bucket(retention->basis.site), days);
+		  "objects %s: links end then, and the mail says so",
+		retention->expiry_s / 3600, s3_site_bucket(retention->basis.site), text);
 }
 
 /* A refusal is an answer too: it will be the same in a while. */
@@ -172,6 +237,7 @@ struct s3_retention *s3_retention_new(const struct s3_retention_basis *basis)
 	struct s3_retention *retention = g_new0(struct s3_retention, 1);
 	retention->basis = *basis;
 	retention->stop_fd = -1;
+	g_mutex_init(&retention->asking);
 	g_mutex_init(&retention->lock);
 	return retention;
 }
@@ -190,5 +256,6 @@ void s3_retention_free(struct s3_retention **retention)
 		close(gone->stop_fd);
 	s3_lifecycle_free(&gone->lifecycle);
 	g_mutex_clear(&gone->lock);
+	g_mutex_clear(&gone->asking);
 	g_free(gone);
 }

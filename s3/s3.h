@@ -23,10 +23,10 @@ enum s3_error { S3_ERROR_RETRY, S3_ERROR_MEND, S3_ERROR_CONFIG };
 GQuark s3_error_quark(void);
 
 /*
- * What a person has to mend, one word for all errors that end once that is done: "access",
- * "account", "bucket", "certificate", "clock", "credentials", "encryption", "endpoint",
- * "object", "quota", "region", "settings". Of an S3_ERROR_MEND, else NULL. Static. Copies
- * and g_prefix_error() keep it.
+ * What a person has to mend, one word for all errors that end once that is done:
+ * "access", "account", "bucket", "certificate", "clock", "credentials", "encryption",
+ * "endpoint", "object", "quota", "region", "settings". Of an S3_ERROR_MEND, else NULL.
+ * Static. Copies and g_prefix_error() keep it.
  */
 const char *s3_error_subject(const GError *error);
 
@@ -50,9 +50,10 @@ struct s3_link_settings {
 	const char *cloudfront_key_pair_id, *cloudfront_private_key_file;
 };
 
-/* What the store is told to compare uploads with, beside the hash that is signed. AUTO: at
- * Amazon's its SHA-256; elsewhere nothing, but an ETag that comes back is compared with the
- * content's MD5. */
+/* What the store is told to compare uploads with, beside the hash that is signed.
+ * AUTO: at Amazon's its SHA-256; elsewhere nothing, but an ETag that comes back is
+ * compared with the content's MD5 (of parts: until the store was seen to refuse what
+ * is not as signed). */
 enum s3_checksum {
 	S3_CHECKSUM_AUTO,
 	S3_CHECKSUM_SHA256, /* x-amz-checksum-sha256 */
@@ -67,8 +68,8 @@ enum s3_lock { S3_LOCK_NONE, S3_LOCK_GOVERNANCE, S3_LOCK_COMPLIANCE };
  * or 0 where not given: numbers then have the defaults said. */
 struct s3_settings {
 	const char *bucket;
-	/* What is NULL or false of region, endpoint, ca_file, path_style, dual_stack and fips
-	 * is looked for in the environment and the profile (ambient.h). */
+	/* What is NULL or false of region, endpoint, ca_file, path_style, dual_stack and
+	 * fips is looked for in the environment and the profile (ambient.h). */
 	const char *region;   /* "eu-west-1" */
 	const char *endpoint; /* "https://host[:port]"; NULL: Amazon's for the region */
 	const char *prefix;   /* of keys, without slashes at the ends; may be NULL */
@@ -157,12 +158,13 @@ bool s3_store_put(struct s3_store *store, const struct s3_object *objects,
 	size_t n_objects, GError **error);
 
 /*
- * A link to key, valid from now_s (Unix time) for expiry_s seconds or less: *expires_at_s
- * gets the true end = min(asked, 7 days, life of the credentials that sign; 36 hours, STS's
- * longest, for a session token whose end is not known); with CloudFront what was asked. The
- * download is named file_name (always an attachment; ASCII filename and UTF-8 filename*),
- * its type is media_type unless that is active content (HTML, SVG, XML, scripts), then
- * application/octet-stream. g_free() the result. NULL with error: no usable credentials.
+ * A link to key, valid from now_s (Unix time) for expiry_s seconds or less:
+ * *expires_at_s gets the true end = min(asked, 7 days, life of the credentials that
+ * sign; 36 hours, STS's longest, for a session token whose end is not known); with
+ * CloudFront what was asked. The download is named file_name (always an attachment;
+ * ASCII filename and UTF-8 filename*), its type is media_type unless that is active
+ * content (HTML, SVG, XML, scripts), then application/octet-stream. g_free() the result.
+ * NULL with error: no usable credentials.
  */
 char *s3_store_presign(struct s3_store *store, const char *key, const char *file_name,
 	const char *media_type, int64_t now_s, unsigned expiry_s, int64_t *expires_at_s,
@@ -175,32 +177,33 @@ char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expi
 /*
  * How long objects are kept, where the bucket's lifecycle rules may be asked for
  * (s3:GetLifecycleConfiguration for links or uploads): watch asks in the background, now
- * and every few hours, and warns in the log where links that live for expiry_s would outlive
- * their objects; ask does it once and blocks, some seconds at most.
+ * and every few hours, and warns in the log where links that live for expiry_s would
+ * outlive their objects; ask does it once and blocks, some seconds at most.
  */
 void s3_store_watch_lifecycle(struct s3_store *store, unsigned expiry_s);
 void s3_store_ask_lifecycle(struct s3_store *store);
-/* For how long at least the object of key is kept after it was stored, in seconds; 0: not
- * known to end. */
-int64_t s3_store_kept_s(struct s3_store *store, const char *key);
+/* For how long at least the object of key is kept after it was stored at stored_s (Unix
+ * time), in seconds; 0: not known to end. */
+int64_t s3_store_kept_s(struct s3_store *store, const char *key, int64_t stored_s);
 
 /*
- * Deletes the object of key, with the credentials of uploads; one that is not there is no
- * error. Blocks. S3_ERROR_MEND where it is denied: it takes s3:DeleteObject, which uploads
- * do not need.
+ * Deletes the object of key, with the credentials of uploads; one that is not there
+ * is no error. Blocks. S3_ERROR_MEND where it is denied: it takes s3:DeleteObject,
+ * which uploads do not need.
  */
 bool s3_store_delete(struct s3_store *store, const char *key, GError **error);
 
-/* What settings leave open and AWS's environment variables or profile say, for people:
- * "region eu-west-1 (AWS_REGION)". g_strfreev(). NULL with S3_ERROR_CONFIG. Asks nobody. */
+/* What settings leave open and AWS's environment variables or profile say, for
+ * people: "region eu-west-1 (AWS_REGION)". g_strfreev(). NULL with
+ * S3_ERROR_CONFIG. Asks nobody. */
 char **s3_settings_ambient(const struct s3_settings *settings, GError **error);
 /* The same, as the store has taken it; borrowed. */
 const char *const *s3_store_ambient(const struct s3_store *store);
 
 /*
- * Whether the object of key is there, asked with the credentials of links, or, where those
- * are CloudFront's, of uploads. Blocks.
- * UNKNOWN with error: it could not be asked, or may not be (s3:GetObject, s3:ListBucket).
+ * Whether the object of key is there, asked with the credentials of links, or, where
+ * those are CloudFront's, of uploads. Blocks. UNKNOWN with error: it could not be asked,
+ * or may not be (s3:GetObject, s3:ListBucket).
  */
 enum s3_presence { S3_PRESENT, S3_ABSENT, S3_UNKNOWN };
 enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError **error);

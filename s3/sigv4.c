@@ -1,9 +1,8 @@
 /* Signature Version 4: canonical request, string to sign, signing key, signature. Who the
  * keys belong to and where the request goes is the callers' business. */
 #include "s3/sigv4.h"
+#include "s3/digest.h"
 #include <openssl/crypto.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,7 +15,7 @@ struct sigv4_signer {
 	/* The signing key and what it was derived from. */
 	char *secret;
 	char date[DATE_BYTES];
-	uint8_t key[SHA256_DIGEST_LENGTH];
+	uint8_t key[S3_SHA256_BYTES];
 };
 
 /* A pair in the form that is hashed; index keeps equal header names in their order. */
@@ -94,21 +93,11 @@ void sigv4_hex(const uint8_t digest[32], char out[65])
 	out[64] = '\0';
 }
 
-static void append_hex(GString *out, const uint8_t digest[SHA256_DIGEST_LENGTH])
+static void append_hex(GString *out, const uint8_t digest[S3_SHA256_BYTES])
 {
 	char text[65];
 	sigv4_hex(digest, text);
 	g_string_append(out, text);
-}
-
-static void hmac(const uint8_t *key, size_t key_bytes, const char *text,
-	uint8_t out[SHA256_DIGEST_LENGTH])
-{
-	unsigned out_bytes = SHA256_DIGEST_LENGTH;
-	if (!HMAC(EVP_sha256(), key, (int)key_bytes, (const uint8_t *)text, strlen(text),
-		    out, &out_bytes))
-		g_error("HMAC-SHA256 is not available"); /* out of memory, or no provider
-							  */
 }
 
 static void derive_key(struct sigv4_signer *signer, const char *secret, const char *date)
@@ -118,21 +107,21 @@ static void derive_key(struct sigv4_signer *signer, const char *secret, const ch
 	memcpy(signer->date, date, DATE_BYTES);
 
 	char *start = g_strconcat("AWS4", secret, NULL);
-	hmac((const uint8_t *)start, strlen(start), date, signer->key);
+	s3_hmac_sha256(start, strlen(start), date, signer->key);
 	sigv4_wipe(start);
-	hmac(signer->key, sizeof(signer->key), signer->region, signer->key);
-	hmac(signer->key, sizeof(signer->key), signer->service, signer->key);
-	hmac(signer->key, sizeof(signer->key), "aws4_request", signer->key);
+	s3_hmac_sha256(signer->key, sizeof(signer->key), signer->region, signer->key);
+	s3_hmac_sha256(signer->key, sizeof(signer->key), signer->service, signer->key);
+	s3_hmac_sha256(signer->key, sizeof(signer->key), "aws4_request", signer->key);
 }
 
 static void get_key(struct sigv4_signer *signer, const char *secret, const char *date,
-	uint8_t key[SHA256_DIGEST_LENGTH])
+	uint8_t key[S3_SHA256_BYTES])
 {
 	g_mutex_lock(&signer->lock);
 	if (!signer->secret || strcmp(signer->date, date) != 0 ||
 		strcmp(signer->secret, secret) != 0)
 		derive_key(signer, secret, date);
-	memcpy(key, signer->key, SHA256_DIGEST_LENGTH);
+	memcpy(key, signer->key, S3_SHA256_BYTES);
 	g_mutex_unlock(&signer->lock);
 }
 
@@ -263,7 +252,7 @@ static void append_headers(GString *out, const GArray *headers)
 }
 
 static void digest_request(const struct sigv4_request *request, const GArray *query,
-	const GArray *headers, uint8_t digest[SHA256_DIGEST_LENGTH])
+	const GArray *headers, uint8_t digest[S3_SHA256_BYTES])
 {
 	GString *text = g_string_sized_new(1536);
 	g_string_append(text, request->method);
@@ -277,7 +266,7 @@ static void digest_request(const struct sigv4_request *request, const GArray *qu
 	append_signed_headers(text, headers);
 	g_string_append_c(text, '\n');
 	g_string_append(text, request->payload_sha256);
-	SHA256((const uint8_t *)text->str, text->len, digest);
+	s3_sha256(text->str, text->len, digest);
 	g_string_free(text, TRUE);
 }
 
@@ -289,17 +278,17 @@ static char *scope_of(const struct sigv4_signer *signer, const char *time)
 
 static void append_signature(GString *out, struct sigv4_signer *signer,
 	const char *secret, const char *time, const char *scope,
-	const uint8_t request[SHA256_DIGEST_LENGTH])
+	const uint8_t request[S3_SHA256_BYTES])
 {
 	g_autoptr(GString) text = g_string_sized_new(256);
 	g_string_append_printf(text, ALGORITHM "\n%s\n%s\n", time, scope);
 	append_hex(text, request);
 
 	char date[DATE_BYTES];
-	uint8_t key[SHA256_DIGEST_LENGTH], signature[SHA256_DIGEST_LENGTH];
+	uint8_t key[S3_SHA256_BYTES], signature[S3_SHA256_BYTES];
 	g_strlcpy(date, time, sizeof(date));
 	get_key(signer, secret, date, key);
-	hmac(key, sizeof(key), text->str, signature);
+	s3_hmac_sha256(key, sizeof(key), text->str, signature);
 	OPENSSL_cleanse(key, sizeof(key));
 	append_hex(out, signature);
 }
@@ -319,7 +308,7 @@ char *sigv4_authorization(struct sigv4_signer *signer, const struct sigv4_keys *
 		add_header(headers, "x-amz-security-token", keys->session_token);
 	g_array_sort(headers, compare_headers);
 
-	uint8_t digest[SHA256_DIGEST_LENGTH];
+	uint8_t digest[S3_SHA256_BYTES];
 	digest_request(request, query, headers, digest);
 
 	GString *out = g_string_sized_new(384);
@@ -362,7 +351,7 @@ char *sigv4_presigned_query(struct sigv4_signer *signer, const struct sigv4_keys
 	add_presign_parameters(query, keys, headers, time, scope, expiry_s);
 	g_array_sort(query, compare_parameters);
 
-	uint8_t digest[SHA256_DIGEST_LENGTH];
+	uint8_t digest[S3_SHA256_BYTES];
 	digest_request(request, query, headers, digest);
 
 	GString *out = g_string_sized_new(768);

@@ -18,6 +18,8 @@ struct s3_site {
 	int64_t clock_off_s;
 	gint no_conditions;
 	gint proof; /* enum s3_proof */
+	gint is_strict, was_tried;
+	gint is_unencrypted;
 };
 
 static void free_place(gpointer data)
@@ -172,7 +174,32 @@ void s3_site_learn_no_conditions(struct s3_site *site)
 			site->address.bucket);
 }
 
+/* ---- encryption ---- */
+
+void s3_site_learn_unencrypted(struct s3_site *site)
+{
+	if (g_atomic_int_compare_and_exchange(&site->is_unencrypted, 0, 1))
+		g_warning("the store of bucket %s does not say that it has encrypted "
+			  "what it was to (s3.encryption): see whether it can",
+			site->address.bucket);
+}
+
 /* ---- proofs ---- */
+
+bool s3_site_is_strict(struct s3_site *site)
+{
+	return g_atomic_int_get(&site->is_strict);
+}
+
+void s3_site_learn_strict(struct s3_site *site)
+{
+	g_atomic_int_set(&site->is_strict, 1);
+}
+
+bool s3_site_take_trial(struct s3_site *site)
+{
+	return g_atomic_int_compare_and_exchange(&site->was_tried, 0, 1);
+}
 
 enum s3_proof s3_site_proof(struct s3_site *site)
 {

@@ -320,9 +320,10 @@ void s3_store_ask_lifecycle(struct s3_store *store)
 		s3_retention_ask(store->retention);
 }
 
-int64_t s3_store_kept_s(struct s3_store *store, const char *key)
+int64_t s3_store_kept_s(struct s3_store *store, const char *key, int64_t stored_s)
 {
-	return store->retention ? s3_retention_kept_s(store->retention, key) : 0;
+	return store->retention ? s3_retention_kept_s(store->retention, key, stored_s)
+				: 0;
 }
 
 enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError **error)

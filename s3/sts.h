@@ -1,8 +1,8 @@
 /*
  * sts - requests to AWS's Security Token Service and its answers. Pure.
  *
- * Source: AWS Security Token Service API Reference, version 2011-06-15: the query protocol,
- * answers in XML; endpoints by region as in "AWS STS regionalised endpoints".
+ * Source: AWS Security Token Service API Reference, version 2011-06-15: the query
+ * protocol, answers in XML; endpoints by region as in "AWS STS regionalised endpoints".
  */
 #ifndef S3_STS_H
 #define S3_STS_H
@@ -26,14 +26,14 @@ struct s3_sts_endpoint {
 };
 
 /*
- * Where to send it, "https://host[:port]/", and the region to sign for. Without a region, or
- * as legacy says: the global endpoint. g_free() both.
+ * Where to send it, "https://host[:port]/", and the region to sign for. Without a region,
+ * or as legacy says: the global endpoint. g_free() both.
  */
 char *s3_sts_url(const struct s3_sts_endpoint *endpoint, char **signing_region);
 
 /*
- * What came back with this HTTP status. NULL with S3_ERROR_RETRY (5xx, throttling, an answer
- * that is no XML of STS) or S3_ERROR_MEND, naming STS's code and message.
+ * What came back with this HTTP status. NULL with S3_ERROR_RETRY (5xx, throttling, an
+ * answer that is no XML of STS) or S3_ERROR_MEND, naming STS's code and message.
  */
 struct s3_credentials *s3_sts_read(long status, const char *body, size_t body_bytes,
 	const char *source, GError **error);

@@ -28,15 +28,16 @@
 
 static const struct action {
 	const char *method;
-	bool has_upload; /* its query names the upload */
+	bool has_upload;        /* its query names the upload */
+	const char *permission; /* NULL: s3:PutObject */
 } actions[] = {
-	[S3_PUT] = { "PUT", false },
-	[S3_HEAD] = { "HEAD", false },
-	[S3_DELETE] = { "DELETE", false },
-	[S3_CREATE] = { "POST", false },
-	[S3_PART] = { "PUT", true },
-	[S3_COMPLETE] = { "POST", true },
-	[S3_ABORT] = { "DELETE", true },
+	[S3_PUT] = { "PUT", false, NULL },
+	[S3_HEAD] = { "HEAD", false, "s3:GetObject" },
+	[S3_DELETE] = { "DELETE", false, "s3:DeleteObject" },
+	[S3_CREATE] = { "POST", false, NULL },
+	[S3_PART] = { "PUT", true, NULL },
+	[S3_COMPLETE] = { "POST", true, NULL },
+	[S3_ABORT] = { "DELETE", true, "s3:AbortMultipartUpload" },
 };
 
 struct s3_channel {
@@ -426,7 +427,10 @@ static void read_answer(struct s3_channel *channel)
 {
 	CURL *easy = channel->easy;
 	struct s3_answer *answer = &channel->transfer->answer;
-	*answer = (struct s3_answer){ .size = -1 };
+	*answer = (struct s3_answer){
+		.permission = actions[channel->transfer->action].permission,
+		.size = -1,
+	};
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer->status);
 	if (channel->body->len)
 		s3_answer_read_body(answer, channel->body->str, channel->body->len);
@@ -483,6 +487,12 @@ static bool is_same(struct s3_channel *channel, GError **error)
 		answer->etag, md5);
 }
 
+/* S3 says 200. Accepted (202) or answered in part is not stored. */
+static bool is_stored(long status)
+{
+	return status == 200 || status == 201 || status == 204;
+}
+
 /* A portal or any web server may say 200 to a PUT, with a page. A store has nothing to say,
  * and if so it names what it has stored. A 200 to COMPLETE comes before its outcome. */
 static bool is_good(const struct s3_channel *channel)
@@ -491,7 +501,8 @@ static bool is_good(const struct s3_channel *channel)
 	bool fine = answer->status >= 200 && answer->status < 300 && !channel->body_cut;
 	switch (channel->transfer->action) {
 	case S3_PUT:
-		return fine && (channel->body->len == 0 || *answer->etag) &&
+		return fine && is_stored(answer->status) &&
+		       (channel->body->len == 0 || *answer->etag) &&
 		       strcmp(answer->root, "Error") != 0;
 	case S3_PART:
 		return fine && *answer->etag && strcmp(answer->root, "Error") != 0;

@@ -125,11 +125,23 @@ enum s3_found s3_upload_look(struct s3_client *client, const struct s3_plan *pla
 		.payload_sha256 = S3_EMPTY_SHA256,
 	};
 	enum s3_found found = S3_FOUND_NOTHING;
-	if (s3_client_run(client, &head))
+	if (s3_client_run(client, &head)) {
 		found = compare(plan, object, &head.answer, error);
+	} else if (g_error_matches(head.error, S3_ERROR, S3_ERROR_RETRY)) {
+		found = S3_FOUND_OTHER;
+		g_propagate_error(error, g_steal_pointer(&head.error));
+	}
 	g_clear_error(&head.error);
 	s3_headers_clear(&headers);
 	return found;
+}
+
+void s3_upload_note_encryption(struct s3_client *client, const struct s3_plan *plan,
+	const struct s3_transfer *transfer)
+{
+	if (plan->settings->encryption != S3_ENCRYPTION_NONE &&
+		!*transfer->answer.encryption)
+		s3_site_learn_unencrypted(s3_client_site(client));
 }
 
 bool s3_upload_condition_refused(const struct s3_transfer *transfer)
@@ -179,7 +191,8 @@ static bool prepare(struct put *put, struct s3_transfer *transfer,
 	return true;
 }
 
-/* Once more, without the checksum; it is the last header, as nothing comes after digests. */
+/* Once more, without the checksum; it is the last header, as nothing
+ * comes after digests. */
 static void put_plain(struct s3_client *client, struct s3_transfer *transfer)
 {
 	g_clear_error(&transfer->error);
@@ -267,8 +280,11 @@ static void settle_all(struct s3_client *client, const struct s3_plan *plan,
 		}
 		if (transfer->error)
 			settle(client, plan, puts[i].object, transfer, &error);
-		if (plan->seeks_proof && !error && transfer->answer.status / 100 == 2)
+		bool is_done = !error && transfer->answer.status / 100 == 2;
+		if (plan->seeks_proof && is_done)
 			learn_proof(s3_client_site(client), transfer, was_tried);
+		if (is_done)
+			s3_upload_note_encryption(client, plan, transfer);
 		keep_first(first, transfer->key, error);
 	}
 }

@@ -17,13 +17,18 @@ bool s3_upload(struct s3_client *client, const struct s3_plan *plan,
 
 enum s3_found {
 	S3_FOUND_SAME,
-	S3_FOUND_OTHER,   /* with error */
-	S3_FOUND_NOTHING, /* or it could not be told */
+	S3_FOUND_OTHER,   /* with error: also where the store does not answer now */
+	S3_FOUND_NOTHING, /* or it may not be looked at */
 };
 
-/* Whether the store has object already: by size, SHA-256 and MD5, as far as it says them. */
+/* Whether the store has object already: by size, SHA-256 and MD5, as
+ * far as it says them. */
 enum s3_found s3_upload_look(struct s3_client *client, const struct s3_plan *plan,
 	const struct s3_object *object, GError **error);
+
+/* What the answer to a PUT or CREATE that was done says of the encryption asked for. */
+void s3_upload_note_encryption(struct s3_client *client, const struct s3_plan *plan,
+	const struct s3_transfer *transfer);
 
 /* Whether transfer was refused by a server that may not know its condition. */
 bool s3_upload_condition_refused(const struct s3_transfer *transfer);

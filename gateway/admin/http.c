@@ -101,16 +101,17 @@ static unsigned evaluate_conditions(
 	return 200;
 }
 
-/* Digits up to end as a number; false where there are none, others, or too many. */
+/* Digits up to end as a number, UINT64_MAX for larger ones; false where there are none, or
+ * others. */
 static bool read_number(const char *text, const char *end, uint64_t *value)
 {
 	*value = 0;
-	if (text == end || end - text > 18)
+	if (text == end || !all_digits(text, (size_t)(end - text)))
 		return false;
 	for (; text < end; text++) {
-		if (!g_ascii_isdigit(*text))
-			return false;
-		*value = *value * 10 + (uint64_t)(*text - '0');
+		uint64_t digit = (uint64_t)(*text - '0');
+		*value = *value > (UINT64_MAX - digit) / 10 ? UINT64_MAX
+							    : *value * 10 + digit;
 	}
 	return true;
 }

@@ -1,9 +1,9 @@
 /*
  * objects_tls - the gateway's certificates, as libmicrohttpd's TLS (GnuTLS) takes them.
  *
- * They are read and judged by gateway/smtp's TLS; a client that asks for a name (SNI) gets
- * the first certificate that has it, all others get tls.certificate. Threads: a set is
- * immutable, and may be shared.
+ * They are read and judged by gateway/smtp's TLS; a client that asks for a name (SNI)
+ * gets the first certificate that has it, all others get tls.certificate. Threads: a set
+ * is immutable, and may be shared.
  */
 #ifndef GATEWAY_ADMIN_OBJECTS_TLS_H
 #define GATEWAY_ADMIN_OBJECTS_TLS_H

@@ -1,5 +1,5 @@
-/* Ends connections that are too slow by shutting them down under libmicrohttpd, which then
- * sees them as ended by their clients. */
+/* Ends connections that are too slow by shutting them down under libmicrohttpd, which
+ * then sees them as ended by their clients. */
 #include "gateway/admin/visitors.h"
 
 #include <linux/tcp.h>

@@ -1,11 +1,11 @@
 /*
- * visitors - the open connections of an HTTP listener: who is too slow is cut off, so that
- * a few who dawdle cannot keep everyone else out.
+ * visitors - the open connections of an HTTP listener: who is too slow is cut off, so
+ * that a few who dawdle cannot keep everyone else out.
  *
- * A request's header must be there within VISITORS_HEADER_S, counted from the connection's
- * begin or the end of the request before. An answer must be taken at VISITORS_BYTES_S or
- * more, over any VISITORS_WINDOW_S. A thread of its own looks every few seconds.
- * Threads: any; a visitor's calls come from one thread at a time.
+ * A request's header must be there within VISITORS_HEADER_S, counted from the
+ * connection's begin or the end of the request before. An answer must be taken at
+ * VISITORS_BYTES_S or more, over any VISITORS_WINDOW_S. A thread of its own looks every
+ * few seconds. Threads: any; a visitor's calls come from one thread at a time.
  */
 #ifndef GATEWAY_ADMIN_VISITORS_H
 #define GATEWAY_ADMIN_VISITORS_H
@@ -21,8 +21,8 @@
 struct visitors;
 struct visitor;
 
-/* tick, when it is not NULL, is called each time the thread has looked. interval_ms is how
- * often that is. NULL with error: no thread to be had. */
+/* tick, when it is not NULL, is called each time the thread has looked. interval_ms is
+ * how often that is. NULL with error: no thread to be had. */
 struct visitors *visitors_new(
 	unsigned interval_ms, void (*tick)(void *context), void *context, GError **error);
 /* With the last visitor gone. NULL in it is taken. */

@@ -9,6 +9,7 @@
 
 #define TEXT_BYTES_MAX 800  /* of one cleaned reply, address or name */
 #define LINE_BYTES_MAX 1000 /* with its end: RFC 5322, section 2.1.1 */
+#define DELAY_MS       (4 * 3600 * INT64_C(1000))
 
 bool bounce_is_possible(const struct queue_message *message)
 {
@@ -56,17 +57,39 @@ bool bounce_is_own_path(const struct conf_sender *sender, const char *reverse_pa
 }
 
 enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
-	enum queue_state before, bool over, bool relay_reports)
+	enum queue_state before, bool over, bool late, bool relay_reports)
 {
 	unsigned notify = recipient->notify;
 	bool failed = recipient->state == QUEUE_DEAD && before != QUEUE_DEAD;
-	if (failed || (over && recipient->state == QUEUE_DEFERRED))
+	bool waits = recipient->state == QUEUE_DEFERRED || recipient->state == QUEUE_HELD;
+	if (failed || (over && waits))
 		return notify == QUEUE_NOTIFY_DEFAULT || notify & QUEUE_NOTIFY_FAILURE
 			       ? BOUNCE_FAILED
 			       : BOUNCE_NOTHING;
+	if (late && !over && notify & QUEUE_NOTIFY_DELAY &&
+		!queue_state_is_final(recipient->state))
+		return BOUNCE_DELAYED;
 	bool sent = recipient->state == QUEUE_SENT && before != QUEUE_SENT;
 	return sent && notify & QUEUE_NOTIFY_SUCCESS && !relay_reports ? BOUNCE_RELAYED
 								       : BOUNCE_NOTHING;
+}
+
+int64_t bounce_delay_ms(const struct queue_message *message)
+{
+	bool wanted = false;
+	for (guint i = 0; i < message->recipients->len && !wanted; i++) {
+		const struct queue_recipient *recipient = message->recipients->pdata[i];
+		wanted = recipient->notify & QUEUE_NOTIFY_DELAY &&
+			 !queue_state_is_final(recipient->state);
+	}
+	return wanted && bounce_is_possible(message) ? message->received_ms + DELAY_MS
+						     : INT64_MAX;
+}
+
+bool bounce_is_late(const struct queue_message *message, int64_t now_ms)
+{
+	int64_t delay_ms = bounce_delay_ms(message);
+	return message->next_attempt_ms <= delay_ms && delay_ms <= now_ms;
 }
 
 /* ---- words ---- */
@@ -98,37 +121,67 @@ static char *print_date(int64_t time_s)
 	return g_mime_utils_header_format_date(time);
 }
 
-/* The enhanced code at the head of a reply, where it fits its class (RFC 3463); else what
- * can be said without one. */
+/* Of the enhanced code at the head of a reply (RFC 3463), 0: there is none of that class. */
+static size_t enhanced_bytes(const char *reply, char class)
+{
+	static const char digits[] = "0123456789";
+	if (reply[0] != class || reply[1] != '.')
+		return 0;
+	size_t subject = strspn(reply + 2, digits);
+	if (subject < 1 || subject > 3 || reply[2 + subject] != '.')
+		return 0;
+	size_t detail = strspn(reply + 3 + subject, digits);
+	bool ends = reply[3 + subject + detail] != '.';
+	return detail >= 1 && detail <= 3 && ends ? 3 + subject + detail : 0;
+}
+
+/* The reply's own code where it fits its class; else what can be said without one. */
 static char *status_of(const struct queue_recipient *recipient, enum bounce_action action)
 {
 	const char *reply = recipient->reply ? recipient->reply : "";
-	char class = action == BOUNCE_RELAYED ? '2' : '5';
-	size_t digits = strspn(reply, "0123456789.");
-	unsigned dots = 0;
-	for (size_t i = 0; i < digits; i++)
-		dots += reply[i] == '.';
-	if (*reply == class && reply[1] == '.' && dots == 2 && digits >= 5 &&
-		digits <= 9 && reply[digits - 1] != '.' && reply[2] != '.')
-		return g_strndup(reply, digits);
+	char class = action == BOUNCE_RELAYED   ? '2'
+		     : action == BOUNCE_DELAYED ? '4'
+						: '5';
+	size_t bytes = enhanced_bytes(reply, class);
+	if (bytes)
+		return g_strndup(reply, bytes);
 	if (action == BOUNCE_RELAYED)
 		return g_strdup("2.0.0");
+	if (action == BOUNCE_DELAYED)
+		return g_strdup("4.0.0");
 	/* RFC 3463, 3.5: X.4.7 "delivery time expired" */
-	return g_strdup(recipient->state == QUEUE_DEFERRED ? "5.4.7" : "5.0.0");
+	return g_strdup(recipient->state == QUEUE_DEAD ? "5.0.0" : "5.4.7");
+}
+
+static bool has_action(const struct bounce *bounce, enum bounce_action action)
+{
+	for (guint i = 0; i < bounce->message->recipients->len; i++) {
+		if (bounce->actions[i] == action)
+			return true;
+	}
+	return false;
 }
 
 static const char *subject_of(const struct bounce *bounce)
 {
-	for (guint i = 0; i < bounce->message->recipients->len; i++) {
-		if (bounce->actions[i] == BOUNCE_FAILED)
-			return "Mail could not be delivered";
-	}
-	return "Mail was handed on";
+	if (has_action(bounce, BOUNCE_FAILED))
+		return "Mail could not be delivered";
+	return has_action(bounce, BOUNCE_DELAYED) ? "Mail is delayed"
+						  : "Mail was handed on";
 }
 
 /* ---- the parts ---- */
 
-static void append_header(GString *out, const struct bounce *bounce, const char *boundary)
+/* RFC 2045, 6.4: what a part has, its multipart has to say too. */
+static void append_encoding(GString *out, const char *text, size_t bytes)
+{
+	if (!text_is_ascii(text, bytes))
+		g_string_append(out, "Content-Transfer-Encoding: 8bit\r\n");
+}
+
+/* parts: all that follows. */
+static void append_header(GString *out, const struct bounce *bounce, const char *boundary,
+	const GString *parts)
 {
 	g_autofree char *date = print_date(bounce->now_s);
 	g_string_append_printf(out,
@@ -140,10 +193,11 @@ static void append_header(GString *out, const struct bounce *bounce, const char 
 		"Auto-Submitted: auto-replied\r\n"
 		"MIME-Version: 1.0\r\n"
 		"Content-Type: multipart/report; report-type=delivery-status;\r\n"
-		"\tboundary=\"%s\"\r\n"
-		"\r\n",
+		"\tboundary=\"%s\"\r\n",
 		bounce->hostname, bounce->from, bounce->message->reverse_path, date,
 		bounce->id, bounce->hostname, subject_of(bounce), boundary);
+	append_encoding(out, parts->str, parts->len);
+	g_string_append(out, "\r\n");
 }
 
 static void append_told(
@@ -159,30 +213,18 @@ static void append_told(
 		g_autofree char *reply =
 			clean(recipient->reply ? recipient->reply : message->reason);
 		g_string_append_printf(out, "\r\n<%s>\r\n", address);
-		if (action == BOUNCE_FAILED && recipient->reply_code)
+		if (action != BOUNCE_RELAYED && recipient->reply_code)
 			g_string_append_printf(
 				out, "  %d %s\r\n", recipient->reply_code, reply);
-		else if (action == BOUNCE_FAILED)
+		else if (action != BOUNCE_RELAYED)
 			g_string_append_printf(out, "  %s\r\n", reply);
 	}
 }
 
-static bool has_action(const struct bounce *bounce, enum bounce_action action)
-{
-	for (guint i = 0; i < bounce->message->recipients->len; i++) {
-		if (bounce->actions[i] == action)
-			return true;
-	}
-	return false;
-}
-
-static void append_text(GString *out, const struct bounce *bounce)
+static void append_words(GString *out, const struct bounce *bounce)
 {
 	g_autofree char *arrived = print_date(bounce->message->received_ms / 1000);
 	g_string_append_printf(out,
-		"Content-Type: text/plain; charset=utf-8\r\n"
-		"Content-Transfer-Encoding: 8bit\r\n"
-		"\r\n"
 		"This is the mail gateway %s, about your message of\r\n"
 		"%s (its number here: %s).\r\n",
 		bounce->hostname, arrived, bounce->message->id);
@@ -192,12 +234,30 @@ static void append_text(GString *out, const struct bounce *bounce)
 		g_string_append(
 			out, "\r\nNothing more will be tried for these addresses.\r\n");
 	}
+	if (has_action(bounce, BOUNCE_DELAYED)) {
+		g_autofree char *until = print_date(bounce->until_s);
+		g_string_append(out, "\r\nIt has not been delivered yet to:\r\n");
+		append_told(out, bounce, BOUNCE_DELAYED);
+		g_string_append_printf(out,
+			"\r\nNothing has to be done: it will be tried until\r\n%s.\r\n",
+			until);
+	}
 	if (has_action(bounce, BOUNCE_RELAYED)) {
 		g_string_append(out,
 			"\r\nIt was handed to the next mail server, which gives no\r\n"
 			"notice of its own, for:\r\n");
 		append_told(out, bounce, BOUNCE_RELAYED);
 	}
+}
+
+static void append_text(GString *out, const struct bounce *bounce)
+{
+	g_autoptr(GString) words = g_string_new(NULL);
+	append_words(words, bounce);
+	g_string_append(out, "Content-Type: text/plain; charset=utf-8\r\n");
+	append_encoding(out, words->str, words->len);
+	g_string_append(out, "\r\n");
+	g_string_append_len(out, words->str, (gssize)words->len);
 }
 
 /* A field of message/delivery-status, which is in ASCII (RFC 3464, 2.1). */
@@ -212,6 +272,9 @@ static void append_field(GString *out, const char *name, const char *value)
 static void append_recipient(GString *out, const struct bounce *bounce,
 	const struct queue_recipient *recipient, enum bounce_action action)
 {
+	static const char *const actions[] = { [BOUNCE_FAILED] = "failed",
+		[BOUNCE_DELAYED] = "delayed",
+		[BOUNCE_RELAYED] = "relayed" };
 	g_autofree char *status = status_of(recipient, action);
 	g_autofree char *address = clean(recipient->original);
 	g_autofree char *final = g_strconcat("rfc822;", address, NULL);
@@ -221,7 +284,7 @@ static void append_recipient(GString *out, const struct bounce *bounce,
 		append_field(out, "Original-Recipient", original);
 	}
 	append_field(out, "Final-Recipient", final);
-	append_field(out, "Action", action == BOUNCE_FAILED ? "failed" : "relayed");
+	append_field(out, "Action", actions[action]);
 	append_field(out, "Status", status);
 	if (bounce->relay && recipient->reply_code) {
 		g_autofree char *relay = g_strconcat("dns;", bounce->relay, NULL);
@@ -232,6 +295,10 @@ static void append_recipient(GString *out, const struct bounce *bounce,
 		g_autofree char *code =
 			g_strdup_printf("smtp;%d %s", recipient->reply_code, reply);
 		append_field(out, "Diagnostic-Code", code);
+	}
+	if (action == BOUNCE_DELAYED) {
+		g_autofree char *until = print_date(bounce->until_s);
+		append_field(out, "Will-Retry-Until", until);
 	}
 }
 
@@ -268,10 +335,12 @@ static size_t header_section_bytes(const struct bounce *bounce)
 	return n;
 }
 
-/* A report that the relay refuses for a line of the original would tell nobody. */
-static bool has_long_line(const char *text, size_t bytes)
+/* A report that the relay refuses for a line or a NUL of the original would tell nobody. */
+static bool has_what_relays_refuse(const char *text, size_t bytes)
 {
 	const char *end = text + bytes;
+	if (bytes && memchr(text, '\0', bytes))
+		return true;
 	while (text < end) {
 		const char *feed = memchr(text, '\n', (size_t)(end - text));
 		const char *next = feed ? feed + 1 : end;
@@ -285,14 +354,13 @@ static bool has_long_line(const char *text, size_t bytes)
 static void append_original(GString *out, const struct bounce *bounce)
 {
 	bool is_whole = bounce->is_whole &&
-			!has_long_line(bounce->original, bounce->original_bytes);
+			!has_what_relays_refuse(bounce->original, bounce->original_bytes);
 	size_t n = is_whole ? bounce->original_bytes : header_section_bytes(bounce);
 	g_string_append_printf(out, "Content-Type: %s\r\n",
 		is_whole ? "message/rfc822" : "text/rfc822-headers");
-	if (!text_is_ascii(bounce->original, n))
-		g_string_append(out, "Content-Transfer-Encoding: 8bit\r\n");
+	append_encoding(out, bounce->original, n);
 	g_string_append(out, "\r\n");
-	if (is_whole || !has_long_line(bounce->original, n)) {
+	if (is_whole || !has_what_relays_refuse(bounce->original, n)) {
 		g_string_append_len(out, bounce->original, (gssize)n);
 	} else {
 		tidy_append(out, bounce->original, n, "\r\n");
@@ -303,9 +371,9 @@ static void append_original(GString *out, const struct bounce *bounce)
 GString *bounce_print(const struct bounce *bounce)
 {
 	GString *out = g_string_sized_new(4096 + bounce->original_bytes);
+	g_autoptr(GString) header = g_string_new(NULL);
 	/* The original may hold any line but this one: nobody knew the ID before. */
 	g_autofree char *boundary = g_strconcat("report-", bounce->id, NULL);
-	append_header(out, bounce, boundary);
 	g_string_append_printf(out, "--%s\r\n", boundary);
 	append_text(out, bounce);
 	g_string_append_printf(out, "\r\n--%s\r\n", boundary);
@@ -313,5 +381,7 @@ GString *bounce_print(const struct bounce *bounce)
 	g_string_append_printf(out, "\r\n--%s\r\n", boundary);
 	append_original(out, bounce);
 	g_string_append_printf(out, "\r\n--%s--\r\n", boundary);
+	append_header(header, bounce, boundary, out);
+	g_string_prepend_len(out, header->str, (gssize)header->len);
 	return out;
 }

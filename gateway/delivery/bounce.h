@@ -22,6 +22,7 @@
 enum bounce_action {
 	BOUNCE_NOTHING,
 	BOUNCE_FAILED,
+	BOUNCE_DELAYED,
 	BOUNCE_RELAYED, /* to a relay that reports no success (RFC 3461, 5.2.2) */
 };
 
@@ -35,17 +36,27 @@ bool bounce_is_possible(const struct queue_message *message);
  * since what goes through SES has a reverse-path. */
 bool bounce_is_answer(const char *header, size_t bytes);
 
-/* Whether a reverse-path is one that the gateway itself gave a message ("bounces+ID@..."):
- * what is sent there would come back here. */
+/* Whether a reverse-path is one that the gateway itself gave a message
+ * ("bounces+ID@..."): what is sent there would come back here. */
 bool bounce_is_own_path(const struct conf_sender *sender, const char *reverse_path);
 
 /*
  * What the sender is to hear of recipient after an attempt that found it in state before.
- * over: the message's time is over, so that what is still open has failed.
- * relay_reports: the relay took NOTIFY and reports success itself.
+ * over: the message's time is over, so that what is still open has failed. late: so that
+ * who asked for it hears of the delay. relay_reports: the relay took NOTIFY and reports
+ * success itself.
  */
 enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
-	enum queue_state before, bool over, bool relay_reports);
+	enum queue_state before, bool over, bool late, bool relay_reports);
+
+/* When (Unix time) the sender is to hear that message waits: some hours after it came,
+ * where NOTIFY=DELAY asks for that; INT64_MAX: never. */
+int64_t bounce_delay_ms(const struct queue_message *message);
+
+/* Whether the attempt that is under way at now_ms, for which
+ * message->next_attempt_ms still stands, is the first one from there on: no attempt
+ * is planned beyond it before. */
+bool bounce_is_late(const struct queue_message *message, int64_t now_ms);
 
 struct bounce {
 	const struct queue_message *message;
@@ -60,9 +71,11 @@ struct bounce {
 	size_t original_bytes;
 	bool is_whole;
 	int64_t now_s;
+	int64_t until_s; /* what is delayed is tried until then */
 };
 
-/* The report as a message, lines ended by CR LF. What others said stands in it cleaned. */
+/* The report as a message, lines ended by CR LF. What others said
+ * stands in it cleaned. */
 GString *bounce_print(const struct bounce *bounce);
 
 #endif

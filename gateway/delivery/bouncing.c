@@ -19,12 +19,13 @@ enum queue_state *bouncing_states(const struct queue_message *message)
 
 /* False: there is nothing to tell. */
 static bool choose_actions(const struct queue_message *message,
-	const enum queue_state *before, bool relay_reports, enum bounce_action *actions)
+	const enum queue_state *before, bool late, bool relay_reports,
+	enum bounce_action *actions)
 {
 	bool any = false;
 	for (guint i = 0; i < message->recipients->len; i++) {
 		actions[i] = bounce_action_for(g_ptr_array_index(message->recipients, i),
-			before[i], message->state == QUEUE_DEAD, relay_reports);
+			before[i], message->state == QUEUE_DEAD, late, relay_reports);
 		any |= actions[i] != BOUNCE_NOTHING;
 	}
 	return any;
@@ -80,6 +81,8 @@ static GString *print(const struct conf *conf, const struct queue_message *messa
 		.original_bytes = original->len,
 		.is_whole = is_whole,
 		.now_s = g_get_real_time() / G_USEC_PER_SEC,
+		.until_s = MAX(message->received_ms, message->retried_ms) / 1000 +
+			   (int64_t)conf->queue.lifetime_s,
 	};
 	return bounce_print(&bounce);
 }
@@ -172,22 +175,36 @@ static void settle(struct queue_message *message, const enum bounce_action *acti
 		message->state = QUEUE_BOUNCED;
 }
 
+/* The reply to the first that was refused; else why the message has failed. */
+static char *reason_of(
+	const struct queue_message *message, const enum bounce_action *actions)
+{
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		if (actions[i] == BOUNCE_FAILED && r->state == QUEUE_DEAD &&
+			r->reply_code)
+			return g_strdup_printf("<%s>: %d %s", r->forward_path,
+				r->reply_code, r->reply ? r->reply : "");
+	}
+	return g_strdup(message->reason);
+}
+
 bool bouncing_report(struct queue *queue, const struct conf *conf,
 	struct queue_message *message, const char *relay_host, int fd,
-	const enum queue_state *before, bool relay_reports, GError **error)
+	const enum queue_state *before, bool late, bool relay_reports, GError **error)
 {
 	g_autofree enum bounce_action *actions =
 		g_new0(enum bounce_action, message->recipients->len + 1);
 	if (!conf->queue.bounces || !bounce_is_possible(message) ||
-		!choose_actions(message, before, relay_reports, actions) ||
+		!choose_actions(message, before, late, relay_reports, actions) ||
 		would_loop(conf, message, fd))
 		return true;
 	char id[MESSAGE_ID_BYTES];
 	if (!queue_report(queue, conf, message, actions, relay_host, fd, id, error))
 		return false;
+	g_autofree char *reason = reason_of(message, actions);
 	settle(message, actions);
 	log_info("bounce.queued", LOG_TEXT("id", message->id), LOG_TEXT("bounce_id", id),
-		LOG_TEXT("recipient", message->reverse_path),
-		LOG_TEXT("reason", message->reason));
+		LOG_TEXT("recipient", message->reverse_path), LOG_TEXT("reason", reason));
 	return true;
 }

@@ -5,13 +5,11 @@
 #include "gateway/delivery/preflight_text.h"
 #include "gateway/error.h"
 #include "gateway/log.h"
+#include "gateway/queue/spool.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-/* A message whose headers pass this is not sent: SES would not take it, and what a client
- * may hide behind it could not be removed. */
-#define HEADER_BYTES_MAX   (1024 * 1024)
 #define HEADER_BYTES_FIRST 16384
 
 static bool has_empty_line(const uint8_t *octets, size_t n)
@@ -19,16 +17,25 @@ static bool has_empty_line(const uint8_t *octets, size_t n)
 	return memmem(octets, n, "\n\r\n", 3) || memmem(octets, n, "\n\n", 2);
 }
 
-/* Reads at least the octets up to the empty line that ends the header block. */
-static GByteArray *read_header(int fd, uint64_t message_bytes, GError **error)
+static ssize_t read_original(const struct job *job, uint8_t *to, size_t n, size_t offset)
 {
+	if (!job->message->octets)
+		return pread(job->fd, to, n, (off_t)offset);
+	memcpy(to, job->message->octets + offset, n);
+	return (ssize_t)n;
+}
+
+/* Reads at least the octets up to the empty line that ends the header block. */
+static GByteArray *read_header(const struct job *job, GError **error)
+{
+	const uint64_t message_bytes = job->message->size;
 	g_autoptr(GByteArray) header = g_byte_array_new();
 	size_t wanted = HEADER_BYTES_FIRST;
 	for (;;) {
 		wanted = (size_t)MIN((uint64_t)wanted, message_bytes);
 		size_t have = header->len;
 		g_byte_array_set_size(header, (guint)wanted);
-		ssize_t n = pread(fd, header->data + have, wanted - have, (off_t)have);
+		ssize_t n = read_original(job, header->data + have, wanted - have, have);
 		if (n < 0 || (size_t)n < wanted - have) {
 			g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
 				"cannot read the spooled message: %s",
@@ -37,9 +44,10 @@ static GByteArray *read_header(int fd, uint64_t message_bytes, GError **error)
 		}
 		if (wanted == message_bytes || has_empty_line(header->data, wanted))
 			return g_steal_pointer(&header);
-		if (wanted >= HEADER_BYTES_MAX) {
+		if (wanted >= SPOOL_HEADER_BYTES_MAX) {
 			g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_REJECT,
-				"the header block is over %d octets", HEADER_BYTES_MAX);
+				"the header block is over %d octets",
+				SPOOL_HEADER_BYTES_MAX);
 			return NULL;
 		}
 		wanted *= 4;
@@ -55,6 +63,7 @@ static void record_links(struct job *job)
 		attachment->expires_at_s = stowing_expires_at_s(job->stowing, i);
 	}
 	queue_record_attachments(job->queue, job->message);
+	job->unrecorded = false;
 }
 
 /* In front of a message whose text cannot be changed: what would stand in that. */
@@ -87,6 +96,19 @@ static bool write_links(struct job *job, bool *linked, GError **error)
 	return true;
 }
 
+/* SES refuses long lines. */
+static bool shorten_lines(struct job *job, bool *shortened, GError **error)
+{
+	*shortened = false;
+	if (!conf_relay_is_ses(job->content.relay))
+		return true;
+	if (!rewriter_shorten_lines(job->rewriter, job->content.splice, shortened, error))
+		return false;
+	if (*shortened)
+		log_info("message.lines_shortened", LOG_TEXT("id", job->message->id));
+	return true;
+}
+
 static const char *const *listener_tags(const struct conf *conf, const char *name)
 {
 	for (size_t i = 0; i < conf->n_listeners; i++) {
@@ -112,12 +134,12 @@ static bool wants_ascii(
 		       job->message->smtputf8);
 }
 
-static bool edit_header(struct job *job, bool linked, GError **error)
+static bool edit_header(struct job *job, bool linked, bool shortened, GError **error)
 {
 	struct content *content = &job->content;
 	const struct conf *conf = job->route->conf;
 	const struct queue_message *message = job->message;
-	g_autoptr(GByteArray) header = read_header(job->fd, message->size, error);
+	g_autoptr(GByteArray) header = read_header(job, error);
 	if (!header)
 		return false;
 	const struct preflight preflight = {
@@ -133,7 +155,7 @@ static bool edit_header(struct job *job, bool linked, GError **error)
 		.reverse_path = message->reverse_path,
 		.received_s = message->received_ms / 1000,
 		.body_changed = linked,
-		.is_8bit = message->body_8bit,
+		.is_8bit = message->body_8bit || shortened,
 		.wants_ascii = wants_ascii(job, content->relay, header),
 	};
 	content->reverse_path = preflight_reverse_path(&preflight);
@@ -145,13 +167,14 @@ bool content_prepare(struct job *job, const struct conf_route *route,
 	const struct conf_relay *relay, GError **error)
 {
 	struct content *content = &job->content;
-	bool linked = false;
+	bool linked = false, shortened = false;
 	if (content->relay == relay && content->route == route)
 		return true;
 	content_clear(content);
 	content->route = route;
 	content->relay = relay;
-	if (write_links(job, &linked, error) && edit_header(job, linked, error))
+	if (write_links(job, &linked, error) && shorten_lines(job, &shortened, error) &&
+		edit_header(job, linked, shortened, error))
 		return true;
 	content_clear(content);
 	return false;

@@ -16,9 +16,10 @@
 struct delivery;
 
 /*
- * Starts conf->queue.workers workers on queue, and one for high priority alone. Takes a reference to route. queue and
- * metrics are borrowed and must outlive it. Once queue_stop() was called and the last
- * worker has ended, over is called from that worker's thread.
+ * Starts conf->queue.workers workers on queue, and one for high priority alone.
+ * Takes a reference to route. queue and metrics are borrowed and must outlive
+ * it. Once queue_stop() was called and the last worker has ended, over is called
+ * from that worker's thread.
  */
 struct delivery *delivery_new(struct queue *queue, struct metrics *metrics,
 	struct route *route, void (*over)(void *context), void *context);

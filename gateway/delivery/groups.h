@@ -19,8 +19,8 @@ struct group {
 /* Whether the recipient has not been settled by an earlier attempt. */
 bool groups_is_open(const struct queue_recipient *recipient);
 
-/* Whether nobody may send to it again by itself: it is UNCERTAIN, and its route says that it
- * is sent at most once. */
+/* Whether nobody may send to it again by itself: it is UNCERTAIN, and its route says
+ * that it is sent at most once. */
 bool groups_is_kept(const struct conf *conf, const struct queue_message *message,
 	const struct queue_recipient *recipient);
 
@@ -30,8 +30,8 @@ bool groups_is_kept(const struct conf *conf, const struct queue_message *message
  */
 void groups_recover(struct queue_message *message);
 
-/* Of struct group (owned), in the order of their first recipients: those that are open and
- * not kept. g_ptr_array_unref(). */
+/* Of struct group (owned), in the order of their first recipients: those that are open
+ * and not kept. g_ptr_array_unref(). */
 GPtrArray *groups_new(const struct conf *conf, const struct queue_message *message);
 
 /* The least that a relay which the message may go by takes, in octets. */

@@ -61,7 +61,7 @@ static bool rewrite(struct job *job, GError **error)
 	job->fd = queue_open_spool(job->queue, message, error);
 	if (job->fd < 0)
 		return false;
-	job->rewriter = rewriter_new(job->fd, message->size,
+	job->rewriter = rewriter_new(job->fd, message->octets, message->size,
 		conf_attachments_for(job->route->conf, message->listener, message->user),
 		queue_spool_directory(job->queue), error);
 	if (!job->rewriter || !rewriter_fit(job->rewriter, max_bytes(job), error))
@@ -140,11 +140,13 @@ static bool upload(struct job *job, GError **error)
 	if (!stored)
 		return false;
 	stowing_set_stored(job->stowing, g_get_real_time() / G_USEC_PER_SEC);
+	stowing_heed_lifecycle(job->stowing, job->route->store);
 	const struct mime_attachment *attachments;
 	size_t n = rewriter_attachments(job->rewriter, &attachments);
 	g_ptr_array_set_size(job->message->attachments, 0);
 	for (size_t i = 0; i < n; i++)
 		record_attachment(job, &attachments[i], stowing_key(job->stowing, i));
+	job->unrecorded = true;
 	return true;
 }
 
@@ -214,17 +216,21 @@ static void log_outcome(const struct job *job)
 		LOG_TEXT("reason", message->reason));
 }
 
-/* A report that cannot be queued leaves the message dead, for a person to see to. */
-static void report(struct job *job, const enum queue_state *before)
+/* A report that cannot be queued is the next attempt's to make. */
+static void report(struct job *job, const enum queue_state *before, bool late)
 {
 	const struct conf *conf = job->route->conf;
 	const struct conf_relay *relay =
 		job->relay ? conf_relay_find(conf, job->relay) : &conf->relay;
 	g_autoptr(GError) error = NULL;
-	if (!bouncing_report(job->queue, conf, job->message, relay->host, job->fd, before,
-		    job->relay_reports, &error))
-		log_error("bounce.failed", LOG_TEXT("id", job->message->id),
-			LOG_TEXT("reason", error->message));
+	if (bouncing_report(job->queue, conf, job->message, relay->host, job->fd, before,
+		    late, job->relay_reports, &error))
+		return;
+	log_error("bounce.failed", LOG_TEXT("id", job->message->id),
+		LOG_TEXT("reason", error->message));
+	if (!job->message->transit)
+		outcome_put_off(job->message, before, &conf->queue,
+			g_get_real_time() / 1000, error->message);
 }
 
 static enum queue_failure failure_of(const GError *error)
@@ -281,6 +287,9 @@ static void attempt(struct job *job)
 	groups_recover(message);
 	if (!is_way_known(job) || sending_is_possible(job))
 		failed_step = run_steps(job, &error);
+	/* No link was made for it: the relay went away meanwhile, say. */
+	if (job->unrecorded)
+		queue_record_attachments(job->queue, message);
 	if (failed_step)
 		outcome_of_failure(&job->outcome, message, failed_step, error,
 			hold_of(error), failure_of(error));
@@ -316,9 +325,21 @@ static void job_deinit(struct job *job)
 	content_clear(&job->content);
 	stowing_free(&job->stowing);
 	rewriter_free(&job->rewriter);
+	g_clear_pointer(&job->message->octets, g_atomic_rc_box_release);
 	outcome_deinit(&job->outcome);
 	if (job->fd >= 0)
 		close(job->fd);
+}
+
+/* Its lifetime is time that has passed, whatever became of the clock meanwhile. */
+static void schedule(const struct job *job, int64_t now_ms)
+{
+	struct queue_message *message = job->message;
+	struct conf_queue settings = job->route->conf->queue;
+	int64_t since_ms = MAX(message->received_ms, message->retried_ms);
+	int64_t leapt_s = queue_leapt_ms(job->queue, since_ms) / 1000;
+	settings.lifetime_s += (unsigned)MIN(leapt_s, G_MAXINT);
+	outcome_schedule(&job->outcome, message, &settings, now_ms);
 }
 
 void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
@@ -332,10 +353,11 @@ void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 	g_autofree enum queue_state *before = bouncing_states(message);
 	message->attempts++;
 	attempt(&job);
-	outcome_schedule(
-		&job.outcome, message, &route->conf->queue, g_get_real_time() / 1000);
+	int64_t now_ms = g_get_real_time() / 1000;
+	bool late = bounce_is_late(message, now_ms);
+	schedule(&job, now_ms);
 	if (is_ours_to_report(message))
-		report(&job, before);
+		report(&job, before, late);
 	add_event(message);
 	log_outcome(&job);
 	count(&job);

@@ -1,5 +1,5 @@
-/* Puts the recipients that a text names into the envelope. Leaves the reading to mime/, who
- * gets mail for whom to policy. */
+/* Puts the recipients that a text names into the envelope. Leaves the reading to mime/,
+ * who gets mail for whom to policy. */
 #include "gateway/delivery/named.h"
 
 #include "gateway/policy/policy.h"
@@ -101,7 +101,8 @@ static struct queue_recipient *find_unnamed(
 	return NULL;
 }
 
-/* One address becomes a recipient for each path. What an earlier attempt made so stays. */
+/* One address becomes a recipient for each path. What an earlier
+ * attempt made so stays. */
 static void replace(
 	struct queue_message *message, const char *original, const GPtrArray *paths)
 {

@@ -1,5 +1,6 @@
 /*
- * named - recipients that the text of a message names take the place of those it came for.
+ * named - recipients that the text of a message names take the place of
+ * those it came for.
  *
  * For devices that can write to one address only (settings: recipients). The same message
  * gets the same recipients however often it is tried; those who have it already keep

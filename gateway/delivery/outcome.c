@@ -2,6 +2,7 @@
 #include "gateway/delivery/outcome.h"
 
 #include "conf/value.h"
+#include "gateway/delivery/bounce.h"
 #include "gateway/delivery/groups.h"
 #include "gateway/error.h"
 
@@ -182,6 +183,9 @@ void outcome_schedule(const struct outcome *outcome, struct queue_message *messa
 					   ? end_ms
 					   : now_ms + queue_retry_delay_ms(settings,
 							      failure, message->attempts);
+	int64_t delay_ms = bounce_delay_ms(message);
+	if (message->state != QUEUE_HELD && now_ms < delay_ms)
+		message->next_attempt_ms = MIN(message->next_attempt_ms, delay_ms);
 	if (now_ms < end_ms)
 		return;
 	g_autofree char *lifetime =
@@ -191,4 +195,25 @@ void outcome_schedule(const struct outcome *outcome, struct queue_message *messa
 	set_hold(message, NULL);
 	set_reason(message,
 		g_strdup_printf("not delivered in %s: %s", lifetime, message->reason));
+}
+
+void outcome_put_off(struct queue_message *message, const enum queue_state *before,
+	const struct conf_queue *settings, int64_t now_ms, const char *why)
+{
+	bool any = false;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		struct queue_recipient *recipient = message->recipients->pdata[i];
+		if (recipient->state == QUEUE_DEAD && before[i] != QUEUE_DEAD)
+			recipient->state = QUEUE_DEFERRED;
+		any |= groups_is_open(recipient);
+	}
+	if (message->state != QUEUE_DEAD || !any)
+		return;
+	message->state = QUEUE_DEFERRED;
+	message->finished_ms = 0;
+	message->next_attempt_ms =
+		now_ms +
+		queue_retry_delay_ms(settings, QUEUE_FAILURE_UPSTREAM, message->attempts);
+	set_reason(message, g_strdup_printf("%s; the report of it cannot be queued: %s",
+				    message->reason, why));
 }

@@ -8,6 +8,7 @@
 #include "gateway/delivery/preflight_ses.h"
 #include "gateway/delivery/preflight_text.h"
 #include "gateway/delivery/preflight_tidy.h"
+#include "gateway/delivery/preflight_type.h"
 #include "gateway/delivery/preflight_words.h"
 #include "gateway/error.h"
 #include "gateway/quoting.h"
@@ -68,14 +69,26 @@ static bool is_unsound(
 		       (joined && !addresses_are_sound(joined->str, joined->len)));
 }
 
+/* What the field says, and what is joined to it (may be NULL). */
+static GString *whole_value(
+	struct draft *draft, const struct fields_span *span, const GString *joined)
+{
+	size_t bytes = span->end - span->value;
+	const char *value = draft_octets(draft, draft->text + span->value, &bytes);
+	GString *all = g_string_new_len(value, (gssize)bytes);
+	if (joined) {
+		bytes = joined->len;
+		value = draft_octets(draft, joined->str, &bytes);
+		g_string_append_len(all, value, (gssize)bytes);
+	}
+	return all;
+}
+
 /* The field with such a list, mended; beside it the original where it named more. */
 static bool replace_list(
 	struct draft *draft, const struct fields_span *span, const GString *joined)
 {
-	g_autoptr(GString) all = g_string_new_len(
-		draft->text + span->value, (gssize)(span->end - span->value));
-	if (joined)
-		g_string_append_len(all, joined->str, (gssize)joined->len);
+	g_autoptr(GString) all = whole_value(draft, span, joined);
 	g_autofree char *name =
 		g_strndup(draft->text + span->start, span->name_end - span->start);
 	g_autofree char *value = addresses_repair(all->str, all->len);
@@ -96,11 +109,11 @@ static bool keep_field(
 {
 	bool is_beyond = words_are_wanted(draft->text, span) ||
 			 (joined && !text_is_ascii(joined->str, joined->len));
-	g_autofree char *words = draft->encode && is_beyond
-					 ? words_encode(draft->text, span, joined)
-					 : NULL;
-	if (words)
+	if (draft->encode && is_beyond) {
+		g_autoptr(GString) all = whole_value(draft, span, joined);
+		g_autofree char *words = words_encode(draft->text, span, all);
 		return replace_value(draft, span, words);
+	}
 	if (is_unsound(draft, span, joined))
 		return replace_list(draft, span, joined);
 	/* To some a blank before the colon makes it no field, which ends the header. */
@@ -132,8 +145,9 @@ static bool name_junk(struct draft *draft, const struct fields_span *span)
 	if (begin == end)
 		return replace(draft, span, NULL);
 	if (draft->encode && !text_is_ascii(draft->text + begin, end - begin)) {
-		g_autofree char *words =
-			sender_original_text(draft->text + begin, end - begin);
+		size_t bytes = end - begin;
+		const char *said = draft_octets(draft, draft->text + begin, &bytes);
+		g_autofree char *words = sender_original_text(said, bytes);
 		text_append_field(text, name, words ? words : "?", draft->newline);
 	} else {
 		g_string_append_printf(text, "%s:%s ", name, draft->newline);
@@ -162,10 +176,10 @@ static bool replace_from(struct draft *draft, const struct fields_span *span)
 static bool set_aside(struct draft *draft, const struct fields_span *span,
 	enum rules_id as, const char *name)
 {
+	size_t bytes = span->end - span->value;
+	const char *said = draft_octets(draft, draft->text + span->value, &bytes);
 	g_autofree char *original =
-		draft->present[as] ? NULL
-				   : sender_original_text(draft->text + span->value,
-					     span->end - span->value);
+		draft->present[as] ? NULL : sender_original_text(said, bytes);
 	g_autoptr(GString) text = g_string_new(NULL);
 	if (original)
 		text_append_field(text, name, original, draft->newline);
@@ -194,6 +208,31 @@ static bool breaks_signatures(const struct draft *draft)
 	       draft->rewrite_from || draft->drop_sender || draft->encode;
 }
 
+/* A Content-Type that SES would stumble over, mended; beside it the original where it may
+ * have meant another one. */
+static bool mend_type(struct draft *draft, const struct fields_span *span)
+{
+	bool is_other;
+	g_autoptr(GString) said = whole_value(draft, span, NULL);
+	if (!draft->preflight->is_ses || type_is_sound(said->str, said->len))
+		return keep_field(draft, span, NULL);
+	g_autofree char *value = type_repair(said->str, said->len, &is_other);
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *original =
+		is_other ? sender_original_text(said->str, said->len) : NULL;
+	if (value && draft->encode && !text_is_ascii(value, strlen(value))) {
+		g_string_assign(said, value);
+		g_free(value);
+		value = words_encode(draft->text, span, said);
+	}
+	if (value)
+		text_append_field(text, "Content-Type", value, draft->newline);
+	if (original)
+		text_append_field(
+			text, "X-Unparsed-Content-Type", original, draft->newline);
+	return replace(draft, span, text);
+}
+
 /* mime/ may have edited it already: then its text stands. rule: RULES_MAX for a double. */
 static void edit_mime_field(
 	struct draft *draft, const struct fields_span *span, size_t rule)
@@ -201,6 +240,8 @@ static void edit_mime_field(
 	size_t before = draft->n_edits;
 	if (rule == RULES_MAX)
 		(void)replace(draft, span, NULL);
+	else if (rule == RULES_CONTENT_TYPE)
+		(void)mend_type(draft, span);
 	else
 		(void)keep_field(draft, span, NULL);
 	if (rule == RULES_CONTENT_TYPE)
@@ -361,13 +402,13 @@ bool preflight_edit(const struct preflight *preflight, const char *header,
 }
 
 /* "bounces@example.com" to "bounces+ID@example.com" (RFC 5233 has the form). */
-static char *with_id(const char *address, const char *id)
+static char *with_id(const char *address, const char *id, const char *mark)
 {
 	const char *domain = text_domain(address);
 	bool is_quoted = *address == '"';
 	int local_bytes = (int)(domain - address) - 1 - (is_quoted ? 1 : 0);
-	return g_strdup_printf(
-		"%.*s+%s%s@%s", local_bytes, address, id, is_quoted ? "\"" : "", domain);
+	return g_strdup_printf("%.*s+%s%s%s@%s", local_bytes, address, id, mark,
+		is_quoted ? "\"" : "", domain);
 }
 
 char *preflight_reverse_path(const struct preflight *preflight)
@@ -378,5 +419,7 @@ char *preflight_reverse_path(const struct preflight *preflight)
 	bool stays = preflight->preserve_sender && (*given || !preflight->is_ses);
 	if (stays || !own)
 		return g_strdup(given);
-	return sender->envelope_has_id ? with_id(own, preflight->id) : g_strdup(own);
+	return sender->envelope_has_id
+		       ? with_id(own, preflight->id, *given ? "" : CONF_SENDER_REPORT)
+		       : g_strdup(own);
 }

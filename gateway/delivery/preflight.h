@@ -1,10 +1,11 @@
 /*
  * preflight - the top header block made fit for the relay, as edits of a splice.
  *
- * SES refuses a message with doubled singleton headers, an unverified From, or an address
- * that is none; and a client could steer it by X-SES-* headers of its own. Pure: reads the
- * block, edits the splice; the header fields that it does not name stay byte-identical and
- * in order. Of Content-*, MIME-Version and Lines it edits only what mime/ left alone.
+ * SES refuses a message with doubled singleton headers, an unverified From, or an
+ * address that is none; and a client could steer it by X-SES-* headers of its own.
+ * Pure: reads the block, edits the splice; the header fields that it does not name
+ * stay byte-identical and in order. Of Content-*, MIME-Version and Lines it edits
+ * only what mime/ left alone.
  */
 #ifndef GATEWAY_DELIVERY_PREFLIGHT_H
 #define GATEWAY_DELIVERY_PREFLIGHT_H
@@ -37,22 +38,25 @@ struct preflight {
  * (or all of a message without an empty line). mime_init() has been called.
  *
  * Removes X-SES-*, Return-Path, Bcc; DKIM-Signature when body, From or Sender change;
- * doubles of what may stand once (RFC 5322) after the first, but joins those of To and Cc.
- * Where sender.from is set and the sender not preserved: replaces a From that is not
- * verified by sender.display_name and <sender.from>; Reply-To gets the authors unless there
- * is one, X-Original-From the text that was there; a Sender that is not verified becomes
- * X-Original-Sender. A message whose author was replaced so before, by another gateway, is
- * not named twice. Adds what is missing of Date, From, Message-ID and, where Content-*
- * fields or 8-bit octets need it, MIME-Version, and what SES is told (preflight_ses.h).
+ * doubles of what may stand once (RFC 5322) after the first, but joins those of To and
+ * Cc. Where sender.from is set and the sender not preserved: replaces a From that is
+ * not verified by sender.display_name and <sender.from>; Reply-To gets the authors
+ * unless there is one, X-Original-From the text that was there; a Sender that is not
+ * verified becomes X-Original-Sender. A message whose author was replaced so before,
+ * by another gateway, is not named twice. Adds what is missing of Date, From,
+ * Message-ID and, where Content-* fields or 8-bit octets need it, MIME-Version, and
+ * what SES is told (preflight_ses.h).
  *
  * With is_ses also: doubles of SES's own list and every DKIM-Signature go; lists of
- * addresses that SES refuses are mended (preflight_addresses.h); the Message-ID, which SES
+ * addresses and a Content-Type that SES refuses are mended (preflight_addresses.h,
+ * preflight_type.h); the Message-ID, which SES
  * replaces, is named in References.
  *
- * With wants_ascii the header is of ASCII afterwards (preflight_words.h). Bare CR, bare LF
- * and NUL in the header are made harmless, its lines over 998 octets folded. A line that is
- * no field ends the header (an empty line is put before it), or becomes X-Unparsed-Line
- * where the header evidently goes on. New lines end as the first one does.
+ * With wants_ascii the header is of ASCII afterwards (preflight_words.h). Bare CR,
+ * bare LF and NUL in the header are made harmless, its lines over 998 octets
+ * folded. A line that is no field ends the header (an empty line is put before
+ * it), or becomes X-Unparsed-Line where the header evidently goes on. New lines
+ * end as the first one does.
  *
  * GATEWAY_ERROR_MEND: a setting cannot stand in a header. GATEWAY_ERROR_REJECT: an
  * earlier edit of the splice is in the way.
@@ -60,10 +64,11 @@ struct preflight {
 bool preflight_edit(const struct preflight *preflight, const char *header,
 	size_t header_bytes, struct splice *splice, GError **error);
 
-/* The reverse-path to use at the relay; g_free(). Uses sender, preserve_sender, is_ses, id
- * and reverse_path: sender.envelope, with "+ID" in its local part where that is set, else
- * sender.from, else the client's; the client's too with preserve_sender, unless it is the
- * null one, which SES refuses. */
+/* The reverse-path to use at the relay; g_free(). Uses sender, preserve_sender,
+ * is_ses, id and reverse_path: sender.envelope, with "+ID" in its local part where
+ * that is set (and CONF_SENDER_REPORT where the client's is the null one), else
+ * sender.from, else the client's; the client's too with preserve_sender, unless it is
+ * the null one, which SES refuses. */
 char *preflight_reverse_path(const struct preflight *preflight);
 
 #endif

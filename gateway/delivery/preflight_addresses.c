@@ -4,10 +4,11 @@
 
 #include "gateway/delivery/preflight_text.h"
 #include "gateway/quoting.h"
+#include "mime/encoded_words.h"
 #include <gmime/gmime.h>
 #include <string.h>
 
-/* A longer list is not read: GMime's costs 60 times it. */
+/* A longer list is not read at once: GMime's costs 60 times it. */
 #define VALUE_BYTES_MAX 65536
 #define GROUP_DEPTH     3
 #define NAME_BYTES      400
@@ -203,7 +204,9 @@ InternetAddressList *addresses_read(const char *raw, size_t raw_bytes)
 	g_autofree char *text = text_line(raw, raw_bytes);
 	mend_separators(text);
 	g_autofree char *quoted = quote_local_parts(text);
-	return internet_address_list_parse(NULL, quoted);
+	g_autoptr(GString) words = g_string_new(quoted);
+	encoded_words_join(words);
+	return internet_address_list_parse(NULL, words->str);
 }
 
 const char *addresses_ascii(InternetAddressMailbox *mailbox)
@@ -330,13 +333,47 @@ static void append_list(
 	}
 }
 
+/* Octets of a list that are read at once: all of a short one, of a long one those up to the
+ * last end of an entry outside of groups; where none can be told, up to any comma. */
+static size_t piece_bytes(const char *raw, size_t raw_bytes)
+{
+	size_t sure = 0, any = 0;
+	char closes = '\0'; /* what ends the quotes, comment or brackets at hand */
+	bool in_group = false;
+	if (raw_bytes <= VALUE_BYTES_MAX)
+		return raw_bytes;
+	for (size_t i = 0; i < VALUE_BYTES_MAX; i++) {
+		char c = raw[i];
+		any = c == ',' ? i + 1 : any;
+		if (c == '\\') {
+			i++;
+		} else if (closes) {
+			closes = c == closes ? '\0' : closes;
+		} else if (c == ',' || c == ';') {
+			in_group = in_group && c != ';';
+			sure = in_group ? sure : i + 1;
+		} else {
+			closes = c == '"'   ? '"'
+				 : c == '(' ? ')'
+				 : c == '<' ? '>'
+				 : c == '[' ? ']'
+					    : '\0';
+			in_group = in_group || c == ':';
+		}
+	}
+	return sure ? sure : any ? any : VALUE_BYTES_MAX;
+}
+
 char *addresses_repair(const char *raw, size_t raw_bytes)
 {
-	InternetAddressList *list = addresses_read(raw, raw_bytes);
 	g_autoptr(GString) out = g_string_new(NULL);
 	g_autoptr(GString) aside = g_string_new(NULL);
-	append_list(out, aside, list, 0);
-	g_clear_object(&list);
+	for (size_t at = 0, bytes; at < raw_bytes; at += bytes) {
+		bytes = piece_bytes(raw + at, raw_bytes - at);
+		InternetAddressList *list = addresses_read(raw + at, bytes);
+		append_list(out, aside, list, 0);
+		g_clear_object(&list);
+	}
 	if (aside->len)
 		append_separated(out, aside->str);
 	if (out->len)

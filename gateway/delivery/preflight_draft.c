@@ -3,6 +3,7 @@
 #include "gateway/delivery/preflight_draft.h"
 
 #include "gateway/delivery/preflight_addresses.h"
+#include "gateway/delivery/preflight_octets.h"
 #include "gateway/delivery/preflight_text.h"
 #include <string.h>
 
@@ -144,11 +145,33 @@ static void survey(struct draft *draft)
 	}
 }
 
-static const char *value_of(const struct draft *draft, enum rules_id rule, size_t *bytes)
+static void find_charset(struct draft *draft, size_t bytes)
+{
+	if (!g_utf8_validate_len(
+		    draft->text + draft->begin, draft->end - draft->begin, NULL))
+		draft->charset = octets_find_charset(draft->text, bytes, draft->end);
+}
+
+const char *draft_octets(struct draft *draft, const char *raw, size_t *bytes)
+{
+	size_t utf8_bytes;
+	char *utf8 = octets_to_utf8(draft->charset, raw, *bytes, &utf8_bytes);
+	if (!utf8)
+		return raw;
+	if (!draft->converted)
+		draft->converted = g_ptr_array_new_with_free_func(g_free);
+	g_ptr_array_add(draft->converted, utf8);
+	*bytes = utf8_bytes;
+	return utf8;
+}
+
+static const char *value_of(struct draft *draft, enum rules_id rule, size_t *bytes)
 {
 	const struct fields_span *span = &draft->first[rule];
 	*bytes = span->end - span->value;
-	return draft->present[rule] ? draft->text + span->value : NULL;
+	return draft->present[rule]
+		       ? draft_octets(draft, draft->text + span->value, bytes)
+		       : NULL;
 }
 
 static void decide_sender(struct draft *draft)
@@ -181,7 +204,7 @@ static void decide_reply_to(struct draft *draft)
 }
 
 /* The value, where it is one identifier: "<...>" of ASCII; g_free(). */
-static char *single_id(const struct draft *draft, enum rules_id rule)
+static char *single_id(struct draft *draft, enum rules_id rule)
 {
 	size_t bytes, begin = 0;
 	const char *value = value_of(draft, rule, &bytes);
@@ -228,6 +251,7 @@ static void decide_references(struct draft *draft)
 void draft_read(struct draft *draft, size_t bytes)
 {
 	find_block(draft, bytes);
+	find_charset(draft, bytes);
 	survey(draft);
 	decide_sender(draft);
 	decide_reply_to(draft);
@@ -240,6 +264,8 @@ void draft_deinit(struct draft *draft)
 		if (draft->joined[i])
 			g_string_free(draft->joined[i], TRUE);
 	}
+	g_free(draft->charset);
+	g_clear_pointer(&draft->converted, g_ptr_array_unref);
 	g_free(draft->own_reference);
 	sender_rewrite_deinit(&draft->rewrite);
 }

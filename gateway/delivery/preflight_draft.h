@@ -1,6 +1,6 @@
 /*
- * preflight_draft - what a header holds, and what is to become of it; preflight.c makes the
- * edits. Pure.
+ * preflight_draft - what a header holds, and what is to become of it;
+ * preflight.c makes the edits. Pure.
  */
 #ifndef GATEWAY_DELIVERY_PREFLIGHT_DRAFT_H
 #define GATEWAY_DELIVERY_PREFLIGHT_DRAFT_H
@@ -29,15 +29,21 @@ struct draft {
 	bool has_content;    /* a field of MIME's */
 	size_t n_edits;      /* made of fields */
 	bool type_is_mended; /* Content-Type is one of them, so mime/ has left it alone */
-	bool encode; /* there is something beyond ASCII, and it has to be said in it */
-	char *own_reference; /* Message-ID that References is to have; NULL: none */
+	bool encode;   /* there is something beyond ASCII, and it has to be said in it */
+	char *charset; /* of octets that are no UTF-8; NULL: not told */
+	GPtrArray *converted; /* what draft_octets() has given; NULL: nothing */
+	char *own_reference;  /* Message-ID that References is to have; NULL: none */
 	struct sender_rewrite rewrite;
 };
 
-/* Reads the block in draft->text, at most bytes of it, and decides. preflight and text are
- * set, the rest is zero. */
+/* Reads the block in draft->text, at most bytes of it, and decides. preflight and text
+ * are set, the rest is zero. */
 void draft_read(struct draft *draft, size_t bytes);
 void draft_deinit(struct draft *draft);
+
+/* *bytes of raw, as UTF-8 where they are no UTF-8 but the charset that the message
+ * declares; lives as long as raw and the draft. */
+const char *draft_octets(struct draft *draft, const char *raw, size_t *bytes);
 
 /* fields_at(); the client's first line does not go on with the gateway's own field. */
 enum fields_kind draft_line_at(

@@ -30,9 +30,9 @@ enum fields_kind {
 enum fields_kind fields_at(
 	const char *text, size_t bytes, size_t at, struct fields_span *span);
 
-/* Where the trace field that the gateway itself put before a message ends, by the ID in it;
- * 0: the text begins with no such field. A line that begins with a blank behind it is not
- * its continuation, but the client's first line. */
+/* Where the trace field that the gateway itself put before a message ends, by the ID in
+ * it; 0: the text begins with no such field. A line that begins with a blank behind it is
+ * not its continuation, but the client's first line. */
 size_t fields_own_trace_end(const char *text, size_t bytes, const char *id);
 
 /* Whether the span's name is name, ignoring case. */

@@ -22,7 +22,7 @@ static const char *pattern_of(const struct conf_sender *sender)
 }
 
 struct author {
-	char *name;    /* cleaned; may be empty */
+	char *name;    /* cleaned, as long as one that is shown; may be empty */
 	char *address; /* domain as A-labels; may be anything */
 };
 
@@ -32,6 +32,14 @@ static void author_free(void *author)
 	g_free(a->name);
 	g_free(a->address);
 	g_free(a);
+}
+
+static void append_author(GPtrArray *authors, const char *name, const char *address)
+{
+	struct author *author = g_new(struct author, 1);
+	author->name = text_clean(name, strlen(name), SHOWN_BYTES);
+	author->address = g_strdup(address);
+	g_ptr_array_add(authors, author);
 }
 
 static void collect_authors(GPtrArray *authors, InternetAddressList *list, unsigned depth)
@@ -49,13 +57,8 @@ static void collect_authors(GPtrArray *authors, InternetAddressList *list, unsig
 		}
 		const char *name = internet_address_get_name(entry);
 		const char *address = addresses_ascii(INTERNET_ADDRESS_MAILBOX(entry));
-		if (!address || !*address)
-			continue;
-		struct author *author = g_new(struct author, 1);
-		author->name =
-			text_clean(name ? name : "", name ? strlen(name) : 0, NAME_BYTES);
-		author->address = g_strdup(address);
-		g_ptr_array_add(authors, author);
+		if (address && *address)
+			append_author(authors, name ? name : "", address);
 	}
 }
 
@@ -69,6 +72,42 @@ static GPtrArray *read_authors(const char *raw, size_t raw_bytes)
 	collect_authors(authors, list, 0);
 	g_clear_object(&list);
 	return authors;
+}
+
+/* Of a From that cannot be read ("Camera 3 cam@example.org", "[cam@example.org]",
+ * "<mailto:...>"), the one address in it, and what stands beside that as its name. */
+static GPtrArray *guess_authors(const char *raw, size_t raw_bytes)
+{
+	GPtrArray *authors = g_ptr_array_new_with_free_func(author_free);
+	if (raw_bytes > VALUE_BYTES)
+		return authors;
+	g_autofree char *line = text_line(raw, raw_bytes);
+	g_autofree char *text = text_decode(line);
+	g_auto(GStrv) words = g_strsplit_set(text, " \t<>()[]\"',;", -1);
+	g_autoptr(GString) name = g_string_new(NULL);
+	const char *address = NULL;
+	unsigned n_addresses = 0;
+	for (char **word = words; *word; word++) {
+		if (strchr(*word, '@')) {
+			n_addresses++;
+			address = g_str_has_prefix(*word, "mailto:") ? *word + 7 : *word;
+		} else {
+			g_string_append_printf(name, "%s ", *word);
+		}
+	}
+	if (n_addresses == 1 && text_is_address(address))
+		append_author(authors, name->str, address);
+	return authors;
+}
+
+/* To be named only: nobody is verified by what was guessed. */
+static GPtrArray *name_authors(const char *raw, size_t raw_bytes)
+{
+	GPtrArray *authors = read_authors(raw, raw_bytes);
+	if (authors->len)
+		return authors;
+	g_ptr_array_unref(authors);
+	return guess_authors(raw, raw_bytes);
 }
 
 /* Equal as SES compares addresses: the domain ignores case, the local part does not. */
@@ -120,7 +159,7 @@ bool sender_value_is_verified(
 static char *shown_name(const struct author *author)
 {
 	if (*author->name)
-		return g_strdup(author->name);
+		return text_clean(author->name, strlen(author->name), NAME_BYTES);
 	const char *at = strrchr(author->address, '@');
 	size_t bytes = at ? (size_t)(at - author->address) : strlen(author->address);
 	const char *local = author->address;
@@ -262,8 +301,7 @@ char *sender_original_text(const char *raw, size_t raw_bytes)
 {
 	g_autofree char *line = text_line(raw, MIN(raw_bytes, VALUE_BYTES));
 	bool is_ascii = text_is_ascii(line, strlen(line));
-	g_autofree char *text =
-		is_ascii ? NULL : g_mime_utils_header_decode_text(NULL, line);
+	g_autofree char *text = is_ascii ? NULL : text_decode(line);
 	const char *said = text ? text : line;
 	g_autofree char *clean = text_clean(said, strlen(said), ORIGINAL_BYTES);
 	if (!*clean)
@@ -276,10 +314,10 @@ char *sender_original_text(const char *raw, size_t raw_bytes)
 static GPtrArray *read_original(const char *raw, size_t raw_bytes)
 {
 	if (raw_bytes > VALUE_BYTES || memchr(raw, '@', raw_bytes))
-		return read_authors(raw, raw_bytes);
+		return name_authors(raw, raw_bytes);
 	g_autofree char *line = text_line(raw, raw_bytes);
-	g_autofree char *text = g_mime_utils_header_decode_text(NULL, line);
-	return read_authors(text, strlen(text));
+	g_autofree char *text = text_decode(line);
+	return name_authors(text, strlen(text));
 }
 
 /* The author whom an earlier gateway has replaced by the one that authors begin with; NULL:
@@ -299,7 +337,7 @@ static GPtrArray *read_earlier(const struct conf_sender *sender, const GPtrArray
 void sender_rewrite_init(struct sender_rewrite *rewrite, const struct conf_sender *sender,
 	const char *raw, size_t raw_bytes, const char *earlier, size_t earlier_bytes)
 {
-	g_autoptr(GPtrArray) authors = read_authors(raw, raw_bytes);
+	g_autoptr(GPtrArray) authors = name_authors(raw, raw_bytes);
 	GPtrArray *before =
 		earlier ? read_earlier(sender, authors, earlier, earlier_bytes) : NULL;
 	rewrite->is_chained = before;

@@ -23,10 +23,11 @@ bool sender_value_is_verified(
 
 /* Field values, unfolded; each g_free(). */
 struct sender_rewrite {
-	char *from;          /* "Name" <sender->from>, the name by sender->display_name */
-	char *reply_to;      /* the original authors; NULL: none could be read */
-	char *original_from; /* the original text; NULL: nothing was there, or is_chained */
-	bool is_chained;     /* an X-Original-From that is there stays */
+	char *from;     /* "Name" <sender->from>, the name by sender->display_name */
+	char *reply_to; /* the original authors; NULL: none could be read */
+	/* the original text; NULL: nothing was there, or is_chained */
+	char *original_from;
+	bool is_chained; /* an X-Original-From that is there stays */
 };
 
 /*
@@ -38,8 +39,8 @@ void sender_rewrite_init(struct sender_rewrite *rewrite, const struct conf_sende
 	const char *raw, size_t raw_bytes, const char *earlier, size_t earlier_bytes);
 void sender_rewrite_deinit(struct sender_rewrite *rewrite);
 
-/* Others' field text for a field of ours: unfolded, cut to a few thousand octets, as it was
- * where it is ASCII, else in encoded-words; NULL where nothing is left; g_free(). */
+/* Others' field text for a field of ours: unfolded, cut to a few thousand octets, as it
+ * was where it is ASCII, else in encoded-words; NULL where nothing is left; g_free(). */
 char *sender_original_text(const char *raw, size_t raw_bytes);
 
 #endif

@@ -2,6 +2,8 @@
 #include "gateway/delivery/preflight_text.h"
 
 #include "gateway/quoting.h"
+#include "mime/encoded_words.h"
+#include <gmime/gmime.h>
 #include <string.h>
 
 #define FOLD_COLUMNS  78
@@ -50,6 +52,13 @@ char *text_line(const char *raw, size_t raw_bytes)
 		line[i] = g_ascii_iscntrl(raw[i]) ? ' ' : raw[i];
 	line[raw_bytes] = '\0';
 	return line;
+}
+
+char *text_decode(const char *line)
+{
+	g_autoptr(GString) words = g_string_new(line);
+	encoded_words_join(words);
+	return g_mime_utils_header_decode_text(NULL, words->str);
 }
 
 bool text_is_ascii(const char *text, size_t text_bytes)

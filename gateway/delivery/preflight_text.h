@@ -14,9 +14,13 @@
  * characters. Never NULL; g_free(). */
 char *text_clean(const char *raw, size_t raw_bytes, size_t limit_bytes);
 
-/* A copy in which controls, line ends and NUL among them, are blanks, as the mended header
- * has them; g_free(). */
+/* A copy in which controls, line ends and NUL among them, are blanks, as the mended
+ * header has them; g_free(). */
 char *text_line(const char *raw, size_t raw_bytes);
+
+/* What a line of unstructured text says: its encoded-words (RFC 2047) decoded. In UTF-8;
+ * g_free(). */
+char *text_decode(const char *line);
 
 /* Whether no octet is above 127. */
 bool text_is_ascii(const char *text, size_t text_bytes);

@@ -22,7 +22,8 @@ static size_t find_last(const char *line, size_t indent, const char *marks)
 	return cut > indent ? cut : 0;
 }
 
-/* Where a line that is too long is cut, never before its first text, which begins soon. */
+/* Where a line that is too long is cut, never before its first text,
+ * which begins soon. */
 static size_t find_cut(const char *line)
 {
 	size_t indent = 0;

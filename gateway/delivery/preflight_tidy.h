@@ -15,10 +15,11 @@
 bool tidy_is_needed(const char *field, size_t bytes, const char *newline);
 
 /*
- * Appends text without such faults and without its last line end: bare CR and NUL become
- * blanks, lines of blanks go, lines end as newline says, those too long are folded: before a blank, else behind
- * a comma or the like, else anywhere between characters, where the blank that begins a
- * continuation is then one too many: better than a message that is refused.
+ * Appends text without such faults and without its last line end: bare CR and NUL
+ * become blanks, lines of blanks go, lines end as newline says, those too long are
+ * folded: before a blank, else behind a comma or the like, else anywhere between
+ * characters, where the blank that begins a continuation is then one too many: better
+ * than a message that is refused.
  */
 void tidy_append(GString *out, const char *text, size_t bytes, const char *newline);
 

@@ -7,7 +7,8 @@
 #include <gmime/gmime.h>
 #include <string.h>
 
-/* A longer field is no person's text, and would cost memory. */
+/* A longer field is no person's text, and would cost memory; but for lists, which are read
+ * piece by piece. */
 #define VALUE_BYTES_MAX 65536
 
 enum kind { TEXT, ADDRESSES, TYPE, DISPOSITION };
@@ -59,11 +60,27 @@ static char *unfold(const char *raw, size_t bytes)
 	return g_strchomp(g_string_free(line, FALSE));
 }
 
+/* GMime counts characters where RFC 2047, section 2, allows 75 octets for a word. */
+static bool has_long_word(const char *text)
+{
+	size_t bytes;
+	for (; *text; text += bytes + (text[bytes] ? 1 : 0)) {
+		bytes = strcspn(text, " ");
+		if (bytes > 75 && g_str_has_prefix(text, "=?"))
+			return true;
+	}
+	return false;
+}
+
 static char *encode_text(const char *line)
 {
-	g_autofree char *text = g_mime_utils_header_decode_text(NULL, line);
+	g_autofree char *text = text_decode(line);
 	g_autofree char *clean = text ? unfold(text, strlen(text)) : NULL;
-	return clean ? g_mime_utils_header_encode_text(NULL, clean, "utf-8") : NULL;
+	if (!clean)
+		return NULL;
+	g_autofree char *encoded = g_mime_utils_header_encode_text(NULL, clean, "utf-8");
+	return has_long_word(encoded) ? text_unstructured(clean)
+				      : g_steal_pointer(&encoded);
 }
 
 static char *encode_type(const char *line)
@@ -98,19 +115,16 @@ static char *encode(enum kind kind, const char *line)
 	}
 }
 
-char *words_encode(const char *text, const struct fields_span *span, const GString *more)
+char *words_encode(const char *text, const struct fields_span *span, const GString *value)
 {
-	g_autoptr(GString) raw =
-		g_string_new_len(text + span->value, (gssize)(span->end - span->value));
-	if (more)
-		g_string_append_len(raw, more->str, (gssize)more->len);
-	g_autofree char *line = unfold(raw->str, raw->len);
-	g_autofree char *encoded =
-		raw->len <= VALUE_BYTES_MAX ? encode(kind_of(text, span), line) : NULL;
-	char *value = encoded ? unfold(encoded, strlen(encoded)) : NULL;
-	if (value && *value && text_is_ascii(value, strlen(value)))
-		return value;
-	g_free(value);
+	g_autofree char *line = unfold(value->str, value->len);
+	enum kind kind = kind_of(text, span);
+	bool is_read = kind == ADDRESSES || value->len <= VALUE_BYTES_MAX;
+	g_autofree char *encoded = is_read ? encode(kind, line) : NULL;
+	char *words = encoded ? unfold(encoded, strlen(encoded)) : NULL;
+	if (words && *words && text_is_ascii(words, strlen(words)))
+		return words;
+	g_free(words);
 	for (char *p = line; *p; p++)
 		*p = (unsigned char)*p < 0x80 ? *p : '?';
 	return g_steal_pointer(&line);

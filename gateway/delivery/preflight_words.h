@@ -12,11 +12,12 @@
 bool words_are_wanted(const char *text, const struct fields_span *span);
 
 /*
- * Such a field's value and more of the kind (may be NULL) in ASCII, unfolded; g_free().
+ * Such a field's value, which is given apart, in ASCII, unfolded; g_free().
  * Text becomes encoded-words, addresses what addresses_repair() makes of them, parameters
- * what RFC 2231 says; charsets are UTF-8 or else Latin-1. Where none of that can be done, ?
+ * what RFC 2231 says; octets are UTF-8 or else Latin-1. Where none of that can be done, ?
  * stands for each octet above 127.
  */
-char *words_encode(const char *text, const struct fields_span *span, const GString *more);
+char *words_encode(
+	const char *text, const struct fields_span *span, const GString *value);
 
 #endif

@@ -239,8 +239,8 @@ static bool open_containers(struct rewriter *rewriter, GError **error)
 	return true;
 }
 
-struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings *settings,
-	const char *directory, GError **error)
+struct rewriter *rewriter_new(int fd, const char *octets, uint64_t size,
+	const struct mime_settings *settings, const char *directory, GError **error)
 {
 	struct rewriter *rewriter = g_new0(struct rewriter, 1);
 	rewriter->directory = directory;
@@ -249,7 +249,7 @@ struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings 
 	rewriter->original_bytes = size;
 	rewriter->fds = g_array_new(false, false, sizeof(int));
 	rewriter->starts = g_array_new(false, false, sizeof(guint));
-	rewriter->message = mime_message_new(fd, size, settings, error);
+	rewriter->message = mime_message_new_of(fd, octets, size, settings, error);
 	if (!rewriter->message ||
 		!(size <= MEMORY_BYTES ? extract_to_memory(rewriter, size, error)
 				       : extract_to_files(rewriter, error)) ||
@@ -331,6 +331,12 @@ static char *explain_whole(const struct rewriter *rewriter)
 			       "it was sent%s%s. All of it is in the file below; a mail "
 			       "program opens it.",
 		(double)rewriter->original_bytes / 1e6, why ? ": " : "", why ? why : "");
+}
+
+bool rewriter_shorten_lines(
+	struct rewriter *rewriter, struct splice *splice, bool *changed, GError **error)
+{
+	return mime_message_shorten_lines(rewriter->message, splice, changed, error);
 }
 
 bool rewriter_link(struct rewriter *rewriter, const struct mime_link *links,

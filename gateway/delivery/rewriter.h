@@ -15,10 +15,11 @@
 
 struct rewriter;
 
-/* Reads and extracts: size octets at fd (borrowed, as settings are, for the rewriter's
- * life). Temporary files go to directory. NULL with error: try again later. */
-struct rewriter *rewriter_new(int fd, uint64_t size, const struct mime_settings *settings,
-	const char *directory, GError **error);
+/* Reads and extracts: size octets at fd, or in octets where that is not NULL (all
+ * borrowed, as settings are, for the rewriter's life). Temporary files go to directory.
+ * NULL with error: try again later. */
+struct rewriter *rewriter_new(int fd, const char *octets, uint64_t size,
+	const struct mime_settings *settings, const char *directory, GError **error);
 
 const struct mime_message *rewriter_message(const struct rewriter *rewriter);
 size_t rewriter_attachments(
@@ -38,12 +39,16 @@ bool rewriter_fit(struct rewriter *rewriter, uint64_t max_bytes, GError **error)
 /* Whether rewriter_fit() did so. */
 bool rewriter_is_whole(const struct rewriter *rewriter);
 
+/* See mime_message_shorten_lines(). */
+bool rewriter_shorten_lines(
+	struct rewriter *rewriter, struct splice *splice, bool *changed, GError **error);
+
 /* See mime_message_link(), or mime_message_link_whole() where rewriter_is_whole(). */
 bool rewriter_link(struct rewriter *rewriter, const struct mime_link *links,
 	size_t n_links, struct splice *splice, GError **error);
 
-/* See mime_message_recipients() and mime_message_set_notice(). Of markers only the word is
- * borrowed for the rewriter's life. */
+/* See mime_message_recipients() and mime_message_set_notice(). Of markers only the word
+ * is borrowed for the rewriter's life. */
 bool rewriter_recipients(struct rewriter *rewriter, const struct mime_markers *markers,
 	GPtrArray **addresses, char **reason, GError **error);
 void rewriter_set_notice(

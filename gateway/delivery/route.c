@@ -4,8 +4,8 @@
 #include "gateway/log.h"
 #include "gateway/relay/allowance.h"
 
-/* What the settings ask of links and the credentials cannot give is said at the start, not
- * by a reader whose link has ended. */
+/* What the settings ask of links and the credentials cannot give is said at the start,
+ * not by a reader whose link has ended. */
 static void warn_of_short_links(const struct route *route)
 {
 	g_autofree char *text = s3_store_link_warning(route->store,

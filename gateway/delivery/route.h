@@ -22,14 +22,14 @@ struct route {
 	gatomicrefcount references;
 };
 
-/* What relays learn and is to be known to those after them, at a reload and a restart: kept
- * by queue, which is borrowed and must outlive it. */
+/* What relays learn and is to be known to those after them, at a reload and a restart:
+ * kept by queue, which is borrowed and must outlive it. */
 struct relay_memory *route_memory_new(struct queue *queue);
 /* After the last route. NULL in it is taken. */
 void route_memory_free(struct relay_memory **memory);
 
-/* Takes a reference to conf; memory is borrowed and must outlive it. NULL with error: store
- * or relays cannot be used as set. */
+/* Takes a reference to conf; memory is borrowed and must outlive it. NULL with error:
+ * store or relays cannot be used as set. */
 struct route *route_new(struct conf *conf, struct metrics *metrics,
 	const struct relay_memory *memory, GError **error);
 struct route *route_ref(struct route *route);

@@ -1,5 +1,5 @@
-/* The relay step: each group of recipients by the first relay of its way that can be used.
- * How one is spoken to is relay/'s. */
+/* The relay step: each group of recipients by the first relay of its way that can be
+ * used. How one is spoken to is relay/'s. */
 #include "gateway/delivery/job_private.h"
 
 #include "gateway/error.h"
@@ -117,9 +117,9 @@ static void journal_settled(struct job *job)
 		queue_mark_relaying(job->queue, job->message, NULL);
 }
 
-/* What one transaction has settled is durable before the next one, which may take its time,
- * so that a crash meanwhile sends to nobody twice. Where that cannot be recorded now the
- * next dot's journal, or the end, tries again. */
+/* What one transaction has settled is durable before the next one, which may take its
+ * time, so that a crash meanwhile sends to nobody twice. Where that cannot be recorded
+ * now the next dot's journal, or the end, tries again. */
 static void between(void *context)
 {
 	const struct sending *s = context;
@@ -370,8 +370,8 @@ void sending_run(struct job *job)
 
 /* ---- Before all that ---- */
 
-/* The first of the group's relays that can be used; NULL: none, and *why says why the first
- * cannot, or one of them that passes by itself. */
+/* The first of the group's relays that can be used; NULL: none, and *why says why the
+ * first cannot, or one of them that passes by itself. */
 static const struct conf_relay *find_usable(
 	struct job *job, const struct group *group, struct relay_recipient *why)
 {

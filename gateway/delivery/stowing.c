@@ -118,7 +118,8 @@ void stowing_set_stored(struct stowing *stowing, int64_t now_s)
 void stowing_heed_lifecycle(struct stowing *stowing, struct s3_store *store)
 {
 	for (size_t i = 0; i < stowing->n_attachments; i++) {
-		int64_t kept_s = s3_store_kept_s(store, stowing_key(stowing, i));
+		int64_t kept_s = s3_store_kept_s(
+			store, stowing_key(stowing, i), stowing->stored_s);
 		if (kept_s && (!stowing->retention_s || kept_s < stowing->retention_s))
 			stowing->retention_s = (unsigned)MIN(kept_s, UINT32_MAX);
 	}

@@ -83,7 +83,8 @@ static bool words_are_allowed(const char *const *list, const char *from)
 	return true;
 }
 
-/* Whether all mailboxes are in the list, those of groups too; adds to *n what they are. */
+/* Whether all mailboxes are in the list, those of groups too; adds to
+ * *n what they are. */
 static bool mailboxes_are_allowed(const char *const *list, InternetAddressList *addresses,
 	unsigned depth, unsigned *n)
 {

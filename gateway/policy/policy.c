@@ -58,9 +58,10 @@ static bool has_domain(const struct conf_recipient_map *map, const char *address
 
 #define ID_BYTES 26 /* of a message's ID */
 
-/* "bounces+ID@example.com" is "bounces@example.com", where that is the envelope address and
- * gets IDs; NULL: address is another; g_free(). */
-static char *plain_envelope(const struct conf *conf, const char *address)
+/* "bounces+ID@example.com", with mark behind the ID, is "bounces@example.com", where that
+ * is the envelope address and gets IDs; NULL: address is another. Borrowed. */
+static const char *plain_envelope(
+	const struct conf *conf, const char *address, const char *mark)
 {
 	const struct conf_sender *sender = &conf->sender;
 	const char *own = sender->envelope ? sender->envelope : sender->from;
@@ -69,15 +70,17 @@ static char *plain_envelope(const struct conf *conf, const char *address)
 		return NULL;
 	size_t local_bytes = (size_t)(domain - own);
 	const char *id = address + local_bytes + 1;
-	if (strlen(address) != strlen(own) + 1 + ID_BYTES ||
+	size_t mark_bytes = strlen(mark);
+	if (strlen(address) != strlen(own) + 1 + ID_BYTES + mark_bytes ||
 		g_ascii_strncasecmp(address, own, local_bytes) || id[-1] != '+' ||
-		g_ascii_strcasecmp(id + ID_BYTES, domain))
+		g_ascii_strncasecmp(id + ID_BYTES, mark, mark_bytes) ||
+		g_ascii_strcasecmp(id + ID_BYTES + mark_bytes, domain))
 		return NULL;
 	for (size_t i = 0; i < ID_BYTES; i++) {
 		if (!g_ascii_isalnum(id[i]))
 			return NULL;
 	}
-	return g_strdup(own);
+	return own;
 }
 
 /* What to look up in the map for address: what comes back for a message goes where its
@@ -85,10 +88,10 @@ static char *plain_envelope(const struct conf *conf, const char *address)
 static char *lookup_of(const struct conf *conf, const struct conf_recipient_map *map,
 	const char *address)
 {
-	g_autofree char *plain = plain_envelope(conf, address);
+	const char *plain = plain_envelope(conf, address, "");
 	for (size_t i = 0; plain && i < conf_recipient_map_size(map); i++) {
 		if (!g_ascii_strcasecmp(conf_recipient_map_pattern(map, i), plain))
-			return g_steal_pointer(&plain);
+			return g_strdup(plain);
 	}
 	return g_strdup(address);
 }
@@ -144,6 +147,10 @@ static enum policy_verdict first_step(const struct conf *conf,
 	*next = conf_recipient_map_resolve(listener->recipients, lookup);
 	if (!*next)
 		*next = postmaster_target(conf, listener->recipients, address);
+	if (*next && plain_envelope(conf, address, CONF_SENDER_REPORT)) {
+		g_clear_pointer(next, g_free);
+		return POLICY_LOOP;
+	}
 	if (*next)
 		return POLICY_ACCEPT;
 	return has_domain(listener->recipients, address) ? POLICY_NO_SUCH

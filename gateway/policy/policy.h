@@ -45,7 +45,8 @@ bool policy_account_recipient(const struct conf_account *account, const char *ad
  * anything for authenticated users and, where auth is not required, for clients of
  * the listener's networks. An address that any listener's map receives for is then
  * led through that map as well, until it leaves; what would not leave is a loop. With
- * sender.envelope_id the envelope address with an ID goes where a map sends it without.
+ * sender.envelope_id the envelope address with an ID goes where a map sends it without;
+ * what comes back for a report (CONF_SENDER_REPORT) is a loop.
  * Domains in relay.delivers may stay. A domain in U-labels is looked up by its A-labels;
  * where no map changes it, it stays as given.
  */
@@ -53,9 +54,9 @@ enum policy_verdict policy_recipient(const struct conf *conf,
 	const struct conf_listener *listener, const struct sockaddr *client,
 	const char *user, const char *address, char **forward_path);
 
-/* Where mail for address (ASCII) goes on from here, led through the maps as there, whoever
- * sends it: POLICY_ACCEPT with *forward_path, g_free(), or POLICY_LOOP. listener's own
- * map is asked first. */
+/* Where mail for address (ASCII) goes on from here, led through the maps as there,
+ * whoever sends it: POLICY_ACCEPT with *forward_path, g_free(), or POLICY_LOOP.
+ * listener's own map is asked first. */
 enum policy_verdict policy_onward(const struct conf *conf,
 	const struct conf_listener *listener, const char *address, char **forward_path);
 

@@ -1,7 +1,7 @@
 /*
  * users - who may authenticate: a file of NAME:HASH lines, hashes of crypt(5) (yescrypt,
- * bcrypt, SHA-512), "*" for a hash where only a certificate counts. Immutable once loaded;
- * reference-counted; threads: any.
+ * bcrypt, SHA-512), "*" for a hash where only a certificate counts. Immutable once
+ * loaded; reference-counted; threads: any.
  */
 #ifndef GATEWAY_POLICY_USERS_H
 #define GATEWAY_POLICY_USERS_H

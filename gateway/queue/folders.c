@@ -1,5 +1,5 @@
-/* Syncs of the spool's folders, shared by what arrives together, and removal of those that
- * became empty. */
+/* Syncs of the spool's folders, shared by what arrives together, and removal
+ * of those that became empty. */
 #include "gateway/queue/folders.h"
 
 #include "gateway/error.h"

@@ -21,7 +21,8 @@ void folders_touch(struct folders *folders, const char *id);
 /* Makes the names of files in the folders touched survive a crash. */
 bool folders_sync(struct folders *folders, GError **error);
 
-/* Message id's file is removed; its folder too, once it is empty and not in use any more. */
+/* Message id's file is removed; its folder too, once it is empty and
+ * not in use any more. */
 void folders_remove(struct folders *folders, const char *id);
 
 /* Whether a file can be made, written and synced in the spool directory. */

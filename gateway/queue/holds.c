@@ -97,6 +97,18 @@ static void forget_if_over(struct queue *queue, struct hold *hold)
 
 /* --- what is held --- */
 
+/* Those of the hold that are under way: whether it still holds them will be seen. */
+static uint64_t count_flying(const struct queue *queue, const char *hold)
+{
+	uint64_t n = 0;
+	GHashTableIter each;
+	void *value;
+	g_hash_table_iter_init(&each, queue->flights);
+	while (g_hash_table_iter_next(&each, NULL, &value))
+		n += !g_strcmp0(((struct flight *)value)->hold, hold);
+	return n;
+}
+
 static bool see_hold(void *context, const struct store_hold *seen)
 {
 	struct queue *queue = context;
@@ -105,7 +117,8 @@ static bool see_hold(void *context, const struct store_hold *seen)
 		return false;
 	hold->messages = (int64_t)seen->messages;
 	hold->listed = true;
-	alert(hold, "messages were held for this before");
+	if (!hold->alerted && seen->messages > count_flying(queue, hold->name))
+		alert(hold, "messages were held for this before");
 	show(queue, hold);
 	return true;
 }
@@ -190,7 +203,7 @@ void holds_note_finish(struct queue *queue, const struct flight *flight,
 {
 	if (flight->hold)
 		note_left(queue, flight, message);
-	if (message->state == QUEUE_HELD && message->hold)
+	if (message->state == QUEUE_HELD && message->hold && !flight->gone)
 		note_held(queue, message);
 }
 
@@ -316,25 +329,38 @@ static bool see_held(void *context, const struct store_glance *glance)
 	return ++chunk->looked_at < STEP_MESSAGES;
 }
 
-static bool make_due(
-	struct queue *queue, const struct chunk *chunk, const char *hold, GError **error)
+/* Within a transaction. */
+static bool make_due(struct queue *queue, const struct chunk *chunk, const char *hold,
+	const struct store_totals *changes, GError **error)
 {
 	struct store *store = queue->store;
-	struct store_totals changes = { 0 };
 	int64_t now_ms = g_get_real_time() / 1000;
 	g_autofree char *text = g_strdup_printf("no longer held for %s", hold);
-	if (chunk->n == 0)
-		return true;
-	changes.messages[QUEUE_HELD] = -(int64_t)chunk->n;
-	changes.messages[QUEUE_DEFERRED] = chunk->n;
-	bool ok = store_begin(store, error);
+	bool ok = true;
 	for (unsigned i = 0; ok && i < chunk->n; i++)
 		ok = store_set_state(store, chunk->ids[i], QUEUE_DEFERRED, now_ms, 0,
 			     NULL, error) &&
 		     store_add_event(store, chunk->ids[i], QUEUE_DEFERRED, text, error);
-	ok = ok && store_add_totals(store, &changes, error) && store_commit(store, error);
+	return ok && store_add_totals(store, changes, error);
+}
+
+/* A person who does something to them at the same time is heard before or after. */
+static bool find_and_make_due(struct queue *queue, const struct hold *hold,
+	const char *from, struct chunk *chunk, GError **error)
+{
+	struct store_totals changes = { 0 };
+	bool ok = store_begin(queue->store, error) &&
+		  store_scan_held(queue->store, hold->name, from, see_held, chunk, error);
+	changes.messages[QUEUE_HELD] = -(int64_t)chunk->n;
+	changes.messages[QUEUE_DEFERRED] = chunk->n;
+	if (ok && chunk->n == 0) {
+		store_rollback(queue->store);
+		return true;
+	}
+	ok = ok && make_due(queue, chunk, hold->name, &changes, error) &&
+	     store_commit(queue->store, error);
 	if (!ok) {
-		store_rollback(store);
+		store_rollback(queue->store);
 		return false;
 	}
 	writer_note_success(queue, &changes);
@@ -351,8 +377,7 @@ static bool release_chunk(struct queue *queue, struct hold *hold, GError **error
 	g_autofree struct chunk *chunk = g_new0(struct chunk, 1);
 	chunk->queue = queue;
 	chunk->last = hold->released;
-	if (!store_scan_held(queue->store, hold->name, from, see_held, chunk, error) ||
-		!make_due(queue, chunk, hold->name, error)) {
+	if (!find_and_make_due(queue, hold, from, chunk, error)) {
 		memcpy(hold->released, from, sizeof from);
 		return false;
 	}

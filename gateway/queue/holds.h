@@ -1,6 +1,7 @@
 /*
- * holds - the faults that messages are held for until a person mends them: one alert each,
- * a message tried now and then, and the release of the others once that one gets through.
+ * holds - the faults that messages are held for until a person mends them:
+ * one alert each, a message tried now and then, and the release of the others
+ * once that one gets through.
  *
  * Internal to gateway/queue/. The writer's thread.
  */

@@ -28,6 +28,19 @@ enum conf_priority lanes_priority(unsigned i)
 	return priorities[i];
 }
 
+/* What waits behind many others is read from its file when its turn comes. */
+static void push(GQueue *messages, struct queue_message *message)
+{
+	if (messages->length >= LANE_OCTETS)
+		g_clear_pointer(&message->octets, g_atomic_rc_box_release);
+	g_queue_push_tail(messages, message);
+}
+
+void lanes_push_transit(struct lanes *lanes, struct queue_message *message)
+{
+	push(&lanes->transit, message);
+}
+
 bool lanes_push(struct lane *lane, struct queue_message *message)
 {
 	size_t recipients = message->recipients->len;
@@ -35,7 +48,7 @@ bool lanes_push(struct lane *lane, struct queue_message *message)
 		lane->recipients + recipients > LANE_RECIPIENTS)
 		return false;
 	lane->recipients += recipients;
-	g_queue_push_tail(&lane->messages, message);
+	push(&lane->messages, message);
 	return true;
 }
 

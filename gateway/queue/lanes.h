@@ -12,6 +12,8 @@
 /* Recipients of the messages that a lane holds in memory; one message always has room. */
 #define LANE_RECIPIENTS 128
 #define LANE_LOW        32 /* at or below: filled again from the database */
+/* Of a lane's messages so many may keep their octets in memory. */
+#define LANE_OCTETS 16
 
 /* By urgency: high, normal, low. */
 #define LANES_PRIORITIES 3
@@ -42,6 +44,8 @@ enum conf_priority lanes_priority(unsigned i);
 
 /* Whether there is room for it; if so, it is the lane's. */
 bool lanes_push(struct lane *lane, struct queue_message *message);
+
+void lanes_push_transit(struct lanes *lanes, struct queue_message *message);
 
 /* The next one; NULL: there is none. *refill: a backlog may run low now. */
 struct queue_message *lanes_pop(struct lanes *lanes, bool *refill);

@@ -315,11 +315,13 @@ static unsigned new_life_s(const struct links *links, const struct queue_message
 	const struct conf *conf = links->visit->conf;
 	unsigned expiry_s = conf->link_expiry_s;
 	int64_t kept_s = conf->s3_retention_s;
-	int64_t by_store_s =
-		links->objects ? s3_store_kept_s(links->objects, attachment->key) : 0;
+	int64_t stored_s = message->received_ms / 1000;
+	int64_t by_store_s = 0;
+	if (links->objects)
+		by_store_s = s3_store_kept_s(links->objects, attachment->key, stored_s);
 	if (by_store_s && (!kept_s || by_store_s < kept_s))
 		kept_s = by_store_s;
-	int64_t left_s = message->received_ms / 1000 + kept_s - links->now_s;
+	int64_t left_s = stored_s + kept_s - links->now_s;
 	if (!kept_s || left_s >= expiry_s)
 		return expiry_s;
 	return (unsigned)MAX(left_s, 0);

@@ -1,6 +1,6 @@
 /*
- * links_command - stowage links list|show|extend|revoke, from the queue's record, beside a
- * running gateway or without one.
+ * links_command - stowage links list|show|extend|revoke, from the queue's record, beside
+ * a running gateway or without one.
  */
 #ifndef GATEWAY_QUEUE_LINKS_COMMAND_H
 #define GATEWAY_QUEUE_LINKS_COMMAND_H

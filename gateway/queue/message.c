@@ -169,13 +169,9 @@ static void event_free(void *data)
 	g_free(event);
 }
 
-struct queue_message *queue_message_new(void)
+struct queue_message *queue_message_blank(void)
 {
 	struct queue_message *message = g_new0(struct queue_message, 1);
-	message->received_ms = now_ms();
-	message->next_attempt_ms = message->received_ms;
-	make_id(message->id, message->received_ms);
-	random_bytes(message->seed, sizeof message->seed);
 	message->recipients = g_ptr_array_new_with_free_func(recipient_free);
 	message->attachments = g_ptr_array_new_with_free_func(attachment_free);
 	message->events = g_ptr_array_new_with_free_func(event_free);
@@ -183,10 +179,21 @@ struct queue_message *queue_message_new(void)
 	return message;
 }
 
+struct queue_message *queue_message_new(void)
+{
+	struct queue_message *message = queue_message_blank();
+	message->received_ms = now_ms();
+	message->next_attempt_ms = message->received_ms;
+	make_id(message->id, message->received_ms);
+	random_bytes(message->seed, sizeof message->seed);
+	return message;
+}
+
 void queue_message_free(struct queue_message *message)
 {
 	if (!message)
 		return;
+	g_clear_pointer(&message->octets, g_atomic_rc_box_release);
 	g_free(message->listener);
 	g_free(message->client);
 	g_free(message->helo);

@@ -1,4 +1,5 @@
-/* Short texts of other parts that outlive a restart. Leaves writing them to the writer. */
+/* Short texts of other parts that outlive a restart. Leaves writing
+ * them to the writer. */
 #include "gateway/queue/queue.h"
 
 #include "gateway/log.h"

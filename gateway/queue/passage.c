@@ -25,6 +25,8 @@ void passage_submit(struct queue *queue, struct queue_message *message,
 	operation->done = done;
 	operation->context = context;
 	message->size = spool_bytes(spool);
+	if (!message->octets)
+		message->octets = spool_share(spool);
 	passage_complete(queue, message);
 	g_mutex_lock(&queue->lock);
 	queue->submitting++;
@@ -135,7 +137,7 @@ void queue_record_attachments(struct queue *queue, const struct queue_message *m
 		return;
 	struct operation *operation = g_new0(struct operation, 1);
 	operation->kind = OPERATION_ATTACHMENTS;
-	operation->message = queue_message_new();
+	operation->message = queue_message_blank();
 	memcpy(operation->message->id, message->id, sizeof message->id);
 	operation->message->state = message->state;
 	for (guint i = 0; i < message->attachments->len; i++)

@@ -100,8 +100,15 @@ static bool lock_soon(int fd)
 	return true;
 }
 
+/* A person may remove the file lock; the folder of the messages stays. False with errno. */
+static bool lock_both(int fd, int spool_fd)
+{
+	return lock_soon(fd) && (lock_soon(spool_fd) || errno != EWOULDBLOCK);
+}
+
 /* A descriptor that holds the queue's lock, with our process id written into the file. */
-static int take_lock(int directory_fd, const char *directory, GError **error)
+static int take_lock(
+	int directory_fd, int spool_fd, const char *directory, GError **error)
 {
 	int fd = openat(
 		directory_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -109,7 +116,7 @@ static int take_lock(int directory_fd, const char *directory, GError **error)
 		mend(error, directory, "the file lock cannot be opened");
 		return -1;
 	}
-	if (lock_soon(fd)) {
+	if (lock_both(fd, spool_fd)) {
 		g_autofree char *pid = g_strdup_printf("%ld\n", (long)getpid());
 		if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, strlen(pid), 0) > 0)
 			return fd;
@@ -128,10 +135,11 @@ static bool open_files(struct queue *queue, GError **error)
 	int directory_fd = open_directory(queue->directory, 022, error);
 	if (directory_fd < 0)
 		return false;
-	queue->lock_fd = take_lock(directory_fd, queue->directory, error);
-	if (queue->lock_fd >= 0)
-		queue->spool_fd = open_directory(queue->spool_directory, 077, error);
-	if (queue->spool_fd >= 0) {
+	queue->spool_fd = open_directory(queue->spool_directory, 077, error);
+	if (queue->spool_fd >= 0)
+		queue->lock_fd =
+			take_lock(directory_fd, queue->spool_fd, queue->directory, error);
+	if (queue->lock_fd >= 0) {
 		queue->folders = folders_new(queue->spool_fd, queue->spool_directory);
 		g_autofree char *path =
 			g_build_filename(queue->directory, "queue.db", NULL);
@@ -171,14 +179,21 @@ static void see_note(void *context, const char *name, const char *text)
 	g_hash_table_insert(context, g_strdup(name), g_strdup(text));
 }
 
+static bool read_notes(struct queue *queue, GError **error)
+{
+	if (!store_scan_notes(queue->store, see_note, queue->notes, error))
+		return false;
+	clock_recall(&queue->clock, g_hash_table_lookup(queue->notes, WRITER_CLOCK_NOTE));
+	return true;
+}
+
 static bool open_queue(struct queue *queue, GError **error)
 {
 	return open_files(queue, error) && begin_recovery(queue, error) &&
 	       store_totals(queue->store, &queue->totals, error) &&
 	       store_oldest(queue->store, &queue->oldest_ms, error) &&
 	       store_version(queue->store, &queue->version, error) &&
-	       store_scan_notes(queue->store, see_note, queue->notes, error) &&
-	       holds_load(queue, error);
+	       read_notes(queue, error) && holds_load(queue, error);
 }
 
 static void flight_free(void *data)
@@ -198,7 +213,7 @@ static struct queue *make_queue(const struct conf_queue *settings)
 	queue->lock_fd = -1;
 	queue->spool_fd = -1;
 	queue->due_us = WRITER_NEVER_US;
-	queue->clock_us = g_get_real_time() - g_get_monotonic_time();
+	clock_init(&queue->clock, g_get_real_time(), clock_boot_us());
 	queue->notes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	queue->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	queue->releases = g_ptr_array_new_with_free_func(g_free);
@@ -220,6 +235,15 @@ struct queue *queue_new(const struct conf_queue *settings, GError **error)
 	else
 		queue_free(&queue);
 	return queue;
+}
+
+int64_t queue_leapt_ms(struct queue *queue, int64_t since_ms)
+{
+	g_mutex_lock(&queue->lock);
+	writer_watch_clock(queue);
+	int64_t leapt_ms = clock_leapt_ms(&queue->clock, since_ms);
+	g_mutex_unlock(&queue->lock);
+	return leapt_ms;
 }
 
 static void free_members(struct queue *q)

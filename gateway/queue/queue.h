@@ -33,7 +33,8 @@ enum queue_state {
 	QUEUE_RELAYING,  /* journalled before the final dot went to the relay */
 	/* final dot sent, no reply seen: may be relayed twice when retried */
 	QUEUE_UNCERTAIN,
-	/* Waits for a person: one who held it, or one who can mend what keeps it (hold) */
+	/* Waits for a person: one who held it, or one who can mend what
+	 * keeps it (hold) */
 	QUEUE_HELD,
 	QUEUE_SENT,    /* the relay took it for every recipient */
 	QUEUE_BOUNCED, /* its sender was told that it failed */
@@ -115,6 +116,7 @@ struct queue_message {
 	int64_t finished_ms; /* 0: not finished */
 	int64_t retried_ms;  /* when a person last asked for a retry, 0: never */
 	uint64_t size;       /* octets in the spool file */
+	char *octets;        /* these, of spool_share(); NULL: no longer in memory */
 	bool body_8bit;      /* it has octets above 127 */
 	bool smtputf8;       /* SMTPUTF8 was given */
 	bool may_bounce;     /* its sender was authenticated, or of a trusted network */
@@ -126,15 +128,16 @@ struct queue_message {
 	char *hold;
 	enum conf_priority priority;
 	char *listener;
-	char *client;            /* numeric address */
-	char *helo;              /* may be NULL */
-	char *user;              /* authenticated as; may be NULL */
-	char *reverse_path;      /* "" is the null reverse-path */
-	char *reason;            /* of the last change, for people; may be NULL */
-	char *relay_id;          /* the relay's id of it, from its 250; may be NULL */
-	GPtrArray *recipients;   /* of struct queue_recipient */
-	bool recipients_changed; /* since it was taken: addresses too are to be recorded */
-	GPtrArray *attachments;  /* of struct queue_attachment; empty until uploaded */
+	char *client;          /* numeric address */
+	char *helo;            /* may be NULL */
+	char *user;            /* authenticated as; may be NULL */
+	char *reverse_path;    /* "" is the null reverse-path */
+	char *reason;          /* of the last change, for people; may be NULL */
+	char *relay_id;        /* the relay's id of it, from its 250; may be NULL */
+	GPtrArray *recipients; /* of struct queue_recipient */
+	/* since it was taken: addresses too are to be recorded */
+	bool recipients_changed;
+	GPtrArray *attachments; /* of struct queue_attachment; empty until uploaded */
 	/* of struct queue_event: those not recorded yet; after store_load_events() all */
 	GPtrArray *events;
 	/* The queue's own: where it is in flight, or that it is one of queue_pass() */
@@ -145,11 +148,14 @@ struct queue_message {
 /* A message with random id and seed, received now, and empty arrays
  * that own their elements. */
 struct queue_message *queue_message_new(void);
+/* The same, but id, seed and times are its caller's to fill in. */
+struct queue_message *queue_message_blank(void);
 void queue_message_free(struct queue_message *message); /* NULL is taken */
 struct queue_recipient *queue_message_add_recipient(
 	struct queue_message *message, const char *original, const char *forward_path);
 struct queue_attachment *queue_message_add_attachment(struct queue_message *message);
-/* Adds an event of now, to be recorded with the message's next record; texts are copied. */
+/* Adds an event of now, to be recorded with the message's next record;
+ * texts are copied. */
 void queue_message_add_event(struct queue_message *message, int recipient,
 	enum queue_state state, int reply_code, const char *text, const char *peer);
 
@@ -158,8 +164,9 @@ struct queue;
 /*
  * Opens or makes the queue in settings->directory (mode 0700), takes its lock, checks the
  * database. In the background, where it takes long: removes orphans (spool files without
- * a row), turns what was RELAYING at a crash into UNCERTAIN, due for retry. GATEWAY_ERROR_MEND: another gateway runs on it,
- * not readable, not writable, corrupt, of a newer version. settings is copied.
+ * a row), turns what was RELAYING at a crash into UNCERTAIN, due for retry.
+ * GATEWAY_ERROR_MEND: another gateway runs on it, not readable, not writable, corrupt, of
+ * a newer version. settings is copied.
  */
 struct queue *queue_new(const struct conf_queue *settings, GError **error);
 
@@ -197,8 +204,8 @@ void queue_submit(struct queue *queue, struct queue_message *message, struct spo
 typedef void (*queue_passed)(void *context, struct queue_message *message);
 void queue_pass(struct queue *queue, struct queue_message *message, struct spool *spool,
 	queue_passed passed, void *context);
-/* Within passed: the message becomes one of the queue, durable, with its recipients' states
- * as they stand. done as in queue_submit(). */
+/* Within passed: the message becomes one of the queue, durable, with its recipients'
+ * states as they stand. done as in queue_submit(). */
 void queue_keep(struct queue *queue, struct queue_message *message, queue_submitted done,
 	void *context);
 
@@ -224,7 +231,8 @@ void queue_note_state(
 void queue_record_attachments(struct queue *queue, const struct queue_message *message);
 
 /* Journals that the final dot is about to be sent (RELAYING), the recipients that are
- * settled already, and the events so far. Blocks until durable. Fails too where a person has held or deleted the message meanwhile. */
+ * settled already, and the events so far. Blocks until durable. Fails too where a person
+ * has held or deleted the message meanwhile. */
 bool queue_mark_relaying(
 	struct queue *queue, const struct queue_message *message, GError **error);
 
@@ -248,6 +256,10 @@ struct queue_hold {
 };
 GPtrArray *queue_holds(struct queue *queue);
 
+/* By how much the clock of the day was set forward since that Unix time: so much less
+ * time has passed than it seems. Also over restarts. */
+int64_t queue_leapt_ms(struct queue *queue, int64_t since_ms);
+
 /* A short text kept over restarts under name (letters, digits, "-", "."); recorded with
  * the next commit. queue_recall(): g_free(), NULL: none. For few names. */
 void queue_remember(struct queue *queue, const char *name, const char *text);
@@ -268,8 +280,9 @@ void queue_set_settings(struct queue *queue, const struct conf_queue *settings);
 /* Commits what is pending, ends the writer, releases the lock. */
 void queue_free(struct queue **queue);
 
-/* When to try again after the attempts-th failure (1 is the first) of that kind, in ms from
- * now: a growing wait with jitter between settings->retry_first_s and retry_max_s. */
+/* When to try again after the attempts-th failure (1 is the first) of that
+ * kind, in ms from now: a growing wait with jitter between
+ * settings->retry_first_s and retry_max_s. */
 int64_t queue_retry_delay_ms(
 	const struct conf_queue *settings, enum queue_failure failure, unsigned attempts);
 

@@ -9,7 +9,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define REMOVED_MOST 50000 /* messages whose files go together */
+#define REMOVED_MOST  50000 /* messages whose files go together */
+#define PAUSE_MOST_US (20 * G_TIME_SPAN_MILLISECOND)
 
 struct change;
 
@@ -29,6 +30,7 @@ struct change {
 	bool dry;
 	bool confirmed;             /* what is unfinished may be deleted */
 	bool gateway_runs;          /* as the command began */
+	int64_t pause_us;           /* before the next transaction */
 	struct store_totals totals; /* changes of the transaction under way */
 	GPtrArray *done;            /* of char *: lines, printed once it is durable */
 	GArray *removed;            /* of char[MESSAGE_ID_BYTES]: whose files go */
@@ -411,13 +413,25 @@ static void remove_files(struct change *change)
 	change->removed_unfinished = false;
 }
 
+/* A gateway has its turn between two transactions, as long as the first one took: it knocks
+ * now and then, and its clients wait for it. */
+static bool change_in_turn(struct change *change, const GArray *ids, GError **error)
+{
+	g_usleep((gulong)change->pause_us);
+	int64_t began_us = g_get_monotonic_time();
+	bool ok = change_in_transaction(change, ids, error);
+	if (change->gateway_runs && !change->dry)
+		change->pause_us = MIN(g_get_monotonic_time() - began_us, PAUSE_MOST_US);
+	return ok;
+}
+
 static int change_batch(void *context, const GArray *ids)
 {
 	struct change *change = context;
 	g_autoptr(GError) error = NULL;
 	g_ptr_array_set_size(change->done, 0);
 	guint removed = change->removed->len;
-	if (!change_in_transaction(change, ids, &error)) {
+	if (!change_in_turn(change, ids, &error)) {
 		g_array_set_size(change->removed, removed); /* they are still there */
 		fprintf(stderr, "%s: what is not named above was not changed\n",
 			change->visit->who);

@@ -1,6 +1,6 @@
 /*
- * queue_command - stowage queue list|show|retry|redrive|hold|release|delete|export, beside
- * a running gateway or without one.
+ * queue_command - stowage queue list|show|retry|redrive|hold|release|delete|export,
+ * beside a running gateway or without one.
  */
 #ifndef GATEWAY_QUEUE_QUEUE_COMMAND_H
 #define GATEWAY_QUEUE_QUEUE_COMMAND_H

@@ -367,10 +367,10 @@ static void append_recipients(GString *out, const struct queue_message *message)
 			append_visible(out, r->forward_path);
 		}
 		g_string_append_printf(out, "  %s", queue_state_name(r->state));
+		g_string_append(out, r->reply_code || r->reply ? "  " : "");
 		if (r->reply_code)
-			g_string_append_printf(out, "  %d ", r->reply_code);
-		if (r->reply)
-			append_visible(out, r->reply);
+			g_string_append_printf(out, "%d ", r->reply_code);
+		append_visible(out, r->reply ? r->reply : "");
 		append_recipient_dsn(out, r);
 		g_string_append_c(out, '\n');
 	}
@@ -504,6 +504,8 @@ static const char *link_state(const struct queue_attachment *attachment, int64_t
 {
 	if (attachment->revoked_at_s)
 		return "revoked";
+	if (!attachment->expires_at_s)
+		return "none";
 	return attachment->expires_at_s > now_s ? "good" : "ended";
 }
 
@@ -545,8 +547,11 @@ char *queue_text_link(const struct queue_message *message,
 		iso_time(revoked ? attachment->revoked_at_s : attachment->expires_at_s);
 	g_string_append_printf(out, "%s %zu  ", message->id, attachment->number);
 	append_visible(out, attachment->file_name ? attachment->file_name : "(no name)");
-	g_string_append_printf(out, "  %s  %s %s %s\n  ", size,
-		link_state(attachment, now_s), revoked ? "at" : "until", when);
+	if (revoked || attachment->expires_at_s)
+		g_string_append_printf(out, "  %s  %s %s %s\n  ", size,
+			link_state(attachment, now_s), revoked ? "at" : "until", when);
+	else
+		g_string_append_printf(out, "  %s  no link yet\n  ", size);
 	append_visible(out, attachment->key);
 	g_string_append_c(out, '\n');
 	return g_string_free(out, FALSE);

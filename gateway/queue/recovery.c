@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STEP 250 /* messages or files looked at in one step */
+#define STEP      250 /* messages or files looked at in one step */
+#define SPREAD_MS 10  /* between messages that become due: a deep queue is no herd */
 
 struct recovery {
 	struct store *store; /* borrowed */
@@ -22,7 +23,9 @@ struct recovery {
 	char after[MESSAGE_ID_BYTES]; /* the last message seen */
 	bool messages_seen;
 	bool of_plans;
+	int64_t longest_wait_ms;
 	int64_t latest_ms; /* what is planned for later was planned by a wrong clock */
+	int64_t made_due;  /* of that */
 	DIR *spool;        /* NULL: not begun */
 	DIR *folder;       /* in it; NULL: none open */
 	char folder_name[SPOOL_FOLDER_BYTES];
@@ -36,6 +39,7 @@ struct recovery *recovery_new(struct store *store, int spool_fd, int64_t longest
 	recovery->spool_fd = spool_fd;
 	recovery->is_in_flight = is_in_flight;
 	recovery->context = context;
+	recovery->longest_wait_ms = longest_wait_ms;
 	recovery->latest_ms = g_get_real_time() / 1000 + longest_wait_ms;
 	message_id_new(recovery->began);
 	/* The first ID of this very millisecond. */
@@ -117,14 +121,6 @@ static bool kill_fileless(struct store *store, const char *id, enum queue_state 
 	return change_one(store, id, &change, changes, error);
 }
 
-static bool make_due(struct store *store, const char *id, enum queue_state state,
-	struct store_totals *changes, GError **error)
-{
-	(void)changes; /* it waits as before, but not as long */
-	return store_set_state(
-		store, id, state, g_get_real_time() / 1000, 0, NULL, error);
-}
-
 typedef bool (*mend_function)(struct store *store, const char *id, enum queue_state state,
 	struct store_totals *changes, GError **error);
 
@@ -132,7 +128,7 @@ typedef bool (*mend_function)(struct store *store, const char *id, enum queue_st
 struct finding {
 	char id[MESSAGE_ID_BYTES];
 	enum queue_state state;
-	mend_function mend;
+	mend_function mend; /* NULL: it waits as before, but not as long */
 };
 
 struct findings {
@@ -148,18 +144,17 @@ static bool was_cut(enum queue_state state)
 	       state == QUEUE_UPLOADING;
 }
 
-/* How to mend what is wrong with that message; NULL: nothing is. Held ones wait for
+/* Whether something is wrong with that message, and how to mend it. Held ones wait for
  * something else than a time. */
-static mend_function fault_of(
-	const struct recovery *recovery, const struct store_glance *glance)
+static bool find_fault(const struct recovery *recovery, const struct store_glance *glance,
+	mend_function *mend)
 {
 	if (!recovery->of_plans && !spool_exists(recovery->spool_fd, glance->id))
-		return kill_fileless;
-	if (!recovery->of_plans && was_cut(glance->state))
-		return recovery_end_flight;
-	if (glance->state != QUEUE_HELD && glance->next_attempt_ms > recovery->latest_ms)
-		return make_due;
-	return NULL;
+		*mend = kill_fileless;
+	else if (!recovery->of_plans && was_cut(glance->state))
+		*mend = recovery_end_flight;
+	return *mend || (glance->state != QUEUE_HELD &&
+				glance->next_attempt_ms > recovery->latest_ms);
 }
 
 static bool see_unfinished(void *context, const struct store_glance *glance)
@@ -167,17 +162,25 @@ static bool see_unfinished(void *context, const struct store_glance *glance)
 	struct findings *findings = context;
 	struct recovery *recovery = findings->recovery;
 	g_strlcpy(recovery->after, glance->id, sizeof recovery->after);
-	struct finding finding = { .state = glance->state,
-		.mend = fault_of(recovery, glance) };
-	if (finding.mend && !recovery->is_in_flight(recovery->context, glance->id)) {
+	struct finding finding = { .state = glance->state };
+	if (find_fault(recovery, glance, &finding.mend) &&
+		!recovery->is_in_flight(recovery->context, glance->id)) {
 		g_strlcpy(finding.id, glance->id, sizeof finding.id);
 		findings->list[findings->n++] = finding;
 	}
 	return ++findings->looked_at < STEP;
 }
 
-static bool mend_messages(const struct recovery *recovery,
-	const struct findings *findings, struct store_totals *changes, GError **error)
+static bool make_due(
+	struct recovery *recovery, const struct finding *finding, GError **error)
+{
+	int64_t later_ms = recovery->made_due++ * SPREAD_MS % recovery->longest_wait_ms;
+	return store_set_state(recovery->store, finding->id, finding->state,
+		g_get_real_time() / 1000 + later_ms, 0, NULL, error);
+}
+
+static bool mend_messages(struct recovery *recovery, const struct findings *findings,
+	struct store_totals *changes, GError **error)
 {
 	struct store *store = recovery->store;
 	struct store_totals mine = { 0 };
@@ -186,7 +189,9 @@ static bool mend_messages(const struct recovery *recovery,
 	bool ok = store_begin(store, error);
 	for (unsigned i = 0; ok && i < findings->n; i++) {
 		const struct finding *finding = &findings->list[i];
-		ok = finding->mend(store, finding->id, finding->state, &mine, error);
+		ok = finding->mend ? finding->mend(store, finding->id, finding->state,
+					     &mine, error)
+				   : make_due(recovery, finding, error);
 	}
 	ok = ok && store_add_totals(store, &mine, error) && store_commit(store, error);
 	if (!ok) {

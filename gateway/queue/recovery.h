@@ -25,12 +25,12 @@ struct recovery *recovery_new_of_plans(struct store *store, int64_t longest_wait
 void recovery_free(struct recovery **recovery);
 
 /*
- * The next step, in a transaction of its own: what is planned too far ahead becomes due; what was RELAYING becomes UNCERTAIN, and
- * is DEFERRED where each recipient it was sent to is settled; what was REWRITING or
- * UPLOADING is as it was before, due now; unfinished messages without a
- * spool file become DEAD; then spool files without a row, or whose message was sent, are
- * deleted, and empty folders. *over: there is nothing left. changes is added to. Logs what
- * it did.
+ * The next step, in a transaction of its own: what is planned too far ahead becomes due,
+ * one message soon after the other; what was RELAYING becomes UNCERTAIN, and is DEFERRED
+ * where each recipient it was sent to is settled; what was REWRITING or UPLOADING is as
+ * it was before, due now; unfinished messages without a spool file become DEAD; then
+ * spool files without a row, or whose message was sent, are deleted, and empty folders.
+ * *over: there is nothing left. changes is added to. Logs what it did.
  */
 bool recovery_step(struct recovery *recovery, bool *over, struct store_totals *changes,
 	GError **error);
@@ -39,8 +39,9 @@ bool recovery_step(struct recovery *recovery, bool *over, struct store_totals *c
 bool recovery_end_flight(struct store *store, const char *id, enum queue_state from,
 	struct store_totals *changes, GError **error);
 
-/* Before the database is opened or made: that it is there if there is mail. Without it
- * every message would be taken for one that was never acknowledged. GATEWAY_ERROR_MEND. */
+/* Before the database is opened or made: that it is there if there is mail.
+ * Without it every message would be taken for one that was never
+ * acknowledged. GATEWAY_ERROR_MEND. */
 bool recovery_check_record(const char *database, int spool_fd, GError **error);
 
 #endif

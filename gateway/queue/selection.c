@@ -1,5 +1,6 @@
-/* Which messages fit, and a walk over the record that finds them page by page: each page
- * is a statement of its own, so that no reader keeps the write-ahead log from shrinking. */
+/* Which messages fit, and a walk over the record that finds them page by
+ * page: each page is a statement of its own, so that no reader keeps the
+ * write-ahead log from shrinking. */
 #include "gateway/queue/selection.h"
 
 #include "gateway/queue/store_private.h"

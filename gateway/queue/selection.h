@@ -60,8 +60,8 @@ struct selection_walk;
 /* store and selection outlive it. Messages that come later are not seen where bounded. */
 struct selection_walk *selection_walk_new(struct store *store,
 	const struct selection *selection, int64_t now_ms, bool bounded, GError **error);
-/* Puts the IDs of the next messages, up to max, into ids (of char[MESSAGE_ID_BYTES]); none
- * any more leaves it empty. No transaction stays open behind it. */
+/* Puts the IDs of the next messages, up to max, into ids (of char[MESSAGE_ID_BYTES]);
+ * none any more leaves it empty. No transaction stays open behind it. */
 bool selection_walk_next(
 	struct selection_walk *walk, GArray *ids, unsigned max, GError **error);
 void selection_walk_free(struct selection_walk **walk);

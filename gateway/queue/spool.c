@@ -21,7 +21,7 @@ struct spool {
 	uint64_t bytes;
 	size_t used;
 	size_t capacity;
-	char *buffer;
+	char *buffer; /* may be shared: of GLib's reference counted boxes */
 };
 
 struct spool *spool_new(const char *directory, const char *id)
@@ -34,13 +34,22 @@ struct spool *spool_new(const char *directory, const char *id)
 	return spool;
 }
 
+static void release_buffer(struct spool *spool)
+{
+	g_clear_pointer(&spool->buffer, g_atomic_rc_box_release);
+}
+
 static void make_room(struct spool *spool, size_t data_bytes)
 {
 	size_t wanted = spool->used + data_bytes;
 	if (wanted <= spool->capacity)
 		return;
 	spool->capacity = wanted <= FIRST_BYTES ? FIRST_BYTES : SPOOL_BUFFER_BYTES;
-	spool->buffer = g_realloc(spool->buffer, spool->capacity);
+	char *larger = g_atomic_rc_box_alloc(spool->capacity);
+	if (spool->used)
+		memcpy(larger, spool->buffer, spool->used);
+	release_buffer(spool);
+	spool->buffer = larger;
 }
 
 size_t spool_append(struct spool *spool, const char *data, size_t data_bytes)
@@ -58,6 +67,12 @@ size_t spool_append(struct spool *spool, const char *data, size_t data_bytes)
 uint64_t spool_bytes(const struct spool *spool)
 {
 	return spool->bytes;
+}
+
+char *spool_share(struct spool *spool)
+{
+	bool has_all = spool->buffer && spool->used == spool->bytes;
+	return has_all ? g_atomic_rc_box_acquire(spool->buffer) : NULL;
 }
 
 bool spool_is_full(const struct spool *spool)
@@ -102,7 +117,7 @@ static bool write_buffer(struct spool *spool, GError **error)
 {
 	if (!write_all(spool->fd, spool->buffer, spool->used))
 		return fail(spool, "write", error);
-	g_clear_pointer(&spool->buffer, g_free);
+	release_buffer(spool);
 	spool->used = spool->capacity = 0;
 	return true;
 }
@@ -145,7 +160,7 @@ void spool_free(struct spool **spool)
 		if (!s->committed)
 			unlink(s->path);
 	}
-	g_free(s->buffer);
+	release_buffer(s);
 	g_free(s->path);
 	g_free(s);
 }

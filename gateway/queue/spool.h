@@ -5,8 +5,8 @@
  * Memory:  one buffer of SPOOL_BUFFER_BYTES; a small message reaches the disk only at
  *          commit.
  * Blocks:  spool_flush() and spool_commit(): call them off the front loop.
- * Errors:  GATEWAY_ERROR_FULL (no room), GATEWAY_ERROR_RETRY (I/O): nothing the sender did
- *          wrong.
+ * Errors:  GATEWAY_ERROR_FULL (no room), GATEWAY_ERROR_RETRY (I/O): nothing the sender
+ *          did wrong.
  */
 #ifndef GATEWAY_QUEUE_SPOOL_H
 #define GATEWAY_QUEUE_SPOOL_H
@@ -19,6 +19,10 @@
  * then written once, by the writer, with no detour over a flush. */
 #define SPOOL_BUFFER_BYTES 196608
 
+/* Of a message's header, the gateway's own trace field in front of it. SES would not take
+ * a larger one, and what a client may hide behind it could not be removed. */
+#define SPOOL_HEADER_BYTES_MAX (1024 * 1024)
+
 /*
  * A message's file lies in a folder of the spool directory, for all that arrived in the
  * same half minute, named by the beginning of their IDs: no directory grows with the
@@ -29,7 +33,8 @@
 void spool_folder(const char *id, char folder[SPOOL_FOLDER_BYTES]);
 bool spool_folder_is_valid(const char *name);
 
-/* The path of message id's file in the spool directory, also where there is none. g_free() */
+/* The path of message id's file in the spool directory, also where there
+ * is none. g_free() */
 char *spool_path(const char *directory, const char *id);
 /* A read-only descriptor of it; -1 with errno. */
 int spool_open(int directory_fd, const char *id);
@@ -49,6 +54,10 @@ size_t spool_append(struct spool *spool, const char *data, size_t data_bytes);
 
 /* Octets taken in all. */
 uint64_t spool_bytes(const struct spool *spool);
+
+/* The octets themselves while all of them are in memory, none flushed yet; else NULL.
+ * Shared with the spool, which takes no more afterwards: g_atomic_rc_box_release(). */
+char *spool_share(struct spool *spool);
 
 /* Whether spool_append() would take less than a quarter of the buffer: flush now. */
 bool spool_is_full(const struct spool *spool);

@@ -43,9 +43,11 @@ int spool_open(int directory_fd, const char *id)
 {
 	char place[PLACE_BYTES];
 	place_of(id, place);
-	int fd = openat(directory_fd, place, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Nobody's pipe is waited for. */
+	const int how = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	int fd = openat(directory_fd, place, how);
 	if (fd < 0 && errno == ENOENT)
-		fd = openat(directory_fd, id, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		fd = openat(directory_fd, id, how);
 	return fd;
 }
 

@@ -6,8 +6,8 @@
  * visitor's. Writing calls stand between store_begin() and store_commit(); what goes
  * wrong there leaves the transaction open until store_rollback().
  *
- * Errors: at opening GATEWAY_ERROR_MEND, later GATEWAY_ERROR_FULL (no room on the disk) or
- * GATEWAY_ERROR_RETRY.
+ * Errors: at opening GATEWAY_ERROR_MEND, later GATEWAY_ERROR_FULL (no room on the
+ * disk) or GATEWAY_ERROR_RETRY.
  */
 #ifndef GATEWAY_QUEUE_STORE_H
 #define GATEWAY_QUEUE_STORE_H
@@ -67,9 +67,9 @@ bool store_set_retried(
 bool store_reopen_recipients(struct store *store, const char *id, GError **error);
 bool store_add_totals(
 	struct store *store, const struct store_totals *changes, GError **error);
-/* Deletes up to limit messages that were sent or bounced before finished_ms; their number
- * by state is subtracted from changes, their IDs (of char *, freed by the array) are added
- * to ids. */
+/* Deletes up to limit messages that were sent or bounced before finished_ms;
+ * their number by state is subtracted from changes, their IDs (of char *, freed
+ * by the array) are added to ids. */
 bool store_purge(struct store *store, int64_t finished_ms, size_t limit,
 	struct store_totals *changes, GPtrArray *ids, GError **error);
 
@@ -106,8 +106,8 @@ bool store_set_link(struct store *store, const char *id,
  * QUEUE_EVENTS_MAX are kept: the first ones and the last. */
 bool store_put_events(
 	struct store *store, const struct queue_message *message, GError **error);
-/* Message id was cut off while it was being relayed: what its row has of its events goes to
- * its history. */
+/* Message id was cut off while it was being relayed: what its row has of its
+ * events goes to its history. */
 bool store_keep_journal(struct store *store, const char *id, GError **error);
 /* Whether the final dot of message id, which was cut off while RELAYING, may have gone to
  * one of its recipients: to those whose state was recorded so (they become UNCERTAIN), or

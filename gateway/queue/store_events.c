@@ -1,10 +1,10 @@
 /* Histories of messages, and notes. Leaves to store.c what a message is now.
  *
- * The events of one attempt are one row, as JSON: a row for each would cost a message on its
- * usual way several times as much, and one column of the message would have to be written
- * anew with each record. Until the attempt has ended they stand in the message's own row,
- * which is written at that point anyway (journal): a page less to be written. The view
- * history shows them as rows to a person's SQL. */
+ * The events of one attempt are one row, as JSON: a row for each would cost a message on
+ * its usual way several times as much, and one column of the message would have to be
+ * written anew with each record. Until the attempt has ended they stand in the message's
+ * own row, which is written at that point anyway (journal): a page less to be written.
+ * The view history shows them as rows to a person's SQL. */
 #include "gateway/queue/store_private.h"
 
 /* In one row, so that trimming comes close to QUEUE_EVENTS_MAX. */

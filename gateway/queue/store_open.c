@@ -10,6 +10,7 @@
 #define APPLICATION_ID  0x53746f77 /* "Stow" */
 #define BUSY_TIMEOUT_MS 5000
 #define CHECKED_BYTES   (64 * 1024 * 1024) /* a larger file would hold up the start */
+#define ROOM_BYTES      (128 * 1024)
 
 /*
  * One script for each step of user_version. Scripts that were released never change.
@@ -165,6 +166,24 @@ static bool make_file(const char *path, GError **error)
 	return ok;
 }
 
+/* SQLite maps an index of the log from a file that it lengthens by single octets: with blocks
+ * smaller than pages and no room left, its first write there would be a bus error. */
+static bool check_room(const char *path, GError **error)
+{
+	g_autofree char *directory = g_path_get_dirname(path);
+	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return true; /* not every file system has such files */
+	int number = posix_fallocate(fd, 0, ROOM_BYTES);
+	close(fd);
+	if (gateway_error_of_errno(number) != GATEWAY_ERROR_FULL)
+		return true;
+	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_FULL,
+		"%s: no room beside it for %d KiB, without which it cannot be used: %s",
+		path, ROOM_BYTES / 1024, g_strerror(number));
+	return false;
+}
+
 static struct store *open_database(const char *path, int flags, GError **error)
 {
 	struct store *store = g_new0(struct store, 1);
@@ -251,7 +270,7 @@ static bool check_content(struct store *store, GError **error)
 
 struct store *store_open_owner(const char *path, GError **error)
 {
-	if (!make_file(path, error))
+	if (!make_file(path, error) || !check_room(path, error))
 		return NULL;
 	struct store *store = open_database(path, SQLITE_OPEN_READWRITE, error);
 	if (!store)

@@ -90,8 +90,8 @@ enum queue_state store_state(sqlite3_stmt *statement, int i);
 int store_priority_number(enum conf_priority priority);
 enum conf_priority store_priority(int number);
 
-/* The last of message's events, as its row has them while it is being relayed; NULL: there
- * are none. */
+/* The last of message's events, as its row has them while it is being
+ * relayed; NULL: there are none. */
 GString *store_journal_of(const struct queue_message *message);
 
 bool store_read_totals(struct store *store, enum statement which,

@@ -14,6 +14,7 @@ void queue_pass(struct queue *queue, struct queue_message *message, struct spool
 	transit->context = context;
 	message->transit = transit;
 	message->size = spool_bytes(spool);
+	message->octets = spool_share(spool);
 	struct operation *operation = g_new0(struct operation, 1);
 	operation->kind = OPERATION_PASS;
 	operation->message = message;

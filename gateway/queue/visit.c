@@ -45,12 +45,24 @@ static int run_verb(
 	return code;
 }
 
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+/* "help", "--help", "list --help" */
+static bool asks_for_help(int argc, char **argv)
+{
+	return !strcmp(argv[0], "help") || is_help(argv[0]) ||
+	       (argc > 1 && is_help(argv[1]));
+}
+
 int visit_run(struct visit *visit, const struct visit_verb *verbs, size_t n_verbs,
 	int argc, char **argv)
 {
 	if (argc < 1)
 		return visit_misused(visit, "a verb is missing", NULL);
-	if (!strcmp(argv[0], "help") || !strcmp(argv[0], "--help")) {
+	if (asks_for_help(argc, argv)) {
 		fputs(visit->usage, stdout);
 		return EX_OK;
 	}
@@ -239,14 +251,19 @@ void visit_wait_noticed(const struct visit *visit)
 		g_usleep(NOTICED_POLL_US);
 }
 
-bool visit_gateway_runs(const struct visit *visit)
+static bool is_locked(const struct visit *visit, const char *name)
 {
 	g_autofree char *path =
-		g_build_filename(visit->conf->queue.directory, "lock", NULL);
+		g_build_filename(visit->conf->queue.directory, name, NULL);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return false;
 	bool locked = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 	close(fd);
 	return locked;
+}
+
+bool visit_gateway_runs(const struct visit *visit)
+{
+	return is_locked(visit, "lock") || is_locked(visit, "incoming");
 }

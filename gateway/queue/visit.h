@@ -2,8 +2,8 @@
  * visit - what commands that read or change the queue's record share: verbs and options,
  * the record opened, messages named or selected, and how mistakes are said.
  *
- * Internal to gateway/queue/. Mistakes go to standard error, led by who ("stowage queue");
- * what is returned is a sysexits code.
+ * Internal to gateway/queue/. Mistakes go to standard error, led by who ("stowage
+ * queue"); what is returned is a sysexits code.
  */
 #ifndef GATEWAY_QUEUE_VISIT_H
 #define GATEWAY_QUEUE_VISIT_H

@@ -398,7 +398,7 @@ static void end_pass(struct queue *queue, struct operation *op)
 	}
 	g_mutex_lock(&queue->lock);
 	if (!queue->stopped) {
-		g_queue_push_tail(&queue->lanes.transit, message);
+		lanes_push_transit(&queue->lanes, message);
 		taken = true;
 	}
 	struct awaited awaited = writer_awaited(queue, message);

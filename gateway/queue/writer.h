@@ -10,6 +10,7 @@
 #ifndef GATEWAY_QUEUE_WRITER_H
 #define GATEWAY_QUEUE_WRITER_H
 
+#include "gateway/queue/clock.h"
 #include "gateway/queue/folders.h"
 #include "gateway/queue/lanes.h"
 #include "gateway/queue/recovery.h"
@@ -91,7 +92,8 @@ struct queue {
 	bool ending;
 	GQueue pending; /* of operations */
 	size_t urgent;  /* those of them that somebody waits for */
-	int64_t due_us; /* monotonic time when those that may come soon must be committed */
+	/* monotonic time when those that may come soon must be committed */
+	int64_t due_us;
 	size_t submitting;
 	GCond ready; /* for queue_take() */
 	unsigned takers_waiting;
@@ -108,6 +110,8 @@ struct queue {
 	GHashTable *held; /* hold to size_t: messages, as shown */
 	bool unwritable;  /* the database was tried, and could not be written to */
 	bool unspoolable; /* the same of the spool directory */
+	struct clock clock;
+	int64_t clock_moved_us; /* nobody was told yet; 0: it did not */
 
 	GMutex room_lock;
 	int64_t room_checked_us; /* monotonic; 0: never */
@@ -124,7 +128,6 @@ struct queue {
 	int64_t version;      /* of the database, as others change it: at the last tick */
 	int64_t tick_us;      /* monotonic time of the next housekeeping */
 	int64_t purge_us;     /* and of the next look for old history */
-	int64_t clock_us;     /* real time less monotonic time, at the last tick */
 	bool clock_went_back; /* what is planned is to be looked at */
 	bool failing;         /* the last transaction failed */
 	bool oldest_unknown;
@@ -144,6 +147,9 @@ struct awaited writer_awaited(
 	const struct queue *queue, const struct queue_message *message);
 void writer_call(struct queue *queue, struct awaited awaited);
 
+/* With the lock held. */
+void writer_watch_clock(struct queue *queue);
+
 /* With the lock held: puts operation into pending, which owns it from here. */
 void writer_add(struct queue *queue, struct operation *operation, enum urgency urgency);
 
@@ -155,9 +161,9 @@ void writer_release(struct operation *operation);
 /* NULL: that message is not in flight. */
 struct flight *writer_flight(const struct queue *queue, const char *id);
 
-/* Whether so much of the disk is left as the record of what is queued may need: without it
- * nothing could leave any more. What came in since the floor was last looked at, or was
- * large, may have gone beyond that. GATEWAY_ERROR_FULL. */
+/* Whether so much of the disk is left as the record of what is queued may need: without
+ * it nothing could leave any more. What came in since the floor was last looked at, or
+ * was large, may have gone beyond that. GATEWAY_ERROR_FULL. */
 bool writer_has_reserve(struct queue *queue, GError **error);
 
 bool writer_is_in_flight(void *queue, const char *id);
@@ -175,7 +181,8 @@ void writer_note_success(struct queue *queue, const struct store_totals *changes
 /* Reads what is due into the lanes that run low. */
 void writer_refill(struct queue *queue);
 
-/* Once a second: what others changed, states that last, old history, the oldest message. */
+/* Once a second: what others changed, states that last, old history,
+ * the oldest message. */
 void writer_keep_house(struct queue *queue);
 
 /* After queue_stop(): gives back what queue_pass() has brought and nobody took. */
@@ -185,7 +192,8 @@ void writer_refuse_transit(struct queue *queue);
  * True while there is more. */
 bool writer_work_on(struct queue *queue);
 
-#define WRITER_NEVER_US INT64_MAX
-#define WRITER_TICK_US  G_TIME_SPAN_SECOND
+#define WRITER_CLOCK_NOTE "clock.leaps" /* name of what clock_recall() takes */
+#define WRITER_NEVER_US   INT64_MAX
+#define WRITER_TICK_US    G_TIME_SPAN_SECOND
 
 #endif

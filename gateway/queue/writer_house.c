@@ -11,12 +11,11 @@
 #define PURGE_ROUNDS    8                         /* in one tick */
 #define PURGE_PAUSE_US  (10 * G_TIME_SPAN_SECOND) /* when nothing old is left */
 #define LONGEST_SLACK_S 10                        /* between planning and looking */
-#define CLOCK_BACK_US   (10 * G_TIME_SPAN_SECOND) /* less does not matter */
 
 /* --- what others changed --- */
 
-/* What nobody has taken yet is read anew: a person may have changed or deleted it. A probe
- * stays, its hold counts on it. */
+/* What nobody has taken yet is read anew: a person may have changed or deleted it. A
+ * probe stays, its hold counts on it. */
 static void empty_lanes(struct queue *queue)
 {
 	GQueue messages = G_QUEUE_INIT, dropped = G_QUEUE_INIT;
@@ -230,8 +229,11 @@ static bool purge_round(struct queue *queue, bool *left, GError **error)
 	g_mutex_lock(&queue->lock);
 	int64_t history_ms = (int64_t)queue->settings.history_s * 1000;
 	int64_t dead_ms = (int64_t)queue->settings.dead_retention_s * 1000;
-	g_mutex_unlock(&queue->lock);
 	int64_t now_ms = g_get_real_time() / 1000;
+	history_ms += clock_leapt_within_ms(&queue->clock, now_ms, history_ms);
+	if (dead_ms > 0)
+		dead_ms += clock_leapt_within_ms(&queue->clock, now_ms, dead_ms);
+	g_mutex_unlock(&queue->lock);
 	size_t purged = 0, dead = 0;
 	if (!purge_once(queue, now_ms - history_ms, &purged, error) ||
 		(dead_ms > 0 && !purge_dead_once(queue, now_ms - dead_ms, &dead, error)))
@@ -294,19 +296,36 @@ static void try_to_spool(struct queue *queue)
 
 /* --- the clock --- */
 
+void writer_watch_clock(struct queue *queue)
+{
+	int64_t moved_us = clock_watch(&queue->clock, g_get_real_time(), clock_boot_us());
+	if (moved_us)
+		queue->clock_moved_us = moved_us;
+}
+
 /* Attempts are planned by the clock of the day: one that was wrong and is set back would
- * leave them far away. */
+ * leave them far away, and one that is set forward would make old what is not. */
 static void watch_clock(struct queue *queue)
 {
-	int64_t clock_us = g_get_real_time() - g_get_monotonic_time();
-	int64_t back_us = queue->clock_us - clock_us;
-	queue->clock_us = clock_us;
-	if (back_us < CLOCK_BACK_US)
+	g_mutex_lock(&queue->lock);
+	writer_watch_clock(queue);
+	int64_t moved_us = queue->clock_moved_us;
+	queue->clock_moved_us = 0;
+	g_autofree char *leaps = moved_us ? clock_print(&queue->clock) : NULL;
+	g_mutex_unlock(&queue->lock);
+	if (!moved_us)
 		return;
+	queue_remember(queue, WRITER_CLOCK_NOTE, leaps);
+	if (moved_us > 0) {
+		log_warning("queue.clock_leapt",
+			LOG_NUMBER("seconds", (uint64_t)(moved_us / G_USEC_PER_SEC)),
+			LOG_TEXT("reason", "no message is older for that"));
+		return;
+	}
 	queue->clock_went_back = true;
 	log_warning("queue.clock_went_back",
-		LOG_NUMBER("seconds", (uint64_t)(back_us / G_USEC_PER_SEC)),
-		LOG_TEXT("reason", "what is planned beyond queue.retry_max is due now"));
+		LOG_NUMBER("seconds", (uint64_t)(-moved_us / G_USEC_PER_SEC)),
+		LOG_TEXT("reason", "what is planned beyond queue.retry_max becomes due"));
 }
 
 /* --- what goes nowhere --- */

@@ -2,9 +2,10 @@
  * account - what SES's API says of the account that the relay sends for: how much it may
  * send, and whether.
  *
- * Source: Amazon SES API v2 Reference, GetAccount (GET /v2/email/account), signed for the
- * service "ses"; it takes the permission ses:GetAccount. It signs with the relay's IAM key
- * where the settings have one, else with what AWS's usual chain gives (s3/credentials.h).
+ * Source: Amazon SES API v2 Reference, GetAccount (GET /v2/email/account), signed
+ * for the service "ses"; it takes the permission ses:GetAccount. It signs with the
+ * relay's IAM key where the settings have one, else with what AWS's usual chain
+ * gives (s3/credentials.h).
  */
 #ifndef GATEWAY_RELAY_ACCOUNT_H
 #define GATEWAY_RELAY_ACCOUNT_H
@@ -30,9 +31,9 @@ bool account_parse(
 /* Where to ask, and with which key. */
 struct account_source;
 
-/* Copies what it needs. NULL without error: there is no SES to ask (the relay is another
- * server, and no api_endpoint is given). NULL with GATEWAY_ERROR_MEND: the endpoint cannot
- * be asked. */
+/* Copies what it needs. NULL without error: there is no SES to ask (the relay is
+ * another server, and no api_endpoint is given). NULL with GATEWAY_ERROR_MEND: the
+ * endpoint cannot be asked. */
 struct account_source *account_source_new(
 	const struct conf_relay *settings, GError **error);
 void account_source_free(struct account_source **source); /* wipes its key */

@@ -1,4 +1,5 @@
-/* Pace, quota and account of one relay in one place. How each works is in its own file. */
+/* Pace, quota and account of one relay in one place. How each works is
+ * in its own file. */
 #include "gateway/relay/allowance.h"
 
 #include "gateway/error.h"

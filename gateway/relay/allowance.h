@@ -1,11 +1,11 @@
 /*
- * allowance - what may go to one relay, and when: its pace and its quota of 24 hours, with
- * what SES's API says of them, kept over restarts and shown as metrics.
+ * allowance - what may go to one relay, and when: its pace and its quota of 24 hours,
+ * with what SES's API says of them, kept over restarts and shown as metrics.
  *
  * A thread of its own asks the API at the start and every quarter of an hour after, where
  * the rate is "auto"; nothing waits for it. Without an answer the rate begins where the
- * settings or the last run left it, and is learnt. What was learnt and counted is remembered
- * every ten seconds: a crash loses no more of it.
+ * settings or the last run left it, and is learnt. What was learnt and counted is
+ * remembered every ten seconds: a crash loses no more of it.
  *
  * Of the quota the last hundredth is for mail of high priority, and low priority leaves
  * off at 95 parts of it.
@@ -69,8 +69,8 @@ void allowance_throttled(struct allowance *allowance);
  * meanwhile is told QUOTA. */
 void allowance_quota_exceeded(struct allowance *allowance);
 
-/* A person asked for mail to be sent (Unix time; 0: nobody did): a refusal for the quota's
- * sake before that counts no more. */
+/* A person asked for mail to be sent (Unix time; 0: nobody did): a refusal for the
+ * quota's sake before that counts no more. */
 void allowance_asked(struct allowance *allowance, int64_t asked_ms);
 /* Whether mail of that priority may go, as far as the quota is concerned. */
 bool allowance_has_quota(struct allowance *allowance, enum conf_priority priority);

@@ -1,5 +1,5 @@
-/* A token bucket kept as one time: when the next recipient is due; and a line of those who
- * wait for it. What a reply means for it is reply.c's. */
+/* A token bucket kept as one time: when the next recipient is due; and a line of those
+ * who wait for it. What a reply means for it is reply.c's. */
 #include "gateway/relay/pace.h"
 
 #include <math.h>

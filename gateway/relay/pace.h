@@ -37,8 +37,8 @@ struct pace {
 	double rate; /* recipients per second; 0: unpaced */
 	bool learns;
 	double maximum; /* of a rate that is learnt; 0: not known */
-	/* At which rate the relay last complained, or what it has borne since; 0: it never
-	 * has. Kept only of a rate that is learnt. */
+	/* At which rate the relay last complained, or what it has borne since; 0: it
+	 * never has. Kept only of a rate that is learnt. */
 	double borne;
 	double due_us; /* when the next recipient's turn is, in steady flow */
 	int64_t pause_until_us;
@@ -67,7 +67,8 @@ void pace_set_maximum(struct pace *pace, double maximum);
 /* Recipients that may stand in one transaction. */
 size_t pace_most(struct pace *pace);
 
-/* What a caller waits for. Its own, from pace_join() until pace_turn() or pace_leave(). */
+/* What a caller waits for. Its own, from pace_join() until pace_turn()
+ * or pace_leave(). */
 struct pace_waiter {
 	size_t n;          /* recipients */
 	unsigned priority; /* a higher number goes first */
@@ -80,8 +81,8 @@ struct pace_waiter {
  * limit_us. */
 bool pace_join(
 	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t limit_us);
-/* True: its turn has come, is taken, and it has left the line. False: not before *at_us as
- * things are, INT64_MAX while others go first. */
+/* True: its turn has come, is taken, and it has left the line. False: not before *at_us
+ * as things are, INT64_MAX while others go first. */
 bool pace_turn(
 	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t *at_us);
 void pace_leave(struct pace *pace, struct pace_waiter *waiter);

@@ -28,18 +28,20 @@ struct pool_connection {
 	bool reused; /* it was idle before: its peer may have left unnoticed */
 };
 
-/* A connection for the caller alone; waits for a free one, and after a failure for the
- * next time one is tried. fresh: not one that was idle. limit_us: how long it waits; 0: as
- * long as others may take. NULL with failure set: the relay could not be reached since the
- * call began, or only a person can mend why not, or all connections are busy for long. */
+/* A connection for the caller alone; waits for a free one, and after a failure for
+ * the next time one is tried. fresh: not one that was idle. limit_us: how long it
+ * waits; 0: as long as others may take. NULL with failure set: the relay could not
+ * be reached since the call began, or only a person can mend why not, or all
+ * connections are busy for long. */
 struct pool_connection *pool_take(
 	struct pool *pool, bool fresh, int64_t limit_us, struct failure *failure);
 
 /*
- * Whether the relay is not known to be out of reach. While it is, one caller at a time tries
- * anew once it is time for that (blocks as connecting does), the others get false with
- * failure set. patient: one of them waits where it is soon time. asked_ms: it is time at
- * once where the last failure is older (Unix time): a person has asked since; 0: nobody.
+ * Whether the relay is not known to be out of reach. While it is, one caller at a
+ * time tries anew once it is time for that (blocks as connecting does), the others
+ * get false with failure set. patient: one of them waits where it is soon time.
+ * asked_ms: it is time at once where the last failure is older (Unix time): a person
+ * has asked since; 0: nobody.
  */
 bool pool_is_open(
 	struct pool *pool, bool patient, int64_t asked_ms, struct failure *failure);

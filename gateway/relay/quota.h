@@ -1,9 +1,10 @@
 /*
  * quota - how many recipients were sent to within the last 24 hours.
  *
- * Counted in quarters of an hour, of Unix time: a recipient is forgotten 24 hours after it,
- * or up to a quarter later. A clock that was set back counts on where it was; one that was
- * set back by a day or more begins anew with the sum. Pure. Embedded; guarded by its owner.
+ * Counted in quarters of an hour, of Unix time: a recipient is forgotten 24 hours
+ * after it, or up to a quarter later. A clock that was set back counts on where it
+ * was; one that was set back by a day or more begins anew with the sum. Pure.
+ * Embedded; guarded by its owner.
  */
 #ifndef GATEWAY_RELAY_QUOTA_H
 #define GATEWAY_RELAY_QUOTA_H

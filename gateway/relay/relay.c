@@ -297,7 +297,8 @@ static void send_transaction(struct relay *relay, const struct client_transactio
 	case ALLOWANCE_GO:
 		break;
 	}
-	/* Where the peer had left an idle connection nothing was taken, so at once again. */
+	/* Where the peer had left an idle connection nothing was taken,
+	 * so at once again. */
 	if (!try_once(relay, t, false))
 		try_once(relay, t, true);
 	allowance_settle(relay->allowance, t->n_recipients, count(relay, t));

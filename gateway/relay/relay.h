@@ -105,12 +105,13 @@ struct relay_message {
 void relay_send(struct relay *relay, struct relay_message *message);
 
 /*
- * Whether it is worth preparing a message for it. False where it is known that it cannot be
- * used: verdict (DEFERRED or HELD) and what belongs to it stand in *why, whose strings are
- * the caller's (relay_recipient_clear()). Of the callers while it is not reachable one at a
- * time tries that, which blocks as connecting does; patient: it waits for the time of that
- * where it is near. asked_ms: when a person asked for it to be sent (Unix time; 0: nobody
- * did); then what failed before counts no more. The quota is that of mail of priority.
+ * Whether it is worth preparing a message for it. False where it is known that it
+ * cannot be used: verdict (DEFERRED or HELD) and what belongs to it stand in *why,
+ * whose strings are the caller's (relay_recipient_clear()). Of the callers while it is
+ * not reachable one at a time tries that, which blocks as connecting does; patient: it
+ * waits for the time of that where it is near. asked_ms: when a person asked for it to
+ * be sent (Unix time; 0: nobody did); then what failed before counts no more. The quota
+ * is that of mail of priority.
  */
 bool relay_is_usable(struct relay *relay, enum conf_priority priority, bool patient,
 	int64_t asked_ms, struct relay_recipient *why);

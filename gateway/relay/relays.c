@@ -1,5 +1,5 @@
-/* Relays side by side. What one of them does is relay.c's; who goes by which is decided by
- * its users. */
+/* Relays side by side. What one of them does is relay.c's; who goes by
+ * which is decided by its users. */
 #include "gateway/relay/relays.h"
 
 #include "gateway/log.h"

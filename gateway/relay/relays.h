@@ -24,12 +24,13 @@ const struct conf_relay *relays_settings(const struct relays *relays, const char
 /* See relay_hurry(). */
 void relays_hurry(struct relays *relays);
 
-/* Mail that would have gone by the relay of that name goes by another or waits, why says for
- * what reason (a RELAY_DEFERRED or RELAY_HELD); or it took mail again. Logged when it
+/* Mail that would have gone by the relay of that name goes by another or waits, why says
+ * for what reason (a RELAY_DEFERRED or RELAY_HELD); or it took mail again. Logged when it
  * changes, and shown in metrics. to: where it goes instead; NULL: nowhere. */
 void relays_note_left(struct relays *relays, const char *name,
 	const struct relay_recipient *why, const char *to);
-/* What messages are held for by it until now and need not be any more; g_free(). NULL: nothing. */
+/* What messages are held for by it until now and need not be any more;
+ * g_free(). NULL: nothing. */
 char *relays_note_taken(struct relays *relays, const char *name);
 
 #endif

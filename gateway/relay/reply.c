@@ -45,10 +45,9 @@ bool reply_add_line(struct reply *reply, const char *line, size_t bytes)
 	reply->code = code;
 	reply->complete = bytes == 3 || line[3] == ' ';
 	size_t head = MIN(bytes, 4);
-	if (reply->text->len + bytes - head + 1 > REPLY_TEXT_BYTES_MAX)
-		return true;
-	if (!first)
+	if (!first && reply->text->len < REPLY_TEXT_BYTES_MAX)
 		g_string_append_c(reply->text, '\n');
+	bytes = MIN(bytes, head + REPLY_TEXT_BYTES_MAX - reply->text->len);
 	for (size_t i = head; i < bytes; i++) /* a NUL would end the text */
 		g_string_append_c(reply->text, line[i] ? line[i] : '?');
 	return true;
@@ -109,6 +108,8 @@ char *reply_print(const struct reply *reply)
 	"sending is paused in SES: see the account's or the configuration set's "        \
 	"status, "                                                                       \
 	"and AWS's mail about it"
+#define CONFIGURATION_SET_ADVICE                                                         \
+	"the configuration set is not there: see relay.configuration_set"
 #define RELAYING_ADVICE                                                                  \
 	"the relay does not take this gateway's mail: see its networks and users"
 #define ADDRESS_ADVICE                                                                   \
@@ -149,7 +150,10 @@ static const struct rule {
 	{ ANY, "Maximum sending rate exceeded", false, REPLY_THROTTLE, NULL, NULL },
 	{ ANY, "Too many concurrent SMTP connections", false, REPLY_THROTTLE, NULL,
 		NULL },
-	{ CLASS_4, "Throttling", true, REPLY_THROTTLE, NULL, NULL },
+	{ ANY, "Throttling", true, REPLY_THROTTLE, NULL, NULL },
+	{ ANY, "Temporary service failure", true, REPLY_RETRY, NULL, NULL },
+	{ ANY, "Temporary authentication failure", true, REPLY_RETRY, NULL, NULL },
+	{ ANY, "Timeout waiting for data", true, REPLY_RETRY, NULL, NULL },
 	/* SES: the account and what it may do */
 	{ ANY, "Email address is not verified", false, REPLY_MEND, "sender",
 		SENDER_ADVICE },
@@ -157,17 +161,34 @@ static const struct rule {
 		SENDER_ADVICE },
 	{ ANY, "Account not subscribed to SES", false, REPLY_MEND, "credentials",
 		"the account does not use SES, or its keys are of another account" },
+	{ ANY, "Authentication Credentials Invalid", false, REPLY_MEND, "credentials",
+		CREDENTIALS_ADVICE },
 	{ ANY, "not authorized to perform", false, REPLY_MEND, "access", IAM_ADVICE },
-	{ CLASS_5, "Sending paused", false, REPLY_MEND, "paused", PAUSED_ADVICE },
-	{ CLASS_5, "Sending suspended", false, REPLY_MEND, "paused", PAUSED_ADVICE },
-	{ CLASS_5, "sending is paused", false, REPLY_MEND, "paused", PAUSED_ADVICE },
-	{ CLASS_5, "account is paused", false, REPLY_MEND, "paused", PAUSED_ADVICE },
-	{ CLASS_5, "account has been paused", false, REPLY_MEND, "paused",
+	{ ANY, "Sending paused", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "Sending suspended", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "sending is paused", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "sending is suspended", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "sending is disabled", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "Email sending for", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "ability to send email", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "account is paused", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "account has been paused", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "your account is suspended", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "your account has been suspended", false, REPLY_MEND, "paused",
 		PAUSED_ADVICE },
-	{ CLASS_5, "ability to send email", false, REPLY_MEND, "paused", PAUSED_ADVICE },
-	{ CLASS_5, "Email sending for", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "your AWS account has been suspended", false, REPLY_MEND, "paused",
+		PAUSED_ADVICE },
+	{ ANY, "your account is disabled", false, REPLY_MEND, "paused", PAUSED_ADVICE },
+	{ ANY, "your account has been disabled", false, REPLY_MEND, "paused",
+		PAUSED_ADVICE },
+	/* elsewhere in a text it may be a recipient's */
+	{ ANY, "Account suspended", true, REPLY_MEND, "paused", PAUSED_ADVICE },
 	{ CLASS_5, "Configuration set", false, REPLY_MEND, "configuration set",
-		"the configuration set is not there: see relay.configuration_set" },
+		CONFIGURATION_SET_ADVICE },
+	{ CLASS_4, "Configuration set <", true, REPLY_MEND, "configuration set",
+		CONFIGURATION_SET_ADVICE },
+	{ CLASS_4, "Configuration set does not exist", false, REPLY_MEND,
+		"configuration set", CONFIGURATION_SET_ADVICE },
 	{ CLASS_5, "Recipient count exceeds", false, REPLY_MEND, "recipients",
 		"the relay takes fewer recipients at a time: see relay.max_recipients" },
 	/* Networks: Microsoft, Google, Postfix with lists. Before "Access denied". */
@@ -214,13 +235,17 @@ static const struct rule {
 		"there, or "
 		"see sender.from" },
 	/* Google's and Microsoft's ways of saying slower */
+	{ ANY, "Daily user sending limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ ANY, "Daily sending limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ ANY, "Daily sending quota", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ ANY, "Daily quota exceeded", false, REPLY_MEND, "quota", QUOTA_ADVICE },
 	{ CLASS_5, "sending limit exceeded", false, REPLY_MEND, "quota", QUOTA_ADVICE },
 	{ CLASS_5, "relay limit exceeded", false, REPLY_MEND, "quota", QUOTA_ADVICE },
 	{ CLASS_5, "sending quota exceeded", false, REPLY_MEND, "quota", QUOTA_ADVICE },
 	{ CLASS_5, "submission quota exceeded", false, REPLY_MEND, "quota",
 		QUOTA_ADVICE },
-	{ CLASS_5, "reached your daily limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
-	{ CLASS_5, "exceeded its daily limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ ANY, "reached your daily limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
+	{ ANY, "exceeded its daily limit", false, REPLY_MEND, "quota", QUOTA_ADVICE },
 	{ CLASS_5, "tenant has exceeded threshold", false, REPLY_MEND, "paused",
 		BLOCKED_ADVICE },
 	{ CLASS_5, "bad outbound sender", false, REPLY_MEND, "paused", BLOCKED_ADVICE },

@@ -50,11 +50,11 @@ enum reply_kind {
 enum reply_kind reply_classify(const struct reply *reply, const char **advice);
 
 /*
- * What a person has to mend, in one to a few words that are the same for each message that
- * it keeps: "credentials", "sender", "access", "paused", "quota", "configuration set",
- * "recipients", "relaying", "network address", "hostname", "TLS". Where SES names the
- * identities that are not verified, "sender" with up to three of their domains: "sender
- * example.com, example.org". NULL: nothing (any kind but REPLY_MEND); g_free().
+ * What a person has to mend, in one to a few words that are the same for each message
+ * that it keeps: "credentials", "sender", "access", "paused", "quota", "configuration
+ * set", "recipients", "relaying", "network address", "hostname", "TLS". Where SES names
+ * the identities that are not verified, "sender" with up to three of their domains:
+ * "sender example.com, example.org". NULL: nothing (any kind but REPLY_MEND); g_free().
  */
 char *reply_hold(const struct reply *reply);
 /* The same of an answer given before any message, where "connection" stands for what no

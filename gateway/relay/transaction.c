@@ -273,6 +273,8 @@ static bool take_rcpt(struct exchange *x, size_t i)
 		return false;
 	if (!x->mail_accepted) /* its refusal is known already */
 		return !transport_death(c->transport);
+	if (c->reply.code / 100 == 3)
+		return lose_step(c);
 	x->accepted[i] = c->reply.code / 100 == 2;
 	x->n_accepted += x->accepted[i];
 	if (!x->accepted[i])
@@ -429,6 +431,19 @@ static bool take_early(struct exchange *x)
 	return true;
 }
 
+/* Who refuses the content and closes at once has said so, even where that made a write
+ * fail before it was read. False: lost without a word. */
+static bool take_last_words(struct exchange *x)
+{
+	struct client *c = x->client;
+	g_autofree char *death = g_strdup(transport_death(c->transport));
+	if (!transport_hear_out(c->transport))
+		return false;
+	bool said = client_has_input(c) && take_early(x);
+	transport_kill(c->transport, death);
+	return said;
+}
+
 static void set_relaying(struct exchange *x, bool relaying)
 {
 	for (size_t i = 0; i < x->transaction->n_recipients; i++)
@@ -465,7 +480,7 @@ static bool send_content(struct exchange *x)
 	 * cannot have taken it. */
 	client_limit_command(c); /* the journal may have taken its time */
 	if (end == CONTENT_LOST || !put_text(x, ".\r\n") || !client_flush(c))
-		return false;
+		return take_last_words(x);
 	take_final(x);
 	return true;
 }

@@ -26,7 +26,8 @@ struct transport {
 	int fd;
 	SSL *ssl;
 	bool loopback;
-	bool no_wait; /* a read that would wait fails instead, and may be repeated */
+	bool no_wait;      /* a read that would wait fails instead, and may be repeated */
+	bool write_failed; /* and of that it died */
 	int64_t stall_us, deadline_us;
 	size_t received;
 	char *death;
@@ -41,6 +42,15 @@ void transport_kill(struct transport *t, const char *reason)
 const char *transport_death(const struct transport *t)
 {
 	return t->death;
+}
+
+bool transport_hear_out(struct transport *t)
+{
+	if (!t->write_failed)
+		return false;
+	t->write_failed = false;
+	g_clear_pointer(&t->death, g_free);
+	return true;
 }
 
 /* Waits for events within the limits; false: dead now. */
@@ -92,6 +102,12 @@ static ssize_t receive(struct transport *t, void *buffer, size_t bytes)
 	return -1;
 }
 
+static void fail_write(struct transport *t, int why)
+{
+	transport_kill(t, g_strerror(why));
+	t->write_failed = true;
+}
+
 /* All of it, or -1 and dead. */
 static ssize_t transmit(struct transport *t, const char *data, size_t bytes)
 {
@@ -104,7 +120,7 @@ static ssize_t transmit(struct transport *t, const char *data, size_t bytes)
 		else if (errno == EAGAIN)
 			await(t, POLLOUT);
 		else if (errno != EINTR)
-			transport_kill(t, g_strerror(errno));
+			fail_write(t, errno);
 	}
 	return (ssize_t)bytes;
 }

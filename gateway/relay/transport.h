@@ -71,8 +71,13 @@ bool transport_has_input(struct transport *transport);
 /* Makes it dead; reason is kept if it is the first. */
 void transport_kill(struct transport *transport, const char *reason);
 
-/* NULL while it is alive, else why it is not. Lives as long as the transport. */
+/* NULL while it is alive, else why it is not. Lives as long as the transport, or until
+ * transport_hear_out(). */
 const char *transport_death(const struct transport *transport);
+
+/* Where it died of a write, lets what the peer had said before it closed be read. False:
+ * it died otherwise, and stays dead. */
+bool transport_hear_out(struct transport *transport);
 
 /* Closes without farewell if that was not done yet. NULL is taken. */
 void transport_free(struct transport **transport);

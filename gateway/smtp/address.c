@@ -253,7 +253,8 @@ static void forgive_spaces(struct cursor *cursor)
 		cursor->forgiven |= FORGIVEN_SPACE;
 }
 
-/* The closing bracket, where there was an opening one; or (lenient) one without the other.
+/* The closing bracket, where there was an opening one; or (lenient) one
+ * without the other.
  */
 static bool end_path(struct cursor *cursor, bool bracket)
 {

@@ -205,7 +205,8 @@ static void end_half_open(struct connection *c)
 	}
 }
 
-void connection_settle(struct connection *c)
+/* What next? After what changed a state, but brought neither input nor output. */
+static void settle(struct connection *c)
 {
 	if (!c->closing && c->eof && (c->handshaking || c->awaits_proxy))
 		end_half_open(c);
@@ -284,7 +285,7 @@ void connection_advance(struct connection *c)
 		}
 		moved = take_step(c);
 	}
-	connection_settle(c);
+	settle(c);
 }
 
 void connection_continue(void *connection)

@@ -142,8 +142,8 @@ static bool may_enter(struct connection *c)
 }
 
 /* The proxy speaks for itself, to see whether we are alive, or for a client that it does
- * not know: greeted, of no ceiling, and no news. The rights of its own address are not for
- * whoever is behind it. */
+ * not know: greeted, of no ceiling, and no news. The rights of its own address are not
+ * for whoever is behind it. */
 static void take_proxy(struct connection *c)
 {
 	c->is_proxy = true;

@@ -2,7 +2,7 @@
  * connection_private - what the files of a connection share. For connection*.c alone.
  *
  *   connection.c           its life: opening, reading, turns, the end
- *   connection_arrival.c   before the greeting: PROXY header, ceilings, DNS, early talkers
+ *   connection_arrival.c   before the greeting: PROXY, ceilings, DNS, early talkers
  *   connection_tls.c       handshake and ciphertext
  *   connection_output.c    replies on their way out
  *   connection_patience.c  how long is waited for what
@@ -89,8 +89,6 @@ static inline const struct sockaddr *connection_peer(const struct connection *c)
 /* Lets the session take input and sends what it says, until one of them has to wait, or
  * it is others' turn. */
 void connection_advance(struct connection *c);
-/* What next? After what changed a state, but brought neither input nor output. */
-void connection_settle(struct connection *c);
 void connection_pin(struct connection *c);
 void connection_unpin(struct connection *c);
 

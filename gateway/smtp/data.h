@@ -49,8 +49,8 @@ void smtp_data_init(struct smtp_data *data, enum smtp_data_bare bare, bool chunk
  */
 size_t smtp_data_decode(struct smtp_data *data, const char *bytes, size_t n_bytes);
 
-/* The end of the last chunk: a last line without CR LF gets it, so that at most two octets
- * go to the sink, in state DATA_ENDED. A CR left alone is a bare one. */
+/* The end of the last chunk: a last line without CR LF gets it, so that at most two
+ * octets go to the sink, in state DATA_ENDED. A CR left alone is a bare one. */
 void smtp_data_finish(struct smtp_data *data);
 
 #endif

@@ -40,8 +40,8 @@ static struct counts count(const struct queue_message *message)
 bool hop_has_some(const struct queue_message *message)
 {
 	struct counts counts = count(message);
-	/* What its route sends once at most, and a person has to look after now: the client
-	 * would send it once more. */
+	/* What its route sends once at most, and a person has to look after now: the
+	 * client would send it once more. */
 	bool kept = message->uncertain && message->state == QUEUE_HELD && !message->hold;
 	return kept || (counts.sent && counts.refused + counts.open);
 }
@@ -80,8 +80,8 @@ static size_t enhanced_bytes(const char *text)
 	return text[bytes] == ' ' || !text[bytes] ? bytes : 0;
 }
 
-/* Appends text in printable ASCII, its runs of blanks as one space, any other character as
- * one question mark, up to bytes_max. */
+/* Appends text in printable ASCII, its runs of blanks as one space, any other character
+ * as one question mark, up to bytes_max. */
 static void append_clean(GString *out, const char *text, size_t bytes_max)
 {
 	size_t end = out->len + bytes_max;
@@ -105,8 +105,8 @@ static char *finish(GString *detail, const struct queue_message *message)
 	return g_string_free(detail, FALSE);
 }
 
-/* What speaker was told, in a reply of code: the enhanced code as far as it fits that, else
- * ours. */
+/* What speaker was told, in a reply of code: the enhanced code as far as
+ * it fits that, else ours. */
 static char *quote(const struct queue_message *message,
 	const struct queue_recipient *speaker, unsigned code, const char *ours)
 {
@@ -145,8 +145,8 @@ static enum smtp_reply_id relayed(const struct queue_message *message, char **de
 	return REPLY_RELAYED;
 }
 
-/* Of codes that answer the end of data (RFC 5321, section 4.3.2) or that clients know from
- * RCPT; what else a relay says of us or of our commands is none to the client. */
+/* Of codes that answer the end of data (RFC 5321, section 4.3.2) or that clients know
+ * from RCPT; what else a relay says of us or of our commands is none to the client. */
 static enum smtp_reply_id refusal_of(int code)
 {
 	switch (code) {

@@ -11,9 +11,9 @@
 /* Of a detail, so that a reply fits RFC 5321's 512 octets (section 4.5.3.1.5). */
 #define HOP_DETAIL_BYTES_MAX 506
 
-/* Whether some recipients have the message and some have not, or may have it and are not to
- * get it twice: it can be neither accepted nor refused as a whole, and what is left of it
- * has to be kept. */
+/* Whether some recipients have the message and some have not, or may have it and are
+ * not to get it twice: it can be neither accepted nor refused as a whole, and what is
+ * left of it has to be kept. */
 bool hop_has_some(const struct queue_message *message);
 
 /*

@@ -16,9 +16,10 @@ struct inherited;
 /* Takes all that the environment names, and its variables with them. Never NULL. */
 struct inherited *inherited_new(void);
 
-/* The socket for conf->listeners[index], the caller's from now on: the one bound to its
- * address, else one with its name (FileDescriptorName=) that is no other listener's by
- * its address, nor open to others than this machine where the listener is not. -1: none. */
+/* The socket for conf->listeners[index], the caller's from now on: the one bound to
+ * its address, else one with its name (FileDescriptorName=) that is no other
+ * listener's by its address, nor open to others than this machine where the
+ * listener is not. -1: none. */
 int inherited_claim(struct inherited *inherited, const struct conf *conf, size_t index);
 
 /* Closes those that nobody claimed, and says so in the log. Clears the pointer; takes

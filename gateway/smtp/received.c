@@ -87,6 +87,7 @@ void smtp_trace_init(struct smtp_trace *trace, const char *hostname)
 	trace->hostname = hostname;
 	trace->received = trace->own = 0;
 	trace->in_header = true;
+	trace->header_bytes = 0;
 	trace->line_started = trace->from_is_cut = false;
 	trace->from = NULL;
 	trace->field_bytes = 0;
@@ -207,6 +208,7 @@ void smtp_trace_feed(struct smtp_trace *trace, const char *bytes, size_t n_bytes
 		trace->line_started = !lf;
 		at = stop;
 	}
+	trace->header_bytes += (uint64_t)(at - bytes);
 }
 
 void smtp_trace_end(struct smtp_trace *trace)

@@ -36,6 +36,7 @@ struct smtp_trace {
 	unsigned received; /* all of them */
 	unsigned own;      /* those that we (hostname) wrote */
 	bool in_header;
+	uint64_t header_bytes; /* fed so far, with the empty line */
 	bool line_started;
 	bool from_is_cut;
 	GString *from; /* NULL: none met */

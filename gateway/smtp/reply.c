@@ -97,6 +97,8 @@ static const struct smtp_reply replies[REPLY_IDS] = {
 		"AUTH must be <> or an address in xtext" },
 	[REPLY_TOO_BIG] = { 552, "5.3.4",
 		"Message exceeds the maximum size: see SIZE in the reply to EHLO" },
+	[REPLY_HEADER_TOO_BIG] = { 552, "5.3.4",
+		"Message header exceeds 1 MiB: it must end with an empty line" },
 	[REPLY_DSN_SYNTAX] = { 501, "5.5.4",
 		"RET, ENVID, NOTIFY or ORCPT is not as RFC 3461 has it" },
 	[REPLY_BDAT_SYNTAX] = { 501, "5.5.4", "Syntax: BDAT octets [LAST]" },

@@ -64,8 +64,8 @@ struct smtp_session_callbacks {
 	/* The message will be refused: what came of it may go. No data_bytes() follows,
 	 * but reset() does. */
 	void (*data_drop)(void *context, enum smtp_reply_id why);
-	/* The message is complete; answer with smtp_session_data_done(). from: the body of
-	 * its From field, unfolded (of more than one such field: of all, with commas
+	/* The message is complete; answer with smtp_session_data_done(). from: the body
+	 * of its From field, unfolded (of more than one such field: of all, with commas
 	 * between); "": it has none, NULL: one too long to be kept. */
 	void (*data_end)(void *context, bool has_8bit, const char *from);
 	/* Verify; answer with smtp_session_auth_done(). password NULL: they would act for
@@ -77,8 +77,9 @@ struct smtp_session_callbacks {
 	/* Begin the handshake once the output is sent; answer with
 	 * smtp_session_tls_started(). */
 	void (*starttls)(void *context);
-	/* A reply of 400 or above was given. command is what it answers, cut and without
-	 * secrets ("": not to be shown); NULL: to none, or as one of the calls above said. */
+	/* A reply of 400 or above was given. command is what it answers, cut
+	 * and without secrets ("": not to be shown); NULL: to none, or as
+	 * one of the calls above said. */
 	void (*refused)(void *context, enum smtp_reply_id id, const char *command);
 	/* The client did something that is forgiven; may be told many times. */
 	void (*quirk)(void *context, enum quirk quirk);

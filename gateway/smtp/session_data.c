@@ -5,8 +5,13 @@
  * the others are dropped, with the same reply. */
 #include "gateway/smtp/session_private.h"
 
+#include "gateway/queue/spool.h"
+
 /* What smtp_data_finish() may add to what fills the owner's room. */
 #define FINISH_BYTES 2
+
+/* Our own trace field, which goes before it, is shorter than the difference. */
+#define HEADER_BYTES_MAX (SPOOL_HEADER_BYTES_MAX - 4096)
 
 /* Eight octets at a time: every octet of every message passes here. */
 static bool has_8bit(const char *bytes, size_t n_bytes)
@@ -29,6 +34,14 @@ void session_refuse_body(struct smtp_session *s, enum smtp_reply_id id)
 	}
 }
 
+static void feed_trace(struct smtp_session *s, const char *bytes, size_t n_bytes)
+{
+	struct smtp_trace *trace = &s->body->trace;
+	smtp_trace_feed(trace, bytes, n_bytes);
+	if (trace->header_bytes > HEADER_BYTES_MAX)
+		session_refuse_body(s, REPLY_HEADER_TOO_BIG);
+}
+
 static void take_decoded(void *context, const char *bytes, size_t n_bytes)
 {
 	struct smtp_session *s = context;
@@ -40,7 +53,9 @@ static void take_decoded(void *context, const char *bytes, size_t n_bytes)
 	if (body->refusal != REPLY_NONE)
 		return;
 	if (body->trace.in_header)
-		smtp_trace_feed(&body->trace, bytes, n_bytes);
+		feed_trace(s, bytes, n_bytes);
+	if (body->refusal != REPLY_NONE)
+		return;
 	if (!body->has_8bit)
 		body->has_8bit = has_8bit(bytes, n_bytes);
 	s->callbacks->data_bytes(s->context, bytes, n_bytes);

@@ -1,6 +1,6 @@
 /*
- * tls_certificate - the gateway's certificates as they were read: what those who show them
- * to clients need, this TLS layer and that of the downloads.
+ * tls_certificate - the gateway's certificates as they were read: what those who show
+ * them to clients need, this TLS layer and that of the downloads.
  *
  * All is borrowed from the set (tls_certificates_load()), which is immutable; any thread.
  */

@@ -1,5 +1,6 @@
 /*
- * tls_name - names of hosts and clients, as clients ask for them and certificates have them.
+ * tls_name - names of hosts and clients, as clients ask for them and
+ * certificates have them.
  *
  * Pure; any thread.
  */

@@ -58,7 +58,8 @@ bool transaction_is_passed_on(const struct client *client);
 /* Completes the message and hands it to the queue with its spool. done gets context. */
 void transaction_commit(struct transaction *t, const struct client *client, bool has_8bit,
 	struct receipt *receipt, commits_done done, void *context);
-/* The reply to a fault of ours: 452 where the disk is full, else 451. error may be NULL. */
+/* The reply to a fault of ours: 452 where the disk is full, else 451.
+ * error may be NULL. */
 enum smtp_reply_id transaction_fault(const GError *error);
 /* Logs and counts the outcome and clears the receipt but for its ID; the reply to give.
  * is_heard: the client still waits for it. */

@@ -1,7 +1,7 @@
 /*
- * record - what stowage-tnef writes into its pipe: for each file a struct tnef_record, its
- * name and its octets; at the end one of magic TNEF_RECORD_END, with the number of files.
- * In the machine's own byte order: both ends run on it.
+ * record - what stowage-tnef writes into its pipe: for each file a struct tnef_record,
+ * its name and its octets; at the end one of magic TNEF_RECORD_END, with the number of
+ * files. In the machine's own byte order: both ends run on it.
  */
 #ifndef GATEWAY_TNEF_RECORD_H
 #define GATEWAY_TNEF_RECORD_H

@@ -1,9 +1,9 @@
 /*
  * stowage-tnef: the files in Outlook's winmail.dat. A program of its own, since the
  * library that reads them was not written for hostile input: it gets the octets as
- * descriptor 0 and a pipe as descriptor 1, and before it looks at the first octet it gives
- * up all system calls but read, write and exit. Whatever it then does, it can only write
- * to that pipe, or die. See record.h for what it writes.
+ * descriptor 0 and a pipe as descriptor 1, and before it looks at the first octet it
+ * gives up all system calls but read, write and exit. Whatever it then does, it can only
+ * write to that pipe, or die. See record.h for what it writes.
  */
 #include "gateway/tnef/record.h"
 #include <fcntl.h>

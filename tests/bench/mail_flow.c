@@ -3,14 +3,14 @@
  *
  * Takes mail at PORT, as a relay does. For each line of standard input,
  *
- *	SERVER SESSIONS MESSAGES RATE RECIPIENT
+ * *	SERVER SESSIONS MESSAGES RATE RECIPIENT
  *
- * sends so many messages of 2 KB to the server at that port, each over a connection of its
- * own, at most SESSIONS at a time, RATE a second (0: as fast as they go). Once all have come
- * back, or none has for a while, prints a line of JSON: how many came, how long that took,
- * and for a message from its final dot to the 250 and to its own end at PORT: median and 99th
- * percentile. A RECIPIENT that begins with "-" (which is left out) is one whose mail does not
- * come back; then the last 250 is the end.
+ * sends so many messages of 2 KB to the server at that port, each over a connection of
+ * its own, at most SESSIONS at a time, RATE a second (0: as fast as they go). Once all
+ * have come back, or none has for a while, prints a line of JSON: how many came, how long
+ * that took, and for a message from its final dot to the 250 and to its own end at PORT:
+ * median and 99th percentile. A RECIPIENT that begins with "-" (which is left out) is one
+ * whose mail does not come back; then the last 250 is the end.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,9 +1,8 @@
 /* A settings file of any bytes: refused with reasons, or taken and usable. */
 #include "conf/conf.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What is taken must answer, and lead no address of its own back to itself. */
 static void use(const struct conf *conf)

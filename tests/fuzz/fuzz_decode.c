@@ -2,6 +2,7 @@
  * qp_encode() is undone by them. */
 #include "mime/decode.h"
 #include "mime/qp.h"
+#include "tests/fuzz/fuzz.h"
 #include <string.h>
 
 static const char *decode(enum header_encoding encoding, const char *data, size_t size,
@@ -32,8 +33,6 @@ static void check_encoder(const char *data, size_t size)
 	g_string_free(encoded, TRUE);
 	g_string_free(decoded, TRUE);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,11 +1,10 @@
 /* Messages of a name server. What is kept of one is within its bounds, and names in it
  * may stand in a header and in the log. */
 #include "gateway/smtp/dns_answer.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <ares.h>
 #include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,8 +1,7 @@
 /* The HTML tokenizer: tokens in order, places within the text. */
 #include "mime/html.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What is put there is read as what it is, by whoever reads all before it. */
 static void check_insertion(const char *text, size_t size, size_t at, bool closes)

@@ -4,10 +4,9 @@
  */
 #include "mime/html.h"
 #include "mime/marker.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdint.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* How many start tags of which the names stand in the text less end tags. */
 static long balance(const char *text, size_t length)

@@ -2,17 +2,10 @@
  * and a range never leaves the file. */
 #include "gateway/admin/http.h"
 #include "gateway/admin/presigned.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                                 \
-	do {                                                                             \
-		if (!(condition))                                                        \
-			abort();                                                         \
-	} while (0)
 
 static const char *header_of(void *host, const char *name)
 {

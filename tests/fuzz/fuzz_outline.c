@@ -1,6 +1,7 @@
 /* The structure of a mail: the same however it is cut, and all offsets in order. */
 #include "mime/mime.h"
 #include "mime/outline.h"
+#include "tests/fuzz/fuzz.h"
 #include <string.h>
 
 static struct outline *read_pieces(const char *data, size_t size, size_t piece)
@@ -44,9 +45,6 @@ static void check(const struct outline *outline, size_t size)
 		check_within(entity, outline_entity(outline, entity->parent));
 	}
 }
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

@@ -1,12 +1,10 @@
 /* Whatever From says, only whom the account may speak for is let through. */
 #include "gateway/policy/policy.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <gmime/gmime.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -15,12 +13,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	g_mime_init();
 	return 0;
 }
-
-#define CHECK(condition)                                                                 \
-	do {                                                                             \
-		if (!(condition))                                                        \
-			abort();                                                         \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,14 +1,12 @@
 /* Whatever the header, what leaves is one that SES and every reader take alike. */
 #include "gateway/delivery/preflight.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <gmime/gmime.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -17,12 +15,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	g_mime_init();
 	return 0;
 }
-
-#define CHECK(condition)                                                                 \
-	do {                                                                             \
-		if (!(condition))                                                        \
-			abort();                                                         \
-	} while (0)
 
 static size_t longest_line(const char *text, size_t bytes)
 {

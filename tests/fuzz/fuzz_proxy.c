@@ -1,13 +1,12 @@
 /* PROXY headers: a header is found the same however it is cut, and what is found is
  * within the bytes. */
 #include "gateway/smtp/proxy.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static enum proxy_status parse(const uint8_t *data, size_t size,
 	struct sockaddr_storage *client, size_t *header_bytes)

@@ -3,10 +3,9 @@
 #include "gateway/relay/account.h"
 #include "gateway/relay/pace.h"
 #include "gateway/relay/quota.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdint.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void use_pace(const char *text)
 {

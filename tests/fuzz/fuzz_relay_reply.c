@@ -1,10 +1,9 @@
 /* A relay's replies, line by line, and what is made of them; also as an EHLO reply. */
 #include "gateway/relay/ehlo.h"
 #include "gateway/relay/reply.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdint.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void use(const struct reply *reply)
 {

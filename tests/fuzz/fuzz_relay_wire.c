@@ -1,11 +1,10 @@
 /* Content to wire form: the same however it is cut, and nothing in it
  * ends DATA or a line early. */
 #include "gateway/relay/wire.h"
+#include "tests/fuzz/fuzz.h"
 #include <glib.h>
 #include <stdint.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void collect(void *out, const char *data, size_t bytes)
 {

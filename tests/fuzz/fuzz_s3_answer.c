@@ -1,10 +1,9 @@
 /* Error answers of any content: what comes out is bounded UTF-8
  * without control characters. */
 #include "s3/answer.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const char *text)
 {

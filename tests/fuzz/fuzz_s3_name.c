@@ -2,10 +2,9 @@
  * links is plain ASCII. */
 #include "s3/name.h"
 #include "s3/s3.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(char *text, size_t max_bytes)
 {

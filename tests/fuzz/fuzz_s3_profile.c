@@ -1,8 +1,8 @@
-/* Shared credentials and config files of any content, read as each of the kinds of section. */
+/* Shared credentials and config files of any content, read as each of the
+ * kinds of section. */
 #include "s3/profile.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

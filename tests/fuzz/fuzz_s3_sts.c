@@ -2,11 +2,10 @@
  * plain ASCII, what a person reads is bounded. The first octet picks the kind. */
 #include "s3/credential_set.h"
 #include "s3/sts.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_word(const char *text)
 {

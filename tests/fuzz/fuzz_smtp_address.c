@@ -2,10 +2,9 @@
  * normalised, within its limits and without control characters. */
 #include "gateway/smtp/address.h"
 #include "gateway/smtp/dsn_parameters.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_text(const char *text, bool utf8)
 {

@@ -2,6 +2,7 @@
  * certificate is shown and extensions are hidden, the second the read size; the outcome
  * must be the one of the whole text in one read, and replies must have their form. */
 #include "dialog.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -29,8 +30,6 @@ static const struct conf_listener listeners[] = {
 static const struct smtp_terms terms = {
 	.profile = CONF_PROFILE_LEGACY, .max_message_size = 1000, .max_recipients = 1
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

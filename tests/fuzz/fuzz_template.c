@@ -5,10 +5,9 @@
 #include "mime/html.h"
 #include "mime/mime.h"
 #include "mime/template.h"
+#include "tests/fuzz/fuzz.h"
 #include <stdint.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The tags, comments and styles of the block in order, without what stands in them. */
 static GString *outline(const GString *block)

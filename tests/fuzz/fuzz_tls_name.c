@@ -1,8 +1,7 @@
 /* A certificate that anybody may show: its names, as a server's and as a client's. */
 #include "gateway/smtp/tls_private.h"
+#include "tests/fuzz/fuzz.h"
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_server(const X509 *certificate)
 {

@@ -2,6 +2,7 @@
  * refused; never more files or octets than may be. */
 #include "gateway/tnef/record.h"
 #include "gateway/tnef/tnef.h"
+#include "tests/fuzz/fuzz.h"
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,8 +21,6 @@ static GArray *parse(const uint8_t *data, size_t size, size_t piece, int target)
 	tnef_parser_free(&parser);
 	return files;
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

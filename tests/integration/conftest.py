@@ -11,7 +11,7 @@ import servers  # noqa: E402
 from certificates import Authority  # noqa: E402
 from fault_s3 import FaultS3  # noqa: E402
 from fault_smtp import FaultSmtp, GatedSmtp  # noqa: E402
-from faulty_host import FaultyHost, build_library  # noqa: E402
+from faulty_host import DISK_EVENTS, FaultyHost, build_library  # noqa: E402
 from gateway import Gateway, lan, run  # noqa: E402
 from ports import free_port  # noqa: E402
 
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory):
+def authority():
     path = servers.reachable_directory("ca")
     yield Authority(path)
     servers.shutil.rmtree(path, ignore_errors=True)
@@ -176,9 +176,28 @@ def open_house(tmp_path_factory, certificate, users_file):
 
 
 @pytest.fixture
-def plain_gateway(gateway, make_settings, sink, store):
+def door(gateway, make_settings, sink, store):
+    """
+    Starts a gateway before sink and store: door(listener, ..., KEY=...). Without listeners
+    there is one in clear for loopback.
+    """
+    def start(*listeners, build=None, env=None, **more):
+        settings = make_settings(sink.settings(), store.settings(), list(listeners), **more)
+        one = gateway(settings, build=build, env=env)
+        one.sink = sink
+        return one
+    return start
+
+
+@pytest.fixture
+def plain_gateway(door):
     """A started gateway with one listener in clear for loopback, before sink and store."""
-    listener = lan()
-    one = gateway(make_settings(sink.settings(), store.settings(), [listener]))
-    one.address = listener.address
+    return door()
+
+
+@pytest.fixture
+def hosted(host, door):
+    """The same on that host, whose disk may fail."""
+    one = door(**host.how)
+    one.expected_errors = set(DISK_EVENTS)
     return one

@@ -10,10 +10,25 @@ import mails
 Reply = namedtuple("Reply", "code lines")
 
 
+def connect(address, source=None, timeout=15.0):
+    return socket.create_connection(address, timeout,
+                                    source_address=(source, 0) if source else None)
+
+
+def read_all(client):
+    """What comes until the end; a reset is one."""
+    got = b""
+    try:
+        while more := client.recv(65536):
+            got += more
+    except (ConnectionResetError, ssl.SSLError):
+        pass
+    return got
+
+
 class Dialog:
     def __init__(self, address, timeout=15.0, source=None, wrapper=False, greeting=True):
-        self.socket = socket.create_connection(
-            address, timeout, source_address=(source, 0) if source else None)
+        self.socket = connect(address, source, timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if wrapper:
             self._secure()
@@ -100,11 +115,15 @@ class Dialog:
             reply = self.command(f"RCPT TO:<{recipient}>")
             assert reply.code == 250, reply
 
-    def data(self, message):
-        """DATA with the message (already dot-stuffed); the reply to the final dot."""
+    def offer(self, message):
+        """DATA with the message (already dot-stuffed), whose reply is still to come."""
         reply = self.command("DATA")
         assert reply.code == 354, reply
         self.send(message + b".\r\n")
+
+    def data(self, message):
+        """The same; the reply to the final dot."""
+        self.offer(message)
         return self.reply()
 
     def deliver(self, message, sender="alice@client.test", recipients=("bob@example.com",),

@@ -24,6 +24,7 @@ struct orders {
 	_Atomic int64_t seen;  /* calls that matched */
 	char part[256];        /* of the path */
 	char calls[256];       /* names with a blank on either side; "": any of them */
+	_Atomic int64_t boot_us; /* added to the time since boot */
 };
 
 static struct orders *orders;
@@ -214,18 +215,25 @@ int openat(int folder, const char *name, int flags, ...)
 
 /* --- the clock --- */
 
-static int64_t shift_us(void)
+static int64_t shift_us(clockid_t clock)
 {
-	return orders ? orders->clock_us : 0;
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+		return orders ? orders->clock_us : 0;
+	case CLOCK_BOOTTIME:
+		return orders ? orders->boot_us : 0;
+	default:
+		return 0;
+	}
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
 	REAL(int, "clock_gettime", clockid_t, struct timespec *);
 	int rc = real(clock, now);
-	int64_t us = shift_us();
-	if (rc != 0 || us == 0 ||
-		(clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+	int64_t us = shift_us(clock);
+	if (rc != 0 || us == 0)
 		return rc;
 	int64_t ns = now->tv_nsec + us % 1000000 * 1000;
 	now->tv_sec += us / 1000000 + ns / 1000000000;

@@ -6,9 +6,13 @@ import subprocess
 
 from gateway import build_directory, environment
 
+# What a gateway logs as an error while its disk fails.
+DISK_EVENTS = {"message.refused", "queue.commit_failed", "spool.failed",
+               "queue.housekeeping_failed", "queue.read_failed"}
+
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faulty_host.c")
 _NUMBERS = struct.Struct("=5q")  # clock_us, error, first, last, seen
-_PART_AT, _CALLS_AT, _BYTES = 40, 296, 552
+_PART_AT, _CALLS_AT, _BOOT_AT, _BYTES = 40, 296, 552, 560
 
 
 def build_library(directory):
@@ -61,6 +65,15 @@ class FaultyHost:
         self._number(1, 0)
         self._text(_PART_AT, "")
 
-    def move_clock(self, seconds):
-        """The clock goes forward (or back) by so much more."""
-        self._number(0, _NUMBERS.unpack_from(self._map)[0] + int(seconds * 1_000_000))
+    def _add(self, at, seconds):
+        before, = struct.unpack_from("=q", self._map, at)
+        struct.pack_into("=q", self._map, at, before + int(seconds * 1_000_000))
+
+    def pass_time(self, seconds):
+        """So much time passes, by every clock."""
+        self._add(_BOOT_AT, seconds)
+        self._add(0, seconds)
+
+    def set_clock(self, seconds):
+        """The clock of the day is set forward (or back) by so much."""
+        self._add(0, seconds)

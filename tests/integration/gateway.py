@@ -1,5 +1,6 @@
 """The program under test: started from a settings dict, watched through its log."""
 import contextlib
+import functools
 import json
 import os
 import re
@@ -65,9 +66,16 @@ class Gateway:
         self.events = []
         self.noise = []            # what is on standard error and no JSON
         self.expected_errors = set()  # events that may have level "error"
+        self.sink = None           # the FaultSmtp that it relays to, for relayed()
         self.process = None
         self._news = threading.Condition()
         self._reader = None
+
+    @functools.cached_property
+    def address(self):
+        """Where its first listener is reached."""
+        host, _, port = self.settings["listeners"][0]["address"].rpartition(":")
+        return host, int(port)
 
     # ---- life ----
 
@@ -198,6 +206,11 @@ class Gateway:
             raise AssertionError(f"no event {event} {match} "
                                  f"{'within %g s' % timeout if alive else 'before it ended'}:\n"
                                  + self.log_text())
+
+    def relayed(self, identity):
+        """The message as sink got it: the one whose trace header has the ID."""
+        self.wait_for("message.sent", id=identity)
+        return next(m for m in self.sink.messages if identity.encode() in m.data)
 
     # ---- figures ----
 

@@ -40,7 +40,6 @@ def door(gateway, make_settings, sink, store, tmp_path):
             assert reply.code == 235, reply
             return dialog
         one.login = login
-        one.address = listener.address
         return one
     return start
 
@@ -127,7 +126,7 @@ def test_a_refused_from_is_told_with_its_user(door):
     assert one.queue_list() == []
 
 
-def test_recipients_of_an_account_are_listed(door, sink):
+def test_recipients_of_an_account_are_listed(door):
     one = door({"user": "camera", "recipients": ["example.com", "ops@example.org"]})
     with one.login("camera") as dialog:
         assert dialog.command("MAIL FROM:<a@b.test>").code == 250
@@ -223,7 +222,7 @@ def test_an_old_device_has_its_profile_from_authentication_on(door):
         queue_id(dialog.data(b"Subject: s\n\nbare\n\r\n"))
 
 
-def test_who_may_get_bounces_is_known(door, sink, gateway):
+def test_who_may_get_bounces_is_known(door, sink):
     trusted = submit(auth="optional", networks=["127.0.0.0/8"])
     sink.script["RCPT"] = lambda argument: "450 4.2.1 later"
     one = door(listener=trusted)

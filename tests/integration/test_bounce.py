@@ -1,6 +1,8 @@
 """Reports to senders: who gets one, what it says, and that none is ever answered."""
 import email
 import email.policy
+import errno
+import os
 import re
 
 import pytest
@@ -19,10 +21,8 @@ def start(gateway, make_settings, store, sink, tmp_path):
     def begin(door, **more):
         queue = {"directory": str(tmp_path / "queue"), "retry_first": "1s", "retry_max": "1s",
                  **more.pop("queue", {})}
-        one = gateway(make_settings(more.pop("relay", None) or sink.settings(), store.settings(), [door],
-                                    queue=queue, **more))
-        one.address = door.address
-        return one
+        relay = more.pop("relay", None) or sink.settings()
+        return gateway(make_settings(relay, store.settings(), [door], queue=queue, **more))
     return begin
 
 
@@ -123,7 +123,7 @@ def test_the_null_reverse_path_hears_nothing(start, sink):
     assert not one.find("bounce.queued") and not reports(sink)
 
 
-def test_a_report_that_is_refused_is_not_reported(start, sink):
+def test_a_report_that_is_refused_is_not_reported(start):
     one = start(lan())
     identity = post(one.address, [("gone@example.com", "")], sender="gone@example.com")
     event = one.wait_for("bounce.queued", id=identity)
@@ -142,6 +142,18 @@ def test_mail_that_waited_too_long_is_reported(start, sink):
     (report,) = reports(sink)
     assert re.search(r"^Status: 5\.4\.7$", status_of(report), re.M)
     assert "not now" in status_of(report)
+
+
+def test_what_a_report_is_about_is_said_while_others_wait(start, sink):
+    sink.script["RCPT"] = lambda argument: (
+        "450 4.2.0 not now" if "slow@" in argument else
+        "550 5.1.1 no such mailbox" if "gone@" in argument else None)
+    one = start(lan())
+    identity = post(one.address, [("slow@example.com", ""), ("gone@example.com", "")])
+    event = one.wait_for("bounce.queued", id=identity)
+    assert event["reason"] == "<gone@example.com>: 550 5.1.1 no such mailbox"
+    sink.script.clear()
+    one.wait_for("message.bounced", id=identity)
 
 
 def test_a_bounced_message_is_kept_and_goes_out_after_retry(start, sink):
@@ -165,7 +177,7 @@ def test_a_report_goes_out_under_the_verified_sender(start, sink):
     assert reports(sink)[0]["From"].addresses[0].addr_spec == "gateway@example.com"
 
 
-def test_with_bounces_off_the_message_is_dead(start, sink):
+def test_with_bounces_off_the_message_is_dead(start):
     one = start(lan(), queue={"bounces": False})
     identity = post(one.address, [("gone@example.com", "")])
     one.wait_for("message.dead", id=identity)
@@ -204,3 +216,29 @@ def test_a_line_of_the_original_that_ses_refuses_stops_no_report(start, sink, pa
     (report,) = reports(sink)
     assert [part.get_content_type() for part in report.iter_parts()][2] == "text/rfc822-headers"
     assert "Subject: Report" in report.as_string()
+
+
+def test_a_report_that_finds_no_room_is_made_once_there_is(
+        gateway, make_settings, store, sink, tmp_path, host):
+    settings = make_settings(sink.settings(), store.settings(), queue={
+        "directory": str(tmp_path / "queue"), "retry_first": "1s", "retry_max": "1s"})
+    one = gateway(settings, **host.how)
+    one.expected_errors = {"bounce.failed", "spool.failed"}
+
+    def refuse(argument):
+        if not refused:
+            host.fail(errno.ENOSPC, "/incoming/", calls=("write", "pwrite"))
+        refused.append(argument)
+        return "550 5.1.1 no such mailbox"
+
+    refused = []
+    sink.script["RCPT"] = lambda argument: refuse(argument) if "gone@" in argument else None
+    identity = post(one.address, [("gone@example.com", ""), ("bob@example.com", "")])
+    waits = one.wait_for("message.deferred", id=identity)
+    assert "no such mailbox" in waits["reason"] and os.strerror(errno.ENOSPC) in waits["reason"]
+    host.heal()
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    one.wait_for("message.bounced", id=identity)
+    assert not one.find("message.dead") and len(reports(sink)) == 1
+    assert [m.recipients for m in sink.messages].count(["bob@example.com"]) == 1

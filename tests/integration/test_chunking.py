@@ -10,16 +10,6 @@ BODY = b"".join(b".%07d: a line that begins with a dot\r\n" % n for n in range(2
 LARGE = crlf("From: a@client.test\nSubject: chunks\n\n") + BODY
 
 
-@pytest.fixture
-def door(gateway, make_settings, sink, store):
-    def start(**listener):
-        inside = lan(**listener)
-        one = gateway(make_settings(sink.settings(), store.settings(), [inside]))
-        one.address = inside.address
-        return one
-    return start
-
-
 def chunks(message, size):
     """message as BDAT commands; the last one has LAST."""
     cuts = range(0, len(message), size)
@@ -28,14 +18,9 @@ def chunks(message, size):
         + message[at:at + size] for at in cuts)
 
 
-def relayed(one, sink, identity):
-    one.wait_for("message.sent", id=identity)
-    return sink.messages[-1].data
-
-
 @pytest.mark.parametrize("size,piece", [(len(LARGE), None), (65536, None), (1000, None),
                                         (300_001, 1021)])
-def test_the_message_is_the_chunks(door, sink, size, piece):
+def test_the_message_is_the_chunks(door, size, piece):
     one = door()
     with Dialog(one.address) as dialog:
         assert "CHUNKING" in dialog.ehlo()
@@ -54,10 +39,10 @@ def test_the_message_is_the_chunks(door, sink, size, piece):
         assert {reply.code for reply in replies} == {250}
         identity = queue_id(replies[-1])
         dialog.quit()
-    assert relayed(one, sink, identity).endswith(BODY)
+    assert one.relayed(identity).data.endswith(BODY)
 
 
-def test_an_empty_last_chunk_behind_a_full_buffer(door, sink):
+def test_an_empty_last_chunk_behind_a_full_buffer(door):
     one = door()
     with Dialog(one.address) as dialog:
         dialog.ehlo()
@@ -66,10 +51,10 @@ def test_an_empty_last_chunk_behind_a_full_buffer(door, sink):
         assert dialog.reply().lines == [f"2.0.0 {len(LARGE)} octets received"]
         identity = queue_id(dialog.reply())
         assert dialog.reply().code == 250
-    assert relayed(one, sink, identity).endswith(BODY)
+    assert one.relayed(identity).data.endswith(BODY)
 
 
-def test_a_reset_between_chunks_leaves_nothing(door, sink):
+def test_a_reset_between_chunks_leaves_nothing(door):
     one = door()
     with Dialog(one.address) as dialog:
         dialog.ehlo()
@@ -80,12 +65,12 @@ def test_a_reset_between_chunks_leaves_nothing(door, sink):
         dialog.send(chunks(crlf("From: a@client.test\n\nsecond\n"), 10))
         replies = [dialog.reply() for _ in range(4)]
         identity = queue_id(replies[-1])
-    data = relayed(one, sink, identity)
+    data = one.relayed(identity).data
     assert b"second" in data and b"begins with a dot" not in data
 
 
 def test_octets_of_a_refused_chunk_are_no_commands(door):
-    one = door(max_message_size="100000B")
+    one = door(lan(max_message_size="100000B"))
     with Dialog(one.address) as dialog:
         dialog.ehlo()
         dialog.send(b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")

@@ -38,12 +38,6 @@ def shared(open_house):
                       auth={"max_failures": 1000}, queue={"bounces": False})
 
 
-def relayed(shared, identity):
-    """The relayed message whose trace header has the ID."""
-    shared.wait_for("message.sent", id=identity)
-    return next(m for m in shared.sink.messages if identity.encode() in m.data)
-
-
 def said(reply):
     """'250 2.1.0', or '250' where no enhanced code is given; every line has the same."""
     codes = {(re.match(r"[245]\.\d{1,3}\.\d{1,3}(?= )", line) or [""])[0]
@@ -413,7 +407,7 @@ def deliver(shared, door, data, chunked=False):
             identity = queue_id(dialog.reply())
         else:
             identity = queue_id(dialog.data(data))
-    got = relayed(shared, identity).data
+    got = shared.relayed(identity).data
     assert got.startswith(b"Received: from ")
     return re.sub(rb"(?s)\AReceived:.*?\r\n(?=[^ \t])", b"", got)
 
@@ -659,7 +653,7 @@ def test_close_notify_is_answered_and_ends_the_message_at_hand(shared):
         dialog.send(HEADER + b"half of it\r\n")
         dialog.socket.unwrap()          # sends close_notify and waits for the other
     with enter(shared, "lan") as dialog:
-        relayed(shared, dialog.deliver(mails.plain()))
+        shared.relayed(dialog.deliver(mails.plain()))
     assert len(shared.find("message.accepted", since=before)) == 1
     assert not any(b"half of it" in message.data for message in shared.sink.messages)
 
@@ -798,7 +792,7 @@ def test_the_trace_header(shared, door, greeting, protocol, tls):
         elif greeting:
             assert dialog.command(greeting).code == 250
         identity = dialog.deliver(mails.plain(), "a@client.test", ["b@in.test"])
-    data = relayed(shared, identity).data.decode("latin-1")
+    data = shared.relayed(identity).data.decode("latin-1")
     trace = TRACE.match(data)
     assert trace, data[:400]
     assert trace["protocol"] == protocol and bool(trace["tls"]) == tls
@@ -814,7 +808,7 @@ def test_nothing_is_folded_onto_the_trace_header(shared, first, rest):
     with enter(shared, "mx") as dialog:
         begin(dialog)
         identity = queue_id(dialog.data(first + rest))
-    data = relayed(shared, identity).data.decode("latin-1")
+    data = shared.relayed(identity).data.decode("latin-1")
     assert data.count("Received:") == 1
     trace = TRACE.match(data, data.index("Received:"))
     assert data[trace.end():][:1] not in (" ", "\t")
@@ -825,7 +819,7 @@ def test_nothing_is_folded_onto_the_trace_header(shared, first, rest):
 def test_several_recipients_are_not_told_of_each_other(shared):
     with enter(shared, "lan") as dialog:
         identity = dialog.deliver(mails.plain(), "a@client.test", ["b@in.test", "c@in.test"])
-    trace = TRACE.match(relayed(shared, identity).data.decode("latin-1"))
+    trace = TRACE.match(shared.relayed(identity).data.decode("latin-1"))
     assert trace and not trace["for"]
 
 
@@ -835,7 +829,7 @@ def test_the_trace_header_of_smtputf8(shared):
         assert [dialog.reply().code for _ in range(3)] == [250, 250, 354]
         dialog.send(HEADER + b".\r\n")
         identity = queue_id(dialog.reply())
-    trace = TRACE.match(relayed(shared, identity).data.decode("latin-1"))
+    trace = TRACE.match(shared.relayed(identity).data.decode("latin-1"))
     assert trace["protocol"] == "UTF8SMTP" and not trace["for"]
 
 

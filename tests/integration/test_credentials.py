@@ -12,7 +12,7 @@ import links
 import mails
 from dialog import send
 from fault_metadata import FaultMetadata, signed_by
-from gateway import environment, lan, run
+from gateway import environment, run
 from waiting import wait_until
 
 ACCOUNT = "arn:aws:iam::123456789012:role"
@@ -31,11 +31,8 @@ def start(gateway, make_settings, sink, store, tmp_path):
     def begin(variables, wait=True, **s3):
         settings = store.settings(**s3)
         del settings["access_key_id"], settings["secret_access_key"]
-        listener = lan()
-        one = gateway(make_settings(sink.settings(), settings, [listener]),
-                      wait, env=environment(**{"HOME": str(tmp_path), **variables}))
-        one.address = listener.address
-        return one
+        return gateway(make_settings(sink.settings(), settings),
+                       wait, env=environment(**{"HOME": str(tmp_path), **variables}))
     return begin
 
 
@@ -150,7 +147,7 @@ def source_profile_instance(metadata, tmp_path):
 def source_process(metadata, tmp_path):
     program = tmp_path / "a program"
     program.write_text("#!/bin/sh\necho told-on-stderr >&2\n"
-                       f"""echo '{{"Version": 1, "AccessKeyId": "'$1'",'\n"""
+                       """echo '{"Version": 1, "AccessKeyId": "'$1'",'\n"""
                        """echo '"SecretAccessKey": "base-secret"}'\n""")
     program.chmod(stat.S_IRWXU)
     files = _config(tmp_path, f"[default]\ncredential_process = '{program}' AKIDBASE\n")
@@ -283,7 +280,7 @@ def test_no_later_source_stands_in_for_a_failing_one(start, store, metadata, tmp
     assert not metadata.asked_of("ec2") and not store.objects
 
 
-def test_hanging_service_harms_nobody(start, store, sink, metadata):
+def test_hanging_service_harms_nobody(start, metadata):
     metadata.faults["ec2"] = "hang"
     begun = time.monotonic()
     one = start(ec2(metadata))
@@ -374,12 +371,10 @@ def test_region_and_endpoint_may_come_from_the_environment(gateway, make_setting
     settings = store.settings()
     for name in ("region", "endpoint", "access_key_id", "secret_access_key"):
         del settings[name]
-    listener = lan()
-    one = gateway(make_settings(sink.settings(), settings, [listener]), env=environment(
+    one = gateway(make_settings(sink.settings(), settings), env=environment(
         **files, HOME=str(tmp_path), AWS_ENDPOINT_URL_S3=store.endpoint,
         AWS_ENDPOINT_URL="http://127.0.0.1:1", AWS_ACCESS_KEY_ID="AKIDBASE",
         AWS_SECRET_ACCESS_KEY="base-secret"))
-    one.address = listener.address
     assert upload(one, store, metadata) == "AKIDBASE"
     (headers,) = store.headers.values()
     by = {name.lower(): value for name, value in headers.items()}["authorization"]
@@ -390,6 +385,31 @@ def test_region_and_endpoint_may_come_from_the_environment(gateway, make_setting
                  f"endpoint {store.endpoint} (AWS_ENDPOINT_URL_S3)"):
         assert word in said
         assert f"S3 {word}\n" in (checked if isinstance(checked, str) else checked.decode())
+
+
+@pytest.mark.parametrize("variables,s3,says", [
+    ({"AWS_REGION": "cn-north-1", "AWS_USE_FIPS_ENDPOINT": "true"}, {},
+     "s3.fips: there are no FIPS endpoints in region cn-north-1"),
+    ({"AWS_REGION": "eu-west-1", "AWS_CA_BUNDLE": "/nonexistent"}, {},
+     "s3.ca_file: /nonexistent cannot be read"),
+    ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, {"unsigned_payload": True},
+     "s3.unsigned_payload: is for https only"),
+    ({"AWS_REGION": "eu-west-1"}, {"bucket": "in.example.com"}, "s3.path_style: must be true"),
+    ({"AWS_ENDPOINT_URL": "https://s3.example.com"}, {"bucket": "In_Box"}, None),
+    ({"AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": "config"}, {"bucket": "in.example.com"}, None),
+])
+def test_check_judges_what_the_environment_fills_in(make_settings, sink, tmp_path, variables, s3,
+                                                    says):
+    (tmp_path / "config").write_text("[default]\ns3 =\n  addressing_style = path\n")
+    if "AWS_CONFIG_FILE" in variables:
+        variables = {**variables, "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    path = tmp_path / "stowage.yaml"
+    path.write_text(yaml.safe_dump(make_settings(sink.settings(), {
+        "bucket": "mail", "access_key_id": "AKIDTEST", "secret_access_key": "secret", **s3})))
+    path.chmod(0o600)
+    done = run("check", "-c", path, env=environment(HOME=str(tmp_path), **variables))
+    assert done.returncode == (78 if says else 0), done.stderr
+    assert not says or says.encode() in done.stderr
 
 
 # ---- what the operator is told ----
@@ -429,5 +449,30 @@ def test_check_names_the_source_without_asking_it(make_settings, sink, store, me
     assert done.returncode == 0
     assert b"S3 credentials: the EC2 instance's metadata service" in done.stdout
     assert not metadata.asked
-    done = run("check", "-c", path)
-    assert done.returncode == 0 and b"no credentials for S3" in done.stdout
+
+
+@pytest.mark.parametrize("variables, s3, says", [
+    ({}, {}, b"no credentials for S3"),
+    ({}, {"role_arn": "arn:aws:iam::1:role/a"}, b"no credentials for S3"),
+    ({"AWS_ACCESS_KEY_ID": "AKIDTEST"}, {}, b"no secret access key"),
+    ({}, {"profile": "nobody"}, b"nobody"),
+])
+def test_check_refuses_a_bucket_that_nobody_may_write_to(make_settings, sink, store, tmp_path,
+                                                         variables, s3, says):
+    settings = store.settings(**s3)
+    del settings["access_key_id"], settings["secret_access_key"]
+    path = tmp_path / "stowage.yaml"
+    path.write_text(yaml.safe_dump(make_settings(sink.settings(), settings)))
+    path.chmod(0o600)
+    done = run("check", "-c", path, env=environment(HOME=str(tmp_path), **variables))
+    assert done.returncode == 78 and says in done.stderr and b"good" not in done.stdout
+    assert b"as this user, in this environment" in done.stderr
+
+
+def test_check_wants_no_credentials_for_a_directory(make_settings, sink, tmp_path):
+    path = tmp_path / "stowage.yaml"
+    path.write_text(yaml.safe_dump(make_settings(sink.settings(), {
+        "directory": str(tmp_path / "objects"), "directory_url": "http://127.0.0.1:8025"})))
+    path.chmod(0o600)
+    done = run("check", "-c", path, env=environment(HOME=str(tmp_path)))
+    assert done.returncode == 0 and b"redentials" not in done.stdout + done.stderr

@@ -127,6 +127,9 @@ def test_the_bucket_is_closed_and_forgets_in_each_form():
     assert template()["Parameters"]["RetentionDays"]["Default"] == rule["Expiration"]["Days"]
     assert made["AbortIncompleteMultipartUpload"] == rule["AbortIncompleteMultipartUpload"]
     assert "days_after_initiation = 1\n" in terraform
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    assert made["NoncurrentVersionExpiration"] == rule["NoncurrentVersionExpiration"]
+    assert "noncurrent_days = 1\n" in terraform
 
 
 def test_terraform_reads_the_policies_beside_it():

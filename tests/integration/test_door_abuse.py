@@ -14,23 +14,12 @@ import pytest
 import mails
 from admin import metrics
 from conftest import PASSWORD, USER
-from dialog import Dialog, queue_id, send, stuff
+from dialog import Dialog, connect, queue_id, read_all, send, stuff
 from gateway import Listener, binary, build_directory, environment, lan
 from ports import free_port
 from waiting import wait_until
 
 PROMPT_S = 5  # for one message while others misbehave, with sanitizers, on a busy machine
-
-
-@pytest.fixture
-def door(gateway, make_settings, sink, store):
-    """Starts a gateway with these listeners; the first one's address is .address."""
-    def start(*listeners, build=None, **more):
-        one = gateway(make_settings(sink.settings(), store.settings(), list(listeners), **more),
-                      build=build)
-        one.address = listeners[0].address
-        return one
-    return start
 
 
 def mx(**settings):
@@ -45,22 +34,6 @@ def sessions(one, name):
 
 def refused(one, reason):
     return metrics(one).get(("stowage_clients_refused_total", (("reason", reason),)), 0)
-
-
-def connect(address, source=None, timeout=15):
-    return socket.create_connection(address, timeout,
-                                    source_address=(source, 0) if source else None)
-
-
-def read_all(client):
-    """What comes until the end; a reset is one."""
-    got = b""
-    try:
-        while more := client.recv(65536):
-            got += more
-    except (ConnectionResetError, ssl.SSLError):
-        pass
-    return got
 
 
 class Flood:

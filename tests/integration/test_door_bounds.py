@@ -10,9 +10,8 @@ import pytest
 import mails
 from admin import metrics
 from conftest import PASSWORD, USER
-from dialog import Dialog, send
+from dialog import Dialog, connect, read_all, send
 from gateway import Listener, build_directory, lan
-from test_door_abuse import connect, door, read_all  # noqa: F401
 from waiting import wait_until
 
 TOLD_PER_MINUTE = 600  # of one client
@@ -37,7 +36,7 @@ ANNOYANCES = {
 
 
 @pytest.mark.parametrize("name", ANNOYANCES)
-def test_a_client_fills_neither_the_log_nor_hides_others(door, name):  # noqa: F811
+def test_a_client_fills_neither_the_log_nor_hides_others(door, name):
     text, times, replies = ANNOYANCES[name]
     listener = Listener("mx", tls="none", auth="optional", auth_without_tls=True,
                         greeting_delay="0", profile="standard",
@@ -61,7 +60,7 @@ def test_a_client_fills_neither_the_log_nor_hides_others(door, name):  # noqa: F
                "the others in the log")
 
 
-def test_auth_for_another_fills_no_log(door):  # noqa: F811
+def test_auth_for_another_fills_no_log(door):
     """Told at once, refused later: who does not wait for that comes again at once."""
     listener = Listener("submit", tls="starttls", auth="required", auth_without_tls=True,
                         networks=["127.0.0.0/8"])
@@ -78,7 +77,7 @@ def test_auth_for_another_fills_no_log(door):  # noqa: F811
 
 # ---- memory ----
 
-def test_many_messages_at_once_go_to_the_disk(door):  # noqa: F811
+def test_many_messages_at_once_go_to_the_disk(door):
     """Each stops where its buffer is almost full, and is not heard of again."""
     listener = lan(max_connections=2000)
     one = door(listener, build=build_directory("STOWAGE_RELEASE"))
@@ -119,7 +118,7 @@ GREEDY = {
 
 
 @pytest.mark.parametrize("kind", GREEDY)
-def test_a_crowd_that_sends_all_it_can_delays_nobody(door, kind):  # noqa: F811
+def test_a_crowd_that_sends_all_it_can_delays_nobody(door, kind):
     """All send as fast as they are read, from one thread: none of them ever waits."""
     listener = lan(profile="strict", max_connections=2000)
     door(listener, build=build_directory("STOWAGE_RELEASE"))
@@ -156,7 +155,7 @@ def test_a_crowd_that_sends_all_it_can_delays_nobody(door, kind):  # noqa: F811
     assert sorted(took)[len(took) // 2] < 1, took
 
 
-def test_guessers_do_not_delay_a_device(door, users_file):  # noqa: F811
+def test_guessers_do_not_delay_a_device(door, users_file):
     """More passwords wait than are taken, from many addresses; the device is known."""
     submit = Listener("submit", tls="starttls", auth="required", auth_without_tls=True,
                       networks=["127.0.0.0/8"], max_connections=2000)

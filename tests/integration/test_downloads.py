@@ -96,9 +96,7 @@ def test_a_browser_saves_what_the_gateway_serves_and_shows_none_of_it(serving, s
 
 
 def test_a_browser_saves_what_a_real_store_serves(gateway, make_settings, sink, radosgw, chromium):
-    door = lan()
-    running = gateway(make_settings(sink.settings(), radosgw.settings(), [door]))
-    running.address = door.address
+    running = gateway(make_settings(sink.settings(), radosgw.settings()))
     browse(chromium, links_to(running, sink, FILES))
 
 

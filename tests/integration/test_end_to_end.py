@@ -19,18 +19,18 @@ BIG = 20 * 1024 * 1024
 
 
 @pytest.fixture
-def door():
+def listeners():
     """The listeners of a mail submission host: STARTTLS, and TLS from the first byte."""
     return [Listener("submit", tls="required", auth="required"),
             Listener("submits", tls="wrapper", auth="required")]
 
 
 @pytest.fixture
-def real_gateway(gateway, make_settings, door, postfix, radosgw, authority):
+def real_gateway(gateway, make_settings, listeners, postfix, radosgw, authority):
     def start(s3=radosgw, **relay):
         one = gateway(make_settings(
-            postfix.settings(authority.certificate, **relay), s3.settings(), door))
-        one.submit, one.submits = (listener.address for listener in door)
+            postfix.settings(authority.certificate, **relay), s3.settings(), listeners))
+        one.submit, one.submits = (listener.address for listener in listeners)
         return one
     return start
 
@@ -241,7 +241,7 @@ def test_the_ids_of_reply_log_and_relay_belong_together(
 
 
 def test_an_iam_key_logs_in_with_the_password_derived_from_it(
-        gateway, make_settings, door, store, sink):
+        gateway, make_settings, store, sink):
     """As SES takes it: the SMTP password is derived from the secret key and the region."""
     secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
     done = run("ses-password", "--region", "eu-west-1", stdin=secret.encode())
@@ -261,8 +261,7 @@ def test_an_iam_key_logs_in_with_the_password_derived_from_it(
     assert b"X-SES-CONFIGURATION-SET: gateway-events\r\n" in message.data
 
 
-def test_credentials_of_s3_come_from_the_environment(
-        gateway, make_settings, radosgw, sink, tmp_path):
+def test_credentials_of_s3_come_from_the_environment(gateway, make_settings, radosgw, sink):
     listener = lan()
     s3 = {key: value for key, value in radosgw.settings().items() if "access_key" not in key}
     gateway(make_settings(sink.settings(), s3, [listener]),

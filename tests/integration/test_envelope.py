@@ -12,16 +12,6 @@ PLAIN = crlf("From: a@client.test\nSubject: s\n\nbody\n")
 UTF8 = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8")
 
 
-@pytest.fixture
-def door(gateway, make_settings, sink, store):
-    def start(**listener):
-        inside = lan(**listener)
-        one = gateway(make_settings(sink.settings(), store.settings(), [inside]))
-        one.address = inside.address
-        return one
-    return start
-
-
 def deliver(address, mail, *rcpt, data=PLAIN):
     """The ID of a message whose MAIL and RCPT commands are these, in UTF-8."""
     with Dialog(address) as dialog:
@@ -78,7 +68,7 @@ def test_a_relay_without_dsn_is_told_nothing_of_it(door, sink):
 
 def test_addresses_beyond_ascii_go_as_they_are_where_the_relay_takes_them(door, sink):
     sink.extensions = UTF8
-    one = door(smtputf8=True)
+    one = door(lan(smtputf8=True))
     header = "From: Jürgen <jürgen@bücher.example>\nSubject: Grüße\n\nbody\n"
     identity = deliver(one.address, "MAIL FROM:<jürgen@bücher.example> SMTPUTF8 BODY=8BITMIME",
                        "RCPT TO:<пример@пример.example>", data=crlf(header))
@@ -93,7 +83,7 @@ def test_addresses_beyond_ascii_go_as_they_are_where_the_relay_takes_them(door, 
 
 
 def test_a_relay_without_smtputf8_gets_domains_in_a_labels_and_an_ascii_header(door, sink):
-    one = door(smtputf8=True)
+    one = door(lan(smtputf8=True))
     header = ("From: Jürgen <j@bücher.example>\nTo: Пример <to@пример.example>\n"
               "Subject: Grüße\n\nbödy\n")
     identity = deliver(one.address, "MAIL FROM:<j@bücher.example> SMTPUTF8 BODY=8BITMIME",
@@ -111,7 +101,7 @@ def test_a_relay_without_smtputf8_gets_domains_in_a_labels_and_an_ascii_header(d
 
 
 def test_a_local_part_beyond_ascii_is_refused_for_good_without_smtputf8(door, sink):
-    one = door(smtputf8=True)
+    one = door(lan(smtputf8=True))
     identity = deliver(one.address, "MAIL FROM:<> SMTPUTF8",
                        "RCPT TO:<пример@example.com>", "RCPT TO:<bob@example.com>")
     dead = one.wait_for("message.dead", id=identity)

@@ -7,21 +7,8 @@ import pytest
 
 import mails
 from dialog import Dialog, queue_id, stuff
-from gateway import lan
+from faulty_host import DISK_EVENTS
 from waiting import wait_until
-
-EXPECTED = {"message.refused", "queue.commit_failed", "spool.failed",
-            "queue.housekeeping_failed", "queue.read_failed"}
-
-
-@pytest.fixture
-def door(host, gateway, make_settings, sink, store):
-    """A gateway on that host."""
-    listener = lan()
-    one = gateway(make_settings(sink.settings(), store.settings(), [listener]), **host.how)
-    one.address = listener.address
-    one.expected_errors = set(EXPECTED)
-    return one
 
 
 def spooled(one):
@@ -37,24 +24,24 @@ def spooled(one):
     (errno.ENOSPC, "/queue.db", "452 4.3.1"),
     (errno.EIO, "/queue.db", "451 4.3.0"),
 ], ids=["full", "quota", "fault", "full for the record", "fault in the record"])
-def test_the_reply_says_whether_the_disk_is_full(number, part, code, size, host, door, sink):
+def test_the_reply_says_whether_the_disk_is_full(number, part, code, size, host, hosted, sink):
     message = stuff(mails.plain(text="x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * (size // 72)))
     host.fail(number, part, calls=("write", "pwrite"))
-    with Dialog(door.address) as dialog:
+    with Dialog(hosted.address) as dialog:
         dialog.ehlo()
         dialog.mail("alice@client.test", "bob@example.com")
         reply = dialog.data(message)
         assert f"{reply.code} {reply.lines[-1]}".startswith(code + " "), reply
-        refused = door.wait_for("message.refused" if size < 1 << 20 or "db" in part
+        refused = hosted.wait_for("message.refused" if size < 1 << 20 or "db" in part
                                 else "spool.failed")
         assert any(word in refused["reason"]
                    for word in (os.strerror(number), "disk is full", "disk I/O error"))
         host.heal()
         # The same session goes on, and the message comes through.
         identity = dialog.deliver(mails.plain())
-    door.wait_for("message.sent", id=identity)
+    hosted.wait_for("message.sent", id=identity)
     assert len(sink.messages) == 1
-    wait_until(lambda: door.queue_list() == [] and spooled(door) == [], "nothing left")
+    wait_until(lambda: hosted.queue_list() == [] and spooled(hosted) == [], "nothing left")
 
 
 def offer(address, marker):
@@ -94,78 +81,78 @@ def settle(one, sink, accepted):
 # What a message of the usual size costs in calls that change files under the queue, with a few
 # to spare: the first run counts them.
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
-def test_each_call_that_changes_a_file_fails_once(error, host, door, sink):
+def test_each_call_that_changes_a_file_fails_once(error, host, hosted, sink):
     host.watch("/queue/")
-    accepted = {"first": offer(door.address, "first")}
-    settle(door, sink, accepted)
+    accepted = {"first": offer(hosted.address, "first")}
+    settle(hosted, sink, accepted)
     calls = host.seen
     assert calls >= 4, "a file, its sync, its folder's sync and the record at least"
     for n in range(1, calls + 3):
         host.fail(error, "/queue/", first=n, last=n)
         marker = f"mail-{n}-end"
-        identity = offer(door.address, marker)
+        identity = offer(hosted.address, marker)
         if identity:
             accepted[marker] = identity
             # The fault may hit what comes after the 250 as well.
-            door.wait_for("message.sent", timeout=60, id=identity)
+            hosted.wait_for("message.sent", timeout=60, id=identity)
     host.heal()
-    accepted["last"] = offer(door.address, "last")
+    accepted["last"] = offer(hosted.address, "last")
     assert accepted["last"], "it recovers by itself"
-    arrived = settle(door, sink, accepted)
+    arrived = settle(hosted, sink, accepted)
     # A refused message did not come out behind the client's back: it will send it again.
     assert set(arrived) == set(accepted)
     twice = {marker for marker in arrived if arrived.count(marker) > 1}
-    sent = {m["id"]: m for m in door.queue_list("--state", "sent")}
+    sent = {m["id"]: m for m in hosted.queue_list("--state", "sent")}
     for marker in twice:
         assert sent[accepted[marker]]["uncertain"], marker
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EROFS],
                          ids=["EIO", "ENOSPC", "EROFS"])
-def test_a_disk_that_fails_for_a_while_under_load_loses_nothing(error, host, door, sink):
+def test_a_disk_that_fails_for_a_while_under_load_loses_nothing(error, host, hosted, sink):
     accepted, refused = {}, 0
     for turn in range(12):
         host.fail(error, "/queue/", first=1 + 3 * turn)
         for n in range(3):
             marker = f"mail-{turn}-{n}-end"
-            identity = offer(door.address, marker)
+            identity = offer(hosted.address, marker)
             if identity:
                 accepted[marker] = identity
             else:
                 refused += 1
         host.heal()
         marker = f"mail-{turn}-healed-end"
-        accepted[marker] = wait_until(lambda: offer(door.address, marker), "a sound disk")
+        accepted[marker] = wait_until(lambda: offer(hosted.address, marker), "a sound disk")
     assert refused, "the disk was not missed"
-    arrived = settle(door, sink, accepted)
-    sent = {m["id"]: m for m in door.queue_list("--state", "sent")}
+    arrived = settle(hosted, sink, accepted)
+    sent = {m["id"]: m for m in hosted.queue_list("--state", "sent")}
     for marker in set(accepted):
         assert arrived.count(marker) == 1 or sent[accepted[marker]]["uncertain"], marker
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
-def test_a_start_that_meets_a_fault_says_so_and_the_next_one_goes(error, host, door, sink):
+def test_a_start_that_meets_a_fault_says_so_and_the_next_one_goes(error, host, hosted, sink):
     sink.script["CONNECT"] = lambda argument: "421 4.3.2 not now"
-    identity = offer(door.address, "kept")
-    door.wait_for("message.deferred", id=identity)
-    door.kill()
+    identity = offer(hosted.address, "kept")
+    hosted.wait_for("message.deferred", id=identity)
+    hosted.kill()
     host.watch("/queue")
-    door.start()
+    hosted.start()
     calls = host.seen
-    door.kill()
+    hosted.kill()
     for n in range(1, calls + 1):
         host.fail(error, "/queue", first=n, last=n)
-        since = door.mark()
-        door.expected_errors = EXPECTED | {"gateway.failed"}
-        door.start(wait=False)
-        wait_until(lambda: door.find("gateway.ready", since) or door.find("gateway.failed", since),
-                   "a start or a reason against it")
-        if door.find("gateway.failed", since):
-            assert door.wait_exit() == 69
-            assert door.find("gateway.failed", since)[0]["reason"]
+        since = hosted.mark()
+        hosted.expected_errors = DISK_EVENTS | {"gateway.failed"}
+        hosted.start(wait=False)
+        wait_until(lambda: hosted.find("gateway.ready", since)
+                   or hosted.find("gateway.failed", since), "a start or a reason against it")
+        if hosted.find("gateway.failed", since):
+            assert hosted.wait_exit() == 69
+            assert hosted.find("gateway.failed", since)[0]["reason"]
         else:
-            door.kill()
+            hosted.kill()
     host.heal()
     del sink.script["CONNECT"]
-    door.start()
-    settle(door, sink, {"kept": identity})
+    hosted.start()
+    settle(hosted, sink, {"kept": identity})

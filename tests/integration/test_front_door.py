@@ -35,12 +35,6 @@ def shared(open_house):
     })
 
 
-def relayed(shared, identity):
-    """The relayed message whose trace header has the ID."""
-    shared.wait_for("message.sent", id=identity)
-    return next(m for m in shared.sink.messages if identity.encode() in m.data)
-
-
 # ---- who may send what to whom ----
 
 def test_strangers_reach_the_mapped_addresses_only(shared):
@@ -157,7 +151,7 @@ def test_starttls_forgets_the_user(shared):
         assert "AUTH" in dialog.starttls()
         identity = dialog.deliver(mails.plain())
     assert "user" not in shared.wait_for("message.accepted", id=identity)
-    assert b"with ESMTPS id" in relayed(shared, identity).data
+    assert b"with ESMTPS id" in shared.relayed(identity).data
 
 
 def test_starttls_forgets_everything_said_before(shared):
@@ -255,7 +249,7 @@ def test_pipelining_however_the_bytes_are_cut(shared, piece):
         identity = queue_id(dialog.reply())
         assert [dialog.reply().code for _ in range(3)] == [250, 250, 221]
         assert dialog.closed()
-    got = relayed(shared, identity)
+    got = shared.relayed(identity)
     assert got.recipients == ["x@example.com", "y@example.com"]
     assert got.data.endswith(b"first line\r\n.stuffed dot\r\n")
 
@@ -312,7 +306,7 @@ def test_dots_at_line_starts_come_through_as_they_are(shared):
         dialog.ehlo()
         dialog.mail("a@b.test", "x@example.com")
         identity = queue_id(dialog.data(stuff(mails.plain(text=text.decode()))))
-    assert relayed(shared, identity).data.endswith(b"\r\n\r\n" + text)
+    assert shared.relayed(identity).data.endswith(b"\r\n\r\n" + text)
 
 
 def test_the_trace_header_has_the_facts_and_nothing_injected(shared):
@@ -321,7 +315,7 @@ def test_the_trace_header_has_the_facts_and_nothing_injected(shared):
         dialog.starttls()
         dialog.auth_plain(USER, PASSWORD)
         identity = dialog.deliver(mails.plain(), sender='"a(b)\\"c"@d.test')
-    data = relayed(shared, identity).data
+    data = shared.relayed(identity).data
     received = data.split(b"\r\nFrom:")[0].decode()
     assert received.startswith("Received: from "), received
     assert "by gw.test" in received and "with ESMTPSA" in received and identity in received
@@ -349,7 +343,7 @@ def test_no_other_end_of_data_smuggles_a_second_message(shared, door, end):
         dialog.send(b"Subject: outer\r\n\r\ntext" + end + smuggled + b"\r\n.\r\n")
         reply = dialog.reply()
         if reply.code == 250:
-            got = relayed(shared, queue_id(reply))
+            got = shared.relayed(queue_id(reply))
             assert b"evil" in got.data, "the message ended too early"
             # what goes on must not be smuggled through this gateway either
             assert b"\n" not in got.data.replace(b"\r\n", b"")
@@ -452,7 +446,7 @@ def test_a_client_that_vanishes_in_data_leaves_nothing(shared):
     dialog.send(mails.plain())
     dialog.close()
     identity = send(shared.doors["mx"], mails.plain(), recipients=["x@in.test"])
-    relayed(shared, identity)
+    shared.relayed(identity)
     assert len(shared.find("message.accepted", since=before)) == 1
     assert not any(m.sender == "gone@b.test" for m in shared.sink.messages)
 

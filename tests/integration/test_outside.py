@@ -73,7 +73,7 @@ def test_what_a_client_says_cannot_forge_a_log_line(plain_gateway):
     assert not plain_gateway.noise and not plain_gateway.find("forged")
 
 
-def test_metrics_count_what_happened(plain_gateway, sink, store):
+def test_metrics_count_what_happened(plain_gateway):
     before = metrics(plain_gateway)
     mail = mails.with_files([mails.File("a.bin", "application/octet-stream", b"abc")])
     for raw in (mail.raw, mail.raw, mails.plain()):

@@ -28,11 +28,9 @@ def account():
 def start(gateway, make_settings, store):
     """start(relay, listeners): a gateway; its settings' relay is that."""
     def start(relay, listeners=None):
-        doors = listeners or [lan()]
-        one = gateway(make_settings(relay, store.settings(), doors),
+        one = gateway(make_settings(relay, store.settings(), listeners),
                       env=environment(AWS_ACCESS_KEY_ID="AKIDCHAIN",
                                       AWS_SECRET_ACCESS_KEY="chain-secret"))
-        one.address = doors[0].address
         one.expected_errors.add("queue.needs_attention")
         return one
     return start

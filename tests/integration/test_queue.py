@@ -17,7 +17,7 @@ from waiting import wait_until
 
 
 @pytest.fixture
-def door():
+def listener():
     return lan()
 
 
@@ -32,10 +32,10 @@ def spool_files(one):
 
 
 def test_with_the_relay_down_mail_is_taken_kept_and_sent_when_it_is_back(
-        gateway, make_settings, store, door, mail):
+        gateway, make_settings, store, listener, mail):
     relay = FaultSmtp()
-    one = gateway(make_settings(relay.settings(), store.settings(), [door]))
-    identity = send(door.address, mail.raw)
+    one = gateway(make_settings(relay.settings(), store.settings(), [listener]))
+    identity = send(listener.address, mail.raw)
     reason = one.wait_for("message.deferred", id=identity)["reason"]
     assert str(relay.port) in reason or "refused" in reason.lower()
     wait_until(lambda: [(m["id"], m["state"]) for m in one.queue_list()]
@@ -51,13 +51,13 @@ def test_with_the_relay_down_mail_is_taken_kept_and_sent_when_it_is_back(
 
 
 def test_with_the_store_down_mail_is_taken_kept_and_sent_when_it_is_back(
-        gateway, make_settings, sink, door, mail):
+        gateway, make_settings, sink, listener, mail):
     store = FaultS3()
-    one = gateway(make_settings(sink.settings(), store.settings(connect_timeout="1s"), [door]))
-    identity = send(door.address, mail.raw)
+    one = gateway(make_settings(sink.settings(), store.settings(connect_timeout="1s"), [listener]))
+    identity = send(listener.address, mail.raw)
     one.wait_for("message.deferred", id=identity)
     assert not sink.messages
-    untouched = send(door.address, mails.plain())
+    untouched = send(listener.address, mails.plain())
     one.wait_for("message.sent", id=untouched)  # what needs no store is not held up
     store.start()
     try:
@@ -104,12 +104,12 @@ def test_nothing_is_relayed_before_every_object_is_stored(plain_gateway, store, 
     links.check_files(sink.messages[0].data, files)
 
 
-def test_a_retry_names_its_objects_as_before(gateway, make_settings, store, door, mail):
+def test_a_retry_names_its_objects_as_before(gateway, make_settings, store, listener, mail):
     relay = FaultSmtp().start()
     relay.script["MAIL"] = ["451 later", "451 later"]
     try:
-        one = gateway(make_settings(relay.settings(connections=1), store.settings(), [door]))
-        identity = send(door.address, mail.raw)
+        one = gateway(make_settings(relay.settings(connections=1), store.settings(), [listener]))
+        identity = send(listener.address, mail.raw)
         one.wait_for("message.sent", id=identity)
     finally:
         relay.stop()
@@ -117,10 +117,10 @@ def test_a_retry_names_its_objects_as_before(gateway, make_settings, store, door
     assert len(store.objects) == 1 and store.puts == 1, "stored twice"
 
 
-def test_a_restart_resumes_what_was_queued(gateway, make_settings, store, door, mail):
+def test_a_restart_resumes_what_was_queued(gateway, make_settings, store, listener, mail):
     relay = FaultSmtp()
-    one = gateway(make_settings(relay.settings(), store.settings(), [door]))
-    identities = [send(door.address, mail.raw) for _ in range(10)]
+    one = gateway(make_settings(relay.settings(), store.settings(), [listener]))
+    identities = [send(listener.address, mail.raw) for _ in range(10)]
     for identity in identities:
         one.wait_for("message.deferred", id=identity)
     one.stop()
@@ -137,16 +137,16 @@ def test_a_restart_resumes_what_was_queued(gateway, make_settings, store, door, 
         relay.stop()
 
 
-def test_list_show_and_retry(gateway, make_settings, store, door, mail):
+def test_list_show_and_retry(gateway, make_settings, store, listener, mail):
     relay = FaultSmtp()
-    settings = make_settings(relay.settings(), store.settings(), [door])
+    settings = make_settings(relay.settings(), store.settings(), [listener])
     settings["queue"].update(retry_first="1h", retry_max="1h")
     one = gateway(settings)
-    identity = send(door.address, mail.raw, sender="alice@client.test",
+    identity = send(listener.address, mail.raw, sender="alice@client.test",
                     recipients=["bob@example.com"])
-    other = send(door.address, mails.plain())
-    for each in (identity, other):
-        one.wait_for("message.deferred", id=each)
+    one.wait_for("message.deferred", id=identity)
+    other = send(listener.address, mails.plain())
+    one.wait_for("message.deferred", id=other)
 
     assert {m["id"] for m in one.queue_list()} == {identity, other}
     assert one.queue_list("--state", "sent") == []
@@ -184,12 +184,12 @@ def test_a_dead_message_goes_out_after_retry(plain_gateway, sink, mail):
 
 
 def test_retry_gives_a_message_past_its_lifetime_a_new_one(
-        gateway, make_settings, sink, store, door, mail):
+        gateway, make_settings, sink, store, listener, mail):
     sink.script["MAIL"] = ["451 4.7.1 later"] * 50
-    settings = make_settings(sink.settings(), store.settings(), [door])
+    settings = make_settings(sink.settings(), store.settings(), [listener])
     settings["queue"]["lifetime"] = "3s"
     one = gateway(settings)
-    identity = send(door.address, mail.raw)
+    identity = send(listener.address, mail.raw)
     reason = one.wait_for("message.dead", id=identity)["reason"]
     assert "not delivered in 3s" in reason and "451 4.7.1 later" in reason
     one.wait_dead(identity)
@@ -234,23 +234,23 @@ def test_a_cut_before_the_final_dot_is_not_uncertain(plain_gateway, sink):
 
 
 def test_a_message_not_delivered_in_its_lifetime_is_dead_and_kept(
-        gateway, make_settings, store, door):
-    settings = make_settings(FaultSmtp().settings(), store.settings(), [door])
+        gateway, make_settings, store, listener):
+    settings = make_settings(FaultSmtp().settings(), store.settings(), [listener])
     settings["queue"]["lifetime"] = "2s"
     one = gateway(settings)
-    identity = send(door.address, mails.plain())
+    identity = send(listener.address, mails.plain())
     one.wait_for("message.dead", id=identity)
     one.wait_dead(identity)
     assert spool_files(one)
 
 
-def test_a_full_queue_is_said_before_data(gateway, make_settings, store, door):
-    settings = make_settings(FaultSmtp().settings(), store.settings(), [door])
+def test_a_full_queue_is_said_before_data(gateway, make_settings, store, listener):
+    settings = make_settings(FaultSmtp().settings(), store.settings(), [listener])
     settings["queue"].update(max_messages=2, retry_first="1h", retry_max="1h")
     one = gateway(settings)
     for _ in range(2):
-        send(door.address, mails.plain())
-    with Dialog(door.address) as dialog:
+        send(listener.address, mails.plain())
+    with Dialog(listener.address) as dialog:
         dialog.ehlo()
         reply = dialog.command("MAIL FROM:<a@b.test>")
         assert reply.code == 452 and reply.lines[0].startswith("4.3.1 "), reply
@@ -258,20 +258,21 @@ def test_a_full_queue_is_said_before_data(gateway, make_settings, store, door):
     assert len(one.queue_list()) == 2
 
 
-def test_a_full_disk_is_said_before_data(gateway, make_settings, sink, store, door):
-    settings = make_settings(sink.settings(), store.settings(), [door])
+def test_a_full_disk_is_said_before_data(gateway, make_settings, sink, store, listener):
+    settings = make_settings(sink.settings(), store.settings(), [listener])
     settings["queue"]["min_free"] = "60TiB"
     gateway(settings)
-    with Dialog(door.address) as dialog:
+    with Dialog(listener.address) as dialog:
         dialog.ehlo()
         reply = dialog.command("MAIL FROM:<a@b.test>")
         assert reply.code == 452 and reply.lines[0].startswith("4.3.1 "), reply
 
 
-def test_orphans_in_the_spool_are_removed_at_the_start(gateway, make_settings, sink, store, door):
-    settings = make_settings(sink.settings(), store.settings(), [door])
+def test_orphans_in_the_spool_are_removed_at_the_start(
+        gateway, make_settings, sink, store, listener):
+    settings = make_settings(sink.settings(), store.settings(), [listener])
     one = gateway(settings)
-    one.wait_for("message.sent", id=send(door.address, mails.plain()))
+    one.wait_for("message.sent", id=send(listener.address, mails.plain()))
     one.stop()
     folders = [folder for folder, _, _ in os.walk(settings["queue"]["directory"])
                if os.path.basename(folder) == "incoming"]
@@ -281,15 +282,15 @@ def test_orphans_in_the_spool_are_removed_at_the_start(gateway, make_settings, s
         out.write(b"Subject: half a mess")
     one.start()
     wait_until(lambda: not os.path.exists(orphan), "the orphan is gone")
-    one.wait_for("message.sent", id=send(door.address, mails.plain()))
+    one.wait_for("message.sent", id=send(listener.address, mails.plain()))
     assert len(sink.messages) == 2
 
 
 def test_a_corrupt_database_is_said_plainly_and_nothing_is_touched(
-        gateway, make_settings, sink, store, door, tmp_path):
-    settings = make_settings(sink.settings(), store.settings(), [door])
+        gateway, make_settings, sink, store, listener):
+    settings = make_settings(sink.settings(), store.settings(), [listener])
     one = gateway(settings)
-    one.wait_for("message.sent", id=send(door.address, mails.plain()))
+    one.wait_for("message.sent", id=send(listener.address, mails.plain()))
     one.stop()
     databases = [path for path in glob.glob(settings["queue"]["directory"] + "/**", recursive=True)
                  if os.path.isfile(path) and open(path, "rb").read(15) == b"SQLite format 3"]
@@ -333,11 +334,11 @@ def test_hundreds_of_messages_from_many_clients_each_arrive_once(plain_gateway, 
 
 
 def test_the_relay_comes_back_on_another_address_after_reload(
-        gateway, make_settings, store, sink, door):
+        gateway, make_settings, store, sink, listener):
     settings = make_settings({"host": "127.0.0.1", "port": free_port(), "tls": "none"},
-                             store.settings(), [door])
+                             store.settings(), [listener])
     one = gateway(settings)
-    identity = send(door.address, mails.plain())
+    identity = send(listener.address, mails.plain())
     one.wait_for("message.deferred", id=identity)
     settings["relay"]["port"] = sink.port
     one.write_settings()

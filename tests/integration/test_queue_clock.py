@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 import mails
-from dialog import send
-from gateway import lan
+from dialog import Dialog, send
 from waiting import wait_until
 
 HOUR, DAY = 3600, 86400
@@ -18,13 +17,10 @@ HOUR, DAY = 3600, 86400
 def start(host, gateway, make_settings, sink, store):
     """Starts a gateway with the queue's own schedule."""
     def started(**queue):
-        listener = lan()
-        settings = make_settings(sink.settings(), store.settings(), [listener])
+        settings = make_settings(sink.settings(), store.settings())
         settings["queue"] = {"directory": settings["queue"]["directory"], "bounces": False,
                              **queue}
-        one = gateway(settings, **host.how)
-        one.address = listener.address
-        return one
+        return gateway(settings, **host.how)
     return started
 
 
@@ -42,12 +38,28 @@ class Clock:
         return time.time() + self.ahead
 
     def forward(self, by):
-        self.host.move_clock(by)
+        self.host.pass_time(by)
+        self.ahead += by
+
+    def set(self, by):
+        self.host.set_clock(by)
         self.ahead += by
 
     def go_to(self, when):
         if when > self.now():
             self.forward(when - self.now())
+
+
+def send_with_notify(address, notify):
+    """Sends one message; notify: of each recipient. Its ID."""
+    with Dialog(address) as client:
+        client.ehlo()
+        assert client.command("MAIL FROM:<camera@client.test>").code == 250
+        for recipient, value in notify.items():
+            assert client.command(f"RCPT TO:<{recipient}> NOTIFY={value}").code == 250
+        assert client.command("DATA").code == 354
+        client.send(mails.plain())
+        return client.command("\r\n.").lines[-1].rpartition(" ")[2]
 
 
 def attempts_until_the_end(one, clock, identity, most):
@@ -151,7 +163,7 @@ def test_a_clock_that_goes_back_holds_no_message_up(host, start, sink):
     sink.script["RCPT"] = ["450 4.2.0 later", None]
     waiting = send(one.address, mails.plain())
     one.wait_for("message.deferred", id=waiting)
-    clock.forward(-2 * DAY)
+    clock.set(-2 * DAY)
     fresh = send(one.address, mails.plain())
     one.wait_for("message.sent", id=fresh)
     one.wait_for("message.sent", id=waiting, timeout=10)
@@ -161,11 +173,11 @@ def test_a_clock_that_goes_back_holds_no_message_up(host, start, sink):
 def test_a_clock_that_was_set_back_between_two_runs_holds_no_message_up(host, start, sink):
     one, clock = start(), Clock(host)
     sink.script["RCPT"] = ["450 4.2.0 later", None]
-    clock.forward(300 * DAY)
+    clock.set(300 * DAY)
     waiting = send(one.address, mails.plain())
     one.wait_for("message.deferred", id=waiting)
     one.kill()
-    clock.forward(-300 * DAY)
+    clock.set(-300 * DAY)
     one.start()
     one.wait_for("message.sent", id=waiting, timeout=10)
 
@@ -183,3 +195,55 @@ def test_a_lifetime_counts_from_the_acceptance_by_the_gateways_clock(host, start
     assert not one.find("message.dead", id=late)
     assert one.find("message.deferred", id=late)
     assert datetime.now(timezone.utc).timestamp() < clock.now()
+
+
+def test_who_asked_for_it_hears_of_a_delay_once(host, start, sink):
+    one, clock = start(bounces=True), Clock(host)
+    sink.script["RCPT"] = lambda argument: "450 4.2.0 greylisted" if "slow@" in argument else None
+    identity = send_with_notify(one.address, {"slow@example.com": "DELAY,FAILURE",
+                                              "bob@example.com": "DELAY"})
+    silent = send_with_notify(one.address, {"slow@example.com": "FAILURE"})
+    one.wait_for("message.deferred", id=silent)
+    for hour in range(7):
+        mark = one.mark()
+        clock.forward(HOUR)
+        for waiting in (identity, silent):
+            one.wait_for("message.deferred", since=mark, id=waiting, timeout=30)
+        if hour == 2:
+            assert not one.find("bounce.queued"), "not before the fourth hour"
+    (event,) = one.find("bounce.queued")
+    assert event["id"] == identity
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = [m for m in sink.messages if b"multipart/report" in m.data]
+    assert b"Action: delayed\r\nStatus: 4.2.0\r\n" in report.data
+    assert b"Will-Retry-Until: " in report.data and b"rfc822;bob@" not in report.data
+    assert [m["state"] for m in one.queue_list()] == ["deferred", "deferred"]
+
+
+def test_a_clock_that_is_set_forward_makes_no_message_old(host, start, sink):
+    one, clock = start(lifetime="5h", dead_retention="10d"), Clock(host)
+    sink.script["RCPT"] = lambda argument: (
+        "450 4.2.0 later" if "slow@" in argument else "550 5.1.1 no such user")
+    waiting = send(one.address, mails.plain(), recipients=["slow@example.com"])
+    dead = send(one.address, mails.plain())
+    one.wait_for("message.deferred", id=waiting)
+    one.wait_dead(dead)
+    mark = one.mark()
+    clock.set(100 * DAY)
+    one.wait_for("message.deferred", since=mark, id=waiting, timeout=30)
+    assert one.find("queue.clock_leapt")
+    # Nor after a restart, and with its own time over it is dead all the same.
+    one.stop()
+    one.start()
+    mark = one.mark()
+    clock.forward(2 * HOUR)
+    one.wait_for("message.deferred", since=mark, id=waiting, timeout=30)
+    one.wait_dead(dead)
+    clock.forward(4 * HOUR)
+    one.wait_for("message.dead", id=waiting, timeout=30)
+    # What came later has no more time than others.
+    late = send(one.address, mails.plain(), recipients=["slow@example.com"])
+    one.wait_for("message.deferred", id=late)
+    clock.forward(6 * HOUR)
+    one.wait_for("message.dead", id=late, timeout=30)
+    assert not one.find("queue.dead_removed")

@@ -10,7 +10,7 @@ import pytest
 
 import links
 import mails
-from dialog import send
+from dialog import Dialog, send
 from gateway import binary, lan
 from waiting import wait_until
 
@@ -168,7 +168,7 @@ def test_after_the_final_dot_it_is_too_late(start, sink):
 
 # ---- delete ----
 
-def test_a_message_under_way_that_is_deleted_is_not_sent(start, sink, store):
+def test_a_message_under_way_that_is_deleted_is_not_sent(start, sink):
     gate = Gate(sink, "MAIL")
     one = start(retry="1s")
     identity = one.deliver()
@@ -309,3 +309,36 @@ def test_messages_are_chosen_by_what_is_known_of_them(start, sink):
         assert {m["id"] for m in queue(one, "list", *words)} == wanted, words
     assert [line["dry_run"] for line in queue(one, "retry", "--all", "--dry-run")] == [True] * 2
     assert shown(one, never)["state"] == "dead"
+
+
+def test_clients_are_answered_while_thousands_are_changed(start, sink):
+    sink.script["MAIL"] = lambda argument: LATER
+    one = start()
+
+    def fill():
+        with Dialog(one.address, timeout=60) as client:
+            client.ehlo()
+            for _ in range(500):
+                client.deliver(mails.plain())
+
+    filling = [threading.Thread(target=fill) for _ in range(8)]
+    for thread in filling:
+        thread.start()
+    for thread in filling:
+        thread.join()
+    wait_until(lambda: len(one.find("message.deferred")) >= 4000, "all were tried", 60)
+    holding = subprocess.Popen([binary(one.build), "queue", "hold", "-c", one.path, "--all"],
+                               stdout=subprocess.PIPE, env=one.env)
+    answered = 0
+    with Dialog(one.address, timeout=60) as client:
+        client.ehlo()
+        assert holding.stdout.readline()  # a page of twenty is done
+        reader = threading.Thread(target=holding.stdout.read)
+        reader.start()
+        while reader.is_alive():
+            client.deliver(mails.plain())
+            answered += 1
+    reader.join()
+    assert holding.wait(60) == 0
+    assert answered >= 5
+    assert len(one.queue_list("--state", "held")) >= 4000

@@ -35,7 +35,8 @@ def test_the_settings_shown_are_good(number, certificate, users_file, tmp_path):
         text = text.replace(name, str(place))
     path = tmp_path / "stowage.yaml"
     path.write_text(text + f"queue: {{ directory: {tmp_path}/queue }}\n")
-    done = gateways.run("check", "-c", str(path))
+    done = gateways.run("check", "-c", str(path), env=gateways.environment(
+        AWS_ACCESS_KEY_ID="AKIDTEST", AWS_SECRET_ACCESS_KEY="secret"))
     assert done.returncode == 0, done.stderr.decode()
 
 

@@ -7,37 +7,36 @@ import pytest
 import mails
 from admin import admin
 from dialog import Dialog, post
-from test_failing_disk import door  # noqa: F401 (fixtures)
 from waiting import wait_until
 
 
-def test_a_spool_directory_that_cannot_be_written_is_not_ready(host, door, sink):  # noqa: F811
+def test_a_spool_directory_that_cannot_be_written_is_not_ready(host, hosted, sink):
     host.fail(errno.EIO, "/incoming/")
-    assert post(door.address).code == 451
-    answer = wait_until(lambda: (a := admin(door, "/readyz")).status == 503 and a, "not ready")
+    assert post(hosted.address).code == 451
+    answer = wait_until(lambda: (a := admin(hosted, "/readyz")).status == 503 and a, "not ready")
     assert b"incoming" in answer.content, answer.content
     host.heal()
     # Nobody need send anything for that.
-    wait_until(lambda: admin(door, "/readyz").status == 200, "ready again by itself")
-    assert not [name for name in os.listdir(os.path.join(door.directory, "queue", "incoming"))
+    wait_until(lambda: admin(hosted, "/readyz").status == 200, "ready again by itself")
+    assert not [name for name in os.listdir(os.path.join(hosted.directory, "queue", "incoming"))
                 if len(name) != 7], "nothing is left of the trial"
-    assert post(door.address, mails.plain()).code == 250
+    assert post(hosted.address, mails.plain()).code == 250
     sink.wait_messages(1)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.ENOSPC],
                          ids=["EROFS", "EIO", "ENOSPC"])
-def test_a_record_that_cannot_be_written_is_not_ready(number, host, door, sink):  # noqa: F811
-    assert admin(door, "/readyz").status == 200
+def test_a_record_that_cannot_be_written_is_not_ready(number, host, hosted, sink):
+    assert admin(hosted, "/readyz").status == 200
     host.fail(number, "/queue.db")
-    assert post(door.address).code in (451, 452)
-    answer = wait_until(lambda: (a := admin(door, "/readyz")).status == 503 and a, "not ready")
+    assert post(hosted.address).code in (451, 452)
+    answer = wait_until(lambda: (a := admin(hosted, "/readyz")).status == 503 and a, "not ready")
     assert answer.content.strip(), "why"
-    with Dialog(door.address) as dialog:
+    with Dialog(hosted.address) as dialog:
         dialog.ehlo()
         assert dialog.command("MAIL FROM:<a@client.test>").code in (451, 452)
-    assert admin(door, "/healthz").status == 200
+    assert admin(hosted, "/healthz").status == 200
     host.heal()
-    wait_until(lambda: admin(door, "/readyz").status == 200, "ready again by itself")
-    assert post(door.address, mails.plain()).code == 250
+    wait_until(lambda: admin(hosted, "/readyz").status == 200, "ready again by itself")
+    assert post(hosted.address, mails.plain()).code == 250
     sink.wait_messages(1)

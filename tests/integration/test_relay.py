@@ -5,21 +5,13 @@ import mails
 from certificates import Authority
 from dialog import Dialog, send
 from fault_smtp import FaultSmtp
-from gateway import lan
 from waiting import wait_until
 
 
 @pytest.fixture
-def door():
-    return lan()
-
-
-@pytest.fixture
-def start(gateway, make_settings, store, door):
+def start(gateway, make_settings, store):
     def start(relay, **more):
-        one = gateway(make_settings(relay, store.settings(), [door], **more))
-        one.address = door.address
-        return one
+        return gateway(make_settings(relay, store.settings(), **more))
     return start
 
 

@@ -54,15 +54,8 @@ def test_objects_are_named_by_key_and_hold_the_files(settings_file, tmp_path, st
     assert not store.objects, "rewrite uploads nothing"
 
 
-def without_links(message):
-    """A message with everything taken out that differs from one run to the next."""
-    for link in sorted(links.in_text(message) + links.in_html(message), key=len, reverse=True):
-        message = message.replace(link.encode(), b"LINK")
-    return message
-
-
 def test_it_makes_of_a_message_what_serve_makes_of_it(
-        settings_file, gateway, make_settings, sink, store, tmp_path):
+        settings_file, gateway, sink, store, tmp_path):
     mail = mails.everyday()
     out, objects = rewrite(settings_file, mail.raw, tmp_path)
     settings = yaml.safe_load(settings_file.read_text())

@@ -22,17 +22,13 @@ def name_server():
 
 
 @pytest.fixture
-def screening(gateway, make_settings, sink, store, name_server):
+def screening(door, name_server):
     """Starts a gateway with one MX listener that asks the name server."""
     def start(records=(), default=(), timeout="4s", **listener):
         name_server.records, name_server.default = dict(records), default
-        door = Listener("mx", tls="none", auth="none",
-                        recipients={"@in.test": "ops@example.com"}, **listener)
-        one = gateway(make_settings(sink.settings(), store.settings(), [door],
-                                    dns={"servers": [name_server.address],
-                                         "timeout": timeout}))
-        one.address = door.address
-        return one
+        mx = Listener("mx", tls="none", auth="none",
+                      recipients={"@in.test": "ops@example.com"}, **listener)
+        return door(mx, dns={"servers": [name_server.address], "timeout": timeout})
     return start
 
 

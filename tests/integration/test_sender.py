@@ -34,12 +34,9 @@ ID = re.compile(r"[0-9a-z]{26}")
 def door(gateway, make_settings, sink, store):
     """A gateway whose relay is told what SES is told."""
     def start(relay=None, sender=SENDER, listeners=None, **more):
-        inside = listeners or [lan()]
         told = {"configuration_set": "gateway"} if relay is None else relay
-        one = gateway(make_settings(sink.settings(**told), store.settings(), inside,
-                                    sender=sender, **more))
-        one.address = inside[0].address
-        return one
+        return gateway(make_settings(sink.settings(**told), store.settings(), listeners,
+                                     sender=sender, **more))
     return start
 
 
@@ -208,10 +205,14 @@ def test_what_comes_back_is_taken_where_the_envelope_address_is(door, sink):
     assert identity in sent
     deliver(mx.address, crlf("From: MAILER-DAEMON@mx.example\nTo: " + sent + "\n\nno\n"),
             sender="", recipient=sent)
-    assert sink.wait_messages(2)[1].recipients == ["ops@corp.example"]
+    report = sink.wait_messages(2)[1]
+    assert report.recipients == ["ops@corp.example"]
     with Dialog(mx.address) as dialog:
         dialog.ehlo()
         dialog.command("MAIL FROM:<>")
+        # where ops@ takes nothing either, that would be reported without end
+        assert report.sender.endswith("-r@mail.example.com")
+        assert dialog.command(f"RCPT TO:<{report.sender}>").code == 550
         assert dialog.command("RCPT TO:<bob+" + identity + "@mail.example.com>").code == 550
 
 
@@ -386,3 +387,60 @@ def test_local_parts_with_misplaced_dots_are_quoted_for_ses(door, sink):
     assert message.recipients == ['"c..d"@docomo.example']
     assert one_value(message, "To") == '"c..d"@docomo.example'
     assert one_value(message, "Reply-To") == '"Taro" <"a..b."@docomo.example>'
+
+
+# ---- lines that SES does not take ----
+
+LONG = "<p>" + "word & <b>wörd</b> = 3 " * 400 + "</p>"
+ASCII = LONG.replace("ö", "o")
+HEAD = "From: a@example.com\r\nTo: bob@example.net\r\nSubject: long\r\n"
+ALTERNATIVE = (HEAD + "MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n"
+               "\r\n--b\r\nContent-Type: text/plain\r\n\r\nshort, and left alone\r\n"
+               "--b\r\nContent-Type: text/html; charset=utf-8\r\n"
+               "Content-Transfer-Encoding: 8bit\r\n\r\n" + LONG + "\r\n\r\n.\r\n--b--\r\n")
+
+
+@pytest.mark.parametrize("raw", [
+    HEAD + "\r\n" + ASCII + "\r\n",
+    HEAD + "Content-Type: text/html\r\n\r\n" + ASCII + "\r\n",
+    HEAD + "MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n"
+    "Content-Transfer-Encoding: 7bit\r\n\r\n" + ASCII + "\r\nfrom here\r\n.\r\n",
+    HEAD + "MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n"
+    "Content-Type: text/html; charset=utf-8\r\n\r\n" + LONG + " \t\r\n",
+    HEAD + "\r\n" + LONG + "\r\n",
+    ALTERNATIVE,
+], ids=["no MIME", "no encoding", "7bit", "8bit", "8-bit octets, no MIME", "alternative"])
+def test_texts_with_long_lines_say_the_same_in_short_ones(door, sink, raw):
+    one = door()
+    identity = deliver(one.address, raw.encode())
+    one.wait_for("message.sent", id=identity)
+    (message,) = sink.messages
+    assert max(map(len, message.data.split(b"\r\n"))) <= 998
+    before = email.message_from_bytes(raw.encode())
+    after = email.message_from_bytes(message.data)
+    assert after["MIME-Version"] and len(after.get_all("MIME-Version")) == 1
+    parts = [(part.get_content_type(), part.get_payload(decode=True).replace(b"\r\n", b"\n"))
+             for part in after.walk() if not part.is_multipart()]
+    assert [(kind, text.rstrip(b"\n")) for kind, text in parts] == [
+        (part.get_content_type(), part.get_payload(decode=True).replace(b"\r\n", b"\n")
+         .rstrip(b"\n")) for part in before.walk() if not part.is_multipart()]
+    for part in after.walk():
+        assert len(part.get_all("Content-Transfer-Encoding", [])) <= 1
+    if raw is ALTERNATIVE:
+        assert b"\r\n\r\nshort, and left alone\r\n--b\r\n" in message.data
+
+
+def test_another_relay_gets_long_lines_as_they_are(door, sink):
+    one = door(relay={})
+    raw = (HEAD + "\r\n" + ASCII + "\r\n").encode()
+    one.wait_for("message.sent", id=deliver(one.address, raw))
+    assert sink.messages[0].data.endswith(b"\r\n\r\n" + ASCII.encode() + b"\r\n")
+
+
+def test_a_signed_text_with_long_lines_is_not_altered_but_refused_with_the_reason(door, sink):
+    one = door()
+    raw = (HEAD + "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=s;\r\n"
+           " protocol=\"application/pgp-signature\"; micalg=pgp-sha256\r\n\r\n--s\r\n\r\n"
+           + ASCII + "\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--s--\r\n")
+    dead = one.wait_for("message.dead", id=deliver(one.address, raw.encode()))
+    assert "a line over 998 octets" in dead["reason"] and not sink.messages

@@ -195,6 +195,24 @@ def test_check_reads_the_whole_chain(good, certificate, tmp_path):
     assert done.returncode == EX_CONFIG and b"tls.certificate" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("how,says", [
+    (["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"],
+     "CloudFront takes keys of RSA with 2048 bits and of ECDSA on P-256"),
+    (["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-aes-128-cbc",
+      "-pass", "pass:x"], "holds no private key in PEM without a password"),
+    (["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], None),
+])
+def test_check_tries_cloudfronts_key(how, says, good, tmp_path):
+    key = tmp_path / "cloudfront.pem"
+    subprocess.run(["openssl", *how, "-out", key], check=True, stderr=subprocess.DEVNULL)
+    good["links"] = {"cloudfront": {"url": "https://d1.cloudfront.net", "key_pair_id": "K1",
+                                    "private_key_file": str(key)}}
+    done = check(tmp_path / "stowage.yaml", good)
+    assert done.returncode == (EX_CONFIG if says else 0), done.stderr
+    assert not says or f"links.cloudfront.private_key_file: {key}" in done.stderr.decode()
+    assert not says or says in done.stderr.decode()
+
+
 def test_a_users_file_without_users_is_a_warning(good, tmp_path):
     users = tmp_path / "users"
     users.touch(0o644)

@@ -192,6 +192,75 @@ def test_links_end_with_the_objects_that_lifecycle_rules_delete(linked, radosgw)
         client.delete_bucket_lifecycle(Bucket=radosgw.bucket)
 
 
+def end_of(url):
+    """The moment in Unix time at which a link ends."""
+    signed = parameters(url)
+    began = datetime.datetime.strptime(signed["X-Amz-Date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
+    return began.timestamp() + int(signed["X-Amz-Expires"])
+
+
+def midnight(days):
+    """That of UTC which begins the day so many days from now."""
+    return (int(time.time()) // DAY + days) * DAY
+
+
+def test_links_end_on_the_date_of_a_lifecycle_rule(linked, radosgw):
+    client, end = radosgw.client(), midnight(3)
+    date = datetime.datetime.fromtimestamp(end, datetime.timezone.utc)
+    client.put_bucket_lifecycle_configuration(Bucket=radosgw.bucket, LifecycleConfiguration={
+        "Rules": [{"ID": "dated", "Filter": {"Prefix": "dated/"}, "Status": "Enabled",
+                   "Expiration": {"Date": date}}]})
+    try:
+        one = linked(radosgw.settings(prefix="dated"), expiry="7d")
+        warning = one.wait_for("library.message", level="warning")["reason"]
+        assert f"delete objects on {date:%Y-%m-%d}: " in warning
+        (url,), _ = one.deliver(REPORT)
+        assert end - 5 <= end_of(url) <= end
+        (new,) = command(one, "extend", one.message)
+        assert end - 5 <= end_of(new["url"]) <= end
+    finally:
+        client.delete_bucket_lifecycle(Bucket=radosgw.bucket)
+
+
+def test_rules_whose_date_is_past_run_each_night(linked, store, monkeypatch):
+    get = store.get
+    answer = rules(1, "mail/").replace(b"<Days>1</Days>", b"<Date>2020-01-01T00:00:00Z</Date>")
+    monkeypatch.setattr(store, "get", lambda request: (
+        store.answer(request, 200, answer, "application/xml")
+        if "lifecycle=" in request.path else get(request)))
+    one = linked(store.settings(prefix="mail"), expiry="7d")
+    warning = one.wait_for("library.message", level="warning")["reason"]
+    assert "in the night after they came, since 2020-01-01" in warning
+    before = midnight(1)
+    (url,), _ = one.deliver(REPORT)
+    assert before - 5 <= end_of(url) <= midnight(1)
+
+
+def test_rules_are_asked_for_again_in_the_region_learnt(linked, store, monkeypatch):
+    elsewhere = (b"<Error><Code>AuthorizationHeaderMalformed</Code>"
+                 b"<Region>eu-north-1</Region></Error>")
+    get, put = store.get, store.put
+
+    def refuse(request):
+        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        store.answer(request, 400, elsewhere, "application/xml")
+
+    def answer_get(request):
+        if "lifecycle=" not in request.path:
+            get(request)
+        elif "eu-north-1" not in request.path:
+            refuse(request)
+        else:
+            store.answer(request, 200, rules(3, "mail/"), "application/xml")
+
+    monkeypatch.setattr(store, "get", answer_get)
+    monkeypatch.setattr(store, "put", lambda request: (
+        put if "/eu-north-1/" in request.headers["Authorization"] else refuse)(request))
+    one = linked(store.settings(prefix="mail"), expiry="7d")
+    (url,), _ = one.deliver(REPORT)
+    assert 3 * DAY - 60 < int(parameters(url)["X-Amz-Expires"]) <= 3 * DAY
+
+
 @pytest.mark.parametrize("answer, life", [
     ((200, rules(3, "mail/")), 3 * DAY),
     ((200, rules(3, "mail/", [("origin", "mail")])), 3 * DAY),

@@ -15,10 +15,7 @@ LARGE = 21_000_000  # three parts
 def one(gateway, make_settings, sink):
     """A gateway with a store: one(S3 settings)."""
     def start(s3):
-        door = lan(max_message_size="64MiB")
-        running = gateway(make_settings(sink.settings(), s3, [door]))
-        running.address = door.address
-        return running
+        return gateway(make_settings(sink.settings(), s3, [lan(max_message_size="64MiB")]))
     return start
 
 
@@ -85,6 +82,9 @@ def test_encryption_is_asked_for_in_one_piece_and_in_parts(how, one, radosgw, si
             continue  # Ceph takes it and does not say what became of it
         head = radosgw.client().head_object(Bucket=radosgw.bucket, Key=event["key"])
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "key1")
+    said = [event for event in running.find("library.message", level="warning")
+            if "does not say that it has encrypted" in event["reason"]]
+    assert len(said) == (how["encryption"] == "aes256")
 
 
 def test_a_part_refused_leaves_nothing_behind(one, store, sink):
@@ -105,6 +105,19 @@ def test_a_passing_fault_repeats_one_part_only(one, store, sink):
     assert not running.find("message.deferred")
     assert store.asked.count(("POST", "create")) == 1 and store.puts == 5
     links.check_files(sink.messages[0].data, files)
+
+
+@pytest.mark.parametrize("kind", ["radosgw", "store"])
+def test_a_store_that_compares_what_is_signed_is_found_once(kind, one, request, sink):
+    """By a part that is signed as another content, and sent again."""
+    where = request.getfixturevalue(kind)
+    running = one(where.settings(multipart_threshold="5MiB", connections=1))
+    for number in (1, 2):
+        files = [file(LARGE, f"{number}.bin")]
+        deliver(running, files)
+        links.check_files(sink.messages[-1].data, files)
+        if kind == "store":
+            assert where.asked.count(("PUT", "part")) == 1 + 3 * number
 
 
 def test_content_stored_wrong_is_stored_again(one, store, sink):

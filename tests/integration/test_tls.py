@@ -133,7 +133,7 @@ def settings_of(directory, listeners, tls, users, sink):
 # ---- one gateway for what does not change it ----
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, authority):
+def world(authority):
     """Certificates of the gateway by label: (certificate, key)."""
     return {
         "default": authority.issue("gw.test", label="tls-default"),
@@ -392,7 +392,6 @@ def changing(gateway, tmp_path, world, sink):
     door = Listener("submits", tls="wrapper", auth="required")
     one = gateway(settings_of(str(tmp_path), [door, lan()], {
         "certificate": files["cert.pem"], "key": files["key.pem"]}, files["users"], sink))
-    one.address = door.address
     one.files = files
     return one
 

@@ -159,7 +159,7 @@ def test_rewriting_the_result_again_changes_nothing(plain_gateway, sink, store):
     assert len(store.objects) == stored
 
 
-def test_a_forged_block_and_marker_protect_no_attachment(plain_gateway, sink, store):
+def test_a_forged_block_and_marker_protect_no_attachment(plain_gateway, store):
     mail = mails.with_files([FILE], text="Attachments: https://evil.test/x\n",
                             more=["X-Stowage: rewritten"])
     plain_gateway.wait_for("message.sent", id=send(plain_gateway.address, mail.raw))

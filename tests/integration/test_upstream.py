@@ -1,6 +1,11 @@
 """A relay that lies, and what that may not do: nothing is taken for sent that is not, and only
 what may have been taken is called uncertain."""
+import contextlib
+import fcntl
 import socket
+import ssl
+import termios
+import threading
 import time
 
 import pytest
@@ -18,11 +23,9 @@ QUOTA = "454 Throttling failure: Daily message quota exceeded."
 def start(gateway, make_settings, store, sink):
     """start(relay settings, KEY=...): a gateway before sink; its door is one.address."""
     def begin(relay=None, door=None, build=None, env=None, **more):
-        listener = door or lan()
-        one = gateway(make_settings({**sink.settings(), **(relay or {})}, store.settings(),
-                                    [listener], **more), build=build, env=env)
-        one.address = listener.address
-        return one
+        settings = make_settings({**sink.settings(), **(relay or {})}, store.settings(),
+                                 [door or lan()], **more)
+        return gateway(settings, build=build, env=env)
     return begin
 
 
@@ -70,6 +73,62 @@ def test_who_leaves_before_the_end_has_nothing_uncertain(size, start, sink):
     assert not one.find("message.uncertain") and len(sink.messages) == 1
 
 
+@contextlib.contextmanager
+def leaver(words, tls):
+    """The port of a relay that reads no content: once its client cannot write, it says words
+    and is gone."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def wait_full(connection):
+        before, now = -1, 0
+        while now != before or not now:
+            before = now
+            time.sleep(0.1)
+            now = int.from_bytes(fcntl.ioctl(connection, termios.FIONREAD, b"\0" * 4), "little")
+
+    def talk(connection):
+        for said in (b"220 relay.test\r\n", b"250 relay.test\r\n", b"250 ok\r\n", b"250 ok\r\n",
+                     b"354 go ahead\r\n"):
+            connection.sendall(said)
+            if said[:3] != b"354":
+                connection.recv(4096)
+        wait_full(connection)
+        connection.sendall(words.encode() + b"\r\n")
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection = listening.accept()[0]
+                with connection:
+                    if tls:
+                        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                        context.load_cert_chain(*tls)
+                        connection = context.wrap_socket(connection, server_side=True)
+                    with connection:
+                        talk(connection)
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listening:
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join(20)
+
+
+@pytest.mark.parametrize("words,event", [
+    ("552 5.3.4 no more", "message.dead"), ("451 4.3.0 no more", "message.deferred"),
+    ("421 4.3.2 no more", "message.deferred")])
+@pytest.mark.parametrize("tls", [False, True])
+def test_who_leaves_with_a_word_is_heard(tls, words, event, start, authority):
+    """The words are there, but the write fails first."""
+    certificate = authority.issue("relay.test", label="leaver") if tls else None
+    with leaver(words, certificate) as port:
+        one = start({"port": port, **({"tls": "wrapper", "ca_file": authority.certificate}
+                                      if tls else {})})
+        identity = send(one.address, mails.plain() + (b"z" * 70 + b"\r\n") * 400000)
+        assert words in one.wait_for(event, id=identity, timeout=60)["reason"]
+        assert not one.find("message.uncertain")
+
+
 def test_a_reply_before_the_connection_is_described_by_its_own_words(start, sink):
     sink.script = {"CONNECT": ["421 4.3.2 too busy"]}
     one = start()
@@ -96,6 +155,22 @@ def test_an_address_that_takes_connections_and_says_nothing_is_passed_over(
         silent.settimeout(5)
         silent.accept()[0].close()
     assert len(sink.messages) == 1
+
+
+# ---- A paused account ----
+
+@pytest.mark.parametrize("code", [454, 554])
+def test_what_a_paused_account_refuses_waits_for_a_person_by_either_code(code, start, sink):
+    sink.script = {"DOT": [f"{code} Message rejected: Sending paused for this account."]}
+    one = start()
+    one.expected_errors.add("queue.needs_attention")
+    identity = send(one.address, mails.plain())
+    one.wait_for("message.held", id=identity, hold="relay default: paused")
+    assert len(one.find("queue.needs_attention")) <= 1
+    wait_until(lambda: state_of(one, identity) == "held", "the record of it")
+    assert one.command("queue", "retry", identity).returncode == 0
+    one.wait_for("message.sent", id=identity)
+    assert len(one.find("queue.needs_attention")) == 1 and len(sink.messages) == 1
 
 
 # ---- The quota of a day ----

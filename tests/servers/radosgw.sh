@@ -9,6 +9,8 @@
 # radosgw on PORT.  No manager, no cephx, no root, nothing outside DIR.
 # DIR/log has the logs.
 set -eu
+. "$(dirname "$0")/processes.sh"
+signal=KILL
 
 install() {
 	sh "$(dirname "$0")/../packages.sh" install radosgw
@@ -112,19 +114,8 @@ bg() {
 	echo $! >> pids
 }
 
-# end the recorded processes, each only if it is still one of ours, and wait for it
-stop() {
-	[ -f "$1/pids" ] || return 0
-	for p in $(cat "$1/pids"); do
-		ours "$p" || continue
-		kill -KILL "$p"
-		i=0; while ours "$p" && [ $i -lt 100 ]; do i=$((i + 1)); sleep 0.05; done
-	done
-	rm -f "$1/pids"
-}
-
 ours() {
-	case $({ tr '\0' ' ' < "/proc/$1/cmdline"; } 2>/dev/null) in
+	case $1 in
 	*ceph.conf*) return 0 ;;
 	esac
 	return 1

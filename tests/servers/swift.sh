@@ -11,6 +11,7 @@
 # (ext4, xfs, tmpfs on Linux >= 6.6).  Everything lives in DIR: no /etc/swift, no
 # root, no loop device.  DIR/log has one log per process.
 set -eu
+. "$(dirname "$0")/processes.sh"
 
 install() {
 	sh "$(dirname "$0")/../packages.sh" install swift
@@ -148,19 +149,8 @@ PY
 
 up() { curl -s -o /dev/null "http://127.0.0.1:$1/"; }
 
-# end the recorded processes, each only if it is still one of ours, and wait for it
-stop() {
-	[ -f "$1/pids" ] || return 0
-	for p in $(cat "$1/pids"); do
-		ours "$p" || continue
-		kill "$p"
-		i=0; while ours "$p" && [ $i -lt 100 ]; do i=$((i + 1)); sleep 0.05; done
-	done
-	rm -f "$1/pids"
-}
-
 ours() {
-	case $({ tr '\0' ' ' < "/proc/$1/cmdline"; } 2>/dev/null) in
+	case $1 in
 	*etc/run.py*|memcached*) return 0 ;;
 	esac
 	return 1

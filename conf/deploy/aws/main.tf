@@ -91,6 +91,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "attachments" {
     expiration {
       days = var.retention_days
     }
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
     abort_incomplete_multipart_upload {
       days_after_initiation = 1
     }

@@ -126,6 +126,20 @@ static void test_fetch(void **state)
 	g_string_free(answer, TRUE);
 }
 
+/* Mail scanners ask about a link before its reader follows it. */
+static void test_head_by_a_link(void **state)
+{
+	const struct fixture *fixture = *state;
+	g_autofree char *link = link_to(fixture, KEY);
+	GString *answer = client_fetch(fixture->port, "HEAD", link, "");
+	assert_int_equal(client_status(answer), 200);
+	assert_string_equal(client_body(answer), "");
+	assert_field(answer, "Content-Length", "10");
+	g_autofree char *disposition = client_header(answer, "Content-Disposition");
+	assert_true(g_str_has_prefix(disposition, "attachment;"));
+	g_string_free(answer, TRUE);
+}
+
 static void test_ranges(void **state)
 {
 	const struct fixture *fixture = *state;
@@ -191,7 +205,7 @@ static void test_refusals(void **state)
 	*last = *last == '0' ? '1' : '0';
 	assert_refused(fixture, "GET", unsigned_link, 403, "AccessDenied");
 	assert_refused(fixture, "GET", forged, 403, "SignatureDoesNotMatch");
-	assert_refused(fixture, "HEAD", link, 403, "SignatureDoesNotMatch");
+	assert_refused(fixture, "HEAD", forged, 403, "SignatureDoesNotMatch");
 	assert_refused(fixture, "PUT", link, 405, "MethodNotAllowed");
 	assert_refused(fixture, "DELETE", link, 405, "MethodNotAllowed");
 	assert_refused(fixture, "GET", "/", 403, "AccessDenied");
@@ -292,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_fetch),
+		TEST(test_head_by_a_link),
 		TEST(test_ranges),
 		TEST(test_large_and_empty),
 		TEST(test_refusals),

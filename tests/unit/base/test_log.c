@@ -84,6 +84,15 @@ static void json_line_is_one_object(void **state)
 	}
 }
 
+static void json_escapes_are_the_short_ones(void **state)
+{
+	(void)state;
+	log_init(false, LOG_LEVEL_INFO);
+	g_autofree char *line = captured(write_event, "\"\\\b\f\n\r\t/\001\177\303\274");
+	assert_non_null(strstr(line, ",\"helo\":\"\\\"\\\\\\b\\f\\n\\r\\t/\\u0001\\u007f"
+				     "\303\274\"}\n"));
+}
+
 static void human_line_shows_no_control_character(void **state)
 {
 	(void)state;
@@ -113,6 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_line_is_one_object),
+		cmocka_unit_test(json_escapes_are_the_short_ones),
 		cmocka_unit_test(human_line_shows_no_control_character),
 		cmocka_unit_test(level_below_the_least_is_left_out),
 	};

@@ -83,6 +83,23 @@ void check_mistakes(const struct mistake *mistakes, size_t n)
 	assert_int_equal(wrong, 0);
 }
 
+void check_warnings(const struct mistake *cases, size_t n)
+{
+	size_t wrong = 0;
+	for (size_t i = 0; i < n; i++) {
+		g_autofree char *whole = completed(cases[i].text);
+		/* Behind the end of a document nothing may follow. */
+		g_auto(GStrv) halves = g_strsplit(whole, "...\n", 2);
+		g_autofree char *text = g_strjoinv(NULL, halves);
+		g_autofree char *problems = NULL, *warnings = NULL;
+		struct conf *conf = load(text, &problems, &warnings);
+		wrong += !matches(text, problems, "") ||
+			 !matches(text, warnings, cases[i].want);
+		conf_unref(conf);
+	}
+	assert_int_equal(wrong, 0);
+}
+
 struct conf *load_sound(const char *part)
 {
 	g_autofree char *text = completed(part);

@@ -27,10 +27,13 @@ struct conf *load_sound(const char *part);
 bool matches(const char *text, const char *got, const char *want);
 
 struct mistake {
-	const char *text, *want; /* lines, each the beginning of a problem */
+	const char *text, *want; /* lines, each the beginning of a problem or warning */
 };
 
 /* Fails unless each text, completed, has just these problems. */
 void check_mistakes(const struct mistake *mistakes, size_t n);
+
+/* Fails unless each text, completed, is sound and has just these warnings. */
+void check_warnings(const struct mistake *cases, size_t n);
 
 #endif

@@ -12,7 +12,10 @@
 
 #define FROM   "sender: { from: g@a.example, "
 #define RELAYS "relays: [ { name: two, host: mx.example.com } ]\n"
-#define ARN    "arn:aws:ses:eu-west-1:123456789012:identity/"
+#define MX_MAP LISTENER("recipients: { \"@in.example\": x@a.example }")
+#define UNENCRYPTED                                                                      \
+	"f:2:54: listeners[0].tls: mail from the world arrives here unencrypted"
+#define ARN "arn:aws:ses:eu-west-1:123456789012:identity/"
 
 static const struct mistake mistakes[] = {
 	{ FROM "display_name: \"{nam} via x\" }\n",
@@ -21,9 +24,9 @@ static const struct mistake mistakes[] = {
 		"f:1:44: sender.display_name: \"{\" is unknown" },
 	{ "sender: { envelope_id: true }\n",
 		"f:1:24: sender.envelope_id: needs sender.envelope" },
-	{ "sender: { envelope: abcdefghijklmnopqrstuvwxyz0123456789ab@a.example, "
+	{ "sender: { envelope: abcdefghijklmnopqrstuvwxyz0123456789@a.example, "
 	  "envelope_id: true }\n",
-		"f:1:84: sender.envelope_id: makes the part before the @ of" },
+		"f:1:82: sender.envelope_id: makes the part before the @ of" },
 	{ "relay: { host: mx.example.com, configuration_set: a.b }\n",
 		"f:1:51: relay.configuration_set: \"a.b\" must be at most 64 letters" },
 	{ "relay: { host: mx.example.com, source_arn: x, from_arn: \"" ARN
@@ -57,6 +60,10 @@ static const struct mistake warnings[] = {
 	{ FROM "display_name: \"{address} ({domain}, {gateway})\" }\n", "" },
 	{ FROM "envelope: bounces@a.example, envelope_id: true }\n", "" },
 	{ FROM "envelope_id: true }\n", "" },
+	{ FROM "envelope: b@in.example }\n" MX_MAP,
+		"f:1:40: sender.envelope: b@in.example is received here\n" UNENCRYPTED },
+	{ FROM "envelope: b@in.example, envelope_id: true }\n" MX_MAP, UNENCRYPTED },
+	{ FROM "envelope: b@a.example }\n" MX_MAP, UNENCRYPTED },
 	{ "relays: [ { name: two, host: email-smtp.eu-west-1.amazonaws.com, user: a, "
 	  "password: b } ]\n",
 		"f:1:1: sender.from: is not given: SES refuses" },

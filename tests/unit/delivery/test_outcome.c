@@ -261,6 +261,76 @@ static void what_waits_gets_a_time(void **state)
 	}
 }
 
+static void what_cannot_be_told_is_put_off(void **state)
+{
+	(void)state;
+	const struct conf_queue settings = { .retry_first_s = 10, .retry_max_s = 1200 };
+	const struct {
+		const char *states;
+		enum queue_state before, want;
+		enum queue_state recipients[2];
+	} puts_off[] = {
+		{ "sx", QUEUE_RECEIVED, QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_DEFERRED } },
+		{ "xd", QUEUE_RECEIVED, QUEUE_DEFERRED,
+			{ QUEUE_DEFERRED, QUEUE_DEFERRED } },
+		{ "xh", QUEUE_RECEIVED, QUEUE_HELD, { QUEUE_DEFERRED, QUEUE_HELD } },
+		{ "sx", QUEUE_DEAD, QUEUE_DEAD, { QUEUE_SENT, QUEUE_DEAD } },
+		{ "ss", QUEUE_RECEIVED, QUEUE_SENT, { QUEUE_SENT, QUEUE_SENT } },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(puts_off); i++) {
+		struct outcome outcome = { 0 };
+		struct queue_message *message =
+			message_with(puts_off[i].states, &outcome);
+		const enum queue_state before[] = { puts_off[i].before,
+			puts_off[i].before };
+		outcome_of_recipients(&outcome, message, NULL);
+		message->attempts = 1;
+		message->finished_ms = message->state == QUEUE_SENT ? 7 : 0;
+		g_autofree char *reason = g_strdup(message->reason);
+		outcome_put_off(message, before, &settings, 1000, "no room");
+		assert_int_equal(message->state, puts_off[i].want);
+		for (guint r = 0; r < 2; r++) {
+			const struct queue_recipient *one = message->recipients->pdata[r];
+			assert_int_equal(one->state, puts_off[i].recipients[r]);
+		}
+		assert_int_equal(
+			message->finished_ms, puts_off[i].want == QUEUE_SENT ? 7 : 0);
+		assert_true(g_str_has_prefix(message->reason, reason));
+		if (i == 0) {
+			assert_non_null(strstr(message->reason, "no room"));
+			assert_in_range(message->next_attempt_ms, 1001, 1000 + 1200000);
+		}
+		queue_message_free(message);
+		outcome_deinit(&outcome);
+	}
+}
+
+static void who_asked_is_told_of_a_delay_in_time(void **state)
+{
+	(void)state;
+	const struct conf_queue settings = {
+		.retry_first_s = 43200, .retry_max_s = 43200, .lifetime_s = 86400
+	};
+	const int64_t hours_ms = 4 * 3600 * INT64_C(1000);
+	for (unsigned i = 0; i < 2; i++) {
+		struct outcome outcome = { 0 };
+		struct queue_message *message = message_with("d", &outcome);
+		struct queue_recipient *recipient = message->recipients->pdata[0];
+		recipient->notify = QUEUE_NOTIFY_DELAY;
+		g_free(message->reverse_path);
+		message->reverse_path = g_strdup("a@b");
+		message->may_bounce = true;
+		message->attempts = 1;
+		int64_t now_ms = message->received_ms + (i ? hours_ms : 1000);
+		outcome_of_recipients(&outcome, message, NULL);
+		outcome_schedule(&outcome, message, &settings, now_ms);
+		assert_int_equal(
+			message->next_attempt_ms == message->received_ms + hours_ms, !i);
+		queue_message_free(message);
+		outcome_deinit(&outcome);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +340,8 @@ int main(void)
 		cmocka_unit_test(settled_recipients_stay_settled),
 		cmocka_unit_test(what_a_person_must_mend_holds),
 		cmocka_unit_test(what_waits_gets_a_time),
+		cmocka_unit_test(who_asked_is_told_of_a_delay_in_time),
+		cmocka_unit_test(what_cannot_be_told_is_put_off),
 	};
 	return cmocka_run_group_tests_name("outcome", tests, NULL, NULL);
 }

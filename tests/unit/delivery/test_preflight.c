@@ -8,10 +8,10 @@
 
 #include "gateway/delivery/preflight.h"
 #include "gateway/error.h"
+#include "mime/encoded_words.h"
+#include "tests/unit/delivery/editing.h"
 #include <gmime/gmime.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define RECEIVED_S 1763683200 /* 2025-11-21 00:00:00 UTC */
 #define DATE       "Date: Fri, 21 Nov 2025 00:00:00 +0000\r\n"
@@ -34,27 +34,6 @@ static struct preflight preflight_default(void)
 		.id = "01kah0",
 		.reverse_path = "alice@other.org",
 		.received_s = RECEIVED_S };
-}
-
-/* The message as the relay would send it; g_free(). */
-static char *edited(const struct preflight *preflight, const char *in, size_t in_bytes,
-	GError **error)
-{
-	int fd = memfd_create("message", MFD_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, in, in_bytes), in_bytes);
-	struct splice *splice = splice_new(in_bytes);
-	char *out = NULL;
-	if (preflight_edit(preflight, in, in_bytes, splice, error)) {
-		size_t bytes = splice_bytes(splice);
-		out = g_malloc0(bytes + 1);
-		struct splice_reader reader;
-		splice_reader_init(&reader, splice, fd);
-		assert_int_equal(splice_read(&reader, out, bytes, NULL), bytes);
-	}
-	splice_free(&splice);
-	close(fd);
-	return out;
 }
 
 #define OWN_TRACE                                                                        \
@@ -177,13 +156,13 @@ static void test_edits(void **state)
 	for (size_t i = 0; i < G_N_ELEMENTS(edits); i++) {
 		const struct edit_case *c = &edits[i];
 		GError *error = NULL;
-		g_autofree char *got = edited(&preflight, c->in, strlen(c->in), &error);
+		g_autofree char *got = edited(&preflight, c->in, &error);
 		if (g_strcmp0(got, c->want))
 			print_error("case: %s\n", c->name);
 		assert_null(error);
 		assert_string_equal(got, c->want);
 		/* What was made fit once is left alone. */
-		g_autofree char *again = edited(&preflight, got, strlen(got), &error);
+		g_autofree char *again = edited(&preflight, got, &error);
 		assert_string_equal(again, got);
 	}
 }
@@ -222,6 +201,13 @@ static const struct from_case {
 		"<gateway@example.com>\r\n"
 		"Reply-To: =?UTF-8?B?SsO8cmdlbg==?= <j@o.org>\r\n"
 		"X-Original-From: =?iso-8859-1?q?J=FCrgen?= <j@o.org>\r\n" },
+	{ "a name in several words, each padded",
+		"=?UTF-8?B?w7w=?= =?UTF-8?B?w7w=?=\r\n =?utf-8?b?w7w=?= <a@o.org>",
+		"From: =?UTF-8?B?w7zDvMO8IHZpYSBleGFtcGxlLmNvbQ==?= "
+		"<gateway@example.com>\r\n"
+		"Reply-To: =?UTF-8?B?w7zDvMO8?= <a@o.org>\r\n"
+		"X-Original-From: =?UTF-8?B?w7w=?= =?UTF-8?B?w7w=?= =?utf-8?b?w7w=?= "
+		"<a@o.org>\r\n" },
 	{ "raw UTF-8", "J\xc3\xbcrgen <j@b\xc3\xbc.de>",
 		"From: =?UTF-8?B?SsO8cmdlbiB2aWEgZXhhbXBsZS5jb20=?= "
 		"<gateway@example.com>\r\n"
@@ -257,6 +243,24 @@ static const struct from_case {
 	{ "such dots, and no name", ".a.@o.org",
 		"From: \".a. via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: \".a.\"@o.org\r\nX-Original-From: .a.@o.org\r\n" },
+	{ "an address without brackets behind a name", "UPS \"room 3\" ups@o.org",
+		"From: \"UPS room 3 via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: \"UPS room 3\" <ups@o.org>\r\n"
+		"X-Original-From: UPS \"room 3\" ups@o.org\r\n" },
+	{ "in other brackets", "=?utf-8?q?=C3=BC?= [u@o.org]",
+		"From: =?UTF-8?B?w7wgdmlhIGV4YW1wbGUuY29t?= <gateway@example.com>\r\n"
+		"Reply-To: =?UTF-8?B?w7w=?= <u@o.org>\r\n"
+		"X-Original-From: =?utf-8?q?=C3=BC?= [u@o.org]\r\n" },
+	{ "a link", "<mailto:a@o.org>",
+		"From: \"a via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: a@o.org\r\nX-Original-From: <mailto:a@o.org>\r\n" },
+	{ "a verified one in a field that cannot be read", "Boss boss@example.com",
+		"From: \"Boss via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: \"Boss\" <boss@example.com>\r\n"
+		"X-Original-From: Boss boss@example.com\r\n" },
+	{ "two such", "A a@o.org B b@o.org",
+		"From: <gateway@example.com>\r\n"
+		"X-Original-From: A a@o.org B b@o.org\r\n" },
 	{ "broken beyond reading", "<alice@>",
 		"From: <gateway@example.com>\r\nX-Original-From: <alice@>\r\n" },
 	{ "rewritten by another of us",
@@ -287,18 +291,18 @@ static void test_from(void **state)
 			"Subject: s\r\nFrom: ", c->in, "\r\nTo: t@u\r\n" REST, NULL);
 		g_autofree char *want =
 			g_strconcat("Subject: s\r\n", c->want, "To: t@u\r\n" REST, NULL);
-		g_autofree char *got = edited(&preflight, in, strlen(in), NULL);
+		g_autofree char *got = edited(&preflight, in, NULL);
 		if (g_strcmp0(got, want))
 			print_error("case: %s\n", c->name);
 		assert_string_equal(got, want);
-		g_autofree char *again = edited(&preflight, got, strlen(got), NULL);
+		g_autofree char *again = edited(&preflight, got, NULL);
 		assert_string_equal(again, want);
 	}
 }
 
 static void check(const struct preflight *preflight, const char *in, const char *want)
 {
-	g_autofree char *got = edited(preflight, in, strlen(in), NULL);
+	g_autofree char *got = edited(preflight, in, NULL);
 	assert_string_equal(got, want);
 }
 
@@ -366,7 +370,7 @@ static void test_configuration_set(void **state)
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		GError *error = NULL;
 		preflight.route_ses = &(struct conf_ses){ .configuration_set = bad[i] };
-		assert_null(edited(&preflight, FROM REST, strlen(FROM REST), &error));
+		assert_null(edited(&preflight, FROM REST, &error));
 		assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND));
 		g_clear_error(&error);
 	}
@@ -468,6 +472,10 @@ static const struct {
 	  "cher.example>, Bob <bob@example.org>\r\n",
 		"To: =?UTF-8?B?SsO8cmdlbg==?= <j@xn--bcher-kva.example>, Bob "
 		"<bob@example.org>\r\n" },
+	{ "X-Device: \xc3\xbc =?UTF-8?B?w7w=?= =?UTF-8?B?w7w=?=\r\n",
+		"X-Device: =?UTF-8?b?w7wgw7zDvA==?=\r\n" },
+	{ "To: \xc3\xbc <a@b.c>, =?UTF-8?B?w7w=?= =?UTF-8?B?w7w=?= <d@e.f>\r\n",
+		"To: =?UTF-8?B?w7w=?= <a@b.c>, =?UTF-8?B?w7zDvA==?= <d@e.f>\r\n" },
 	/* No address in ASCII: a group that says who it was. */
 	{ "Cc: \xc3\xbc@example.org, a@b.c\r\n",
 		"Cc: =?UTF-8?B?w7xAZXhhbXBsZS5vcmc=?=:;, a@b.c\r\n" },
@@ -506,6 +514,69 @@ static void test_ascii_header(void **state)
 		"Subject: =?UTF-8?b?w7w=?= Bcc: x@y\r\n" FROM REST);
 }
 
+/* "Subject: a a" and such in the charsets of mail programs that write their headers raw. */
+static const struct {
+	const char *in, *want;
+} octet_cases[] = {
+	{ "Subject: \x83\x65\x83\x58\x83\x67\r\n" /* the octet of \ and @ within */
+	  "To: \x83\x5c\x83\x40 <a@b.c>, d@e.f\r\n"
+	  "Content-Type: text/plain; charset=Shift_JIS\r\nMIME-Version: 1.0\r\n",
+		"Subject: =?UTF-8?b?44OG44K544OI?=\r\n"
+		"To: =?UTF-8?B?44K944Kh?= <a@b.c>, d@e.f\r\n" },
+	{ "Subject: \xa5\xc6\xa5\xb9\xa5\xc8\r\n"
+	  "Content-Type: text/plain; charset=\"euc-jp\"\r\nMIME-Version: 1.0\r\n",
+		"Subject: =?UTF-8?b?44OG44K544OI?=\r\n" },
+	{ "Subject: \xb2\xe2\xca\xd4\r\nContent-Type: text/html; charset=gb2312\r\n"
+	  "MIME-Version: 1.0\r\n",
+		"Subject: =?UTF-8?b?5rWL6K+V?=\r\n" },
+	{ "Subject: \xd2\xe5\xf1\xf2\r\nContent-Type: TEXT/PLAIN;\r\n"
+	  "\tcharset=windows-1251\r\nMIME-Version: 1.0\r\n",
+		"Subject: =?UTF-8?b?0KLQtdGB0YI=?=\r\n" },
+	/* What is UTF-8 stays that, and what cannot be in the charset is as it was. */
+	{ "Subject: \xc3\xbc\r\nX-A: \xd2\r\nContent-Type: text/plain; "
+	  "charset=windows-1251\r\nMIME-Version: 1.0\r\n",
+		"Subject: =?UTF-8?b?w7w=?=\r\nX-A: =?UTF-8?b?0KI=?=\r\n" },
+	{ "Subject: K\xf6ln\r\nContent-Type: text/plain; charset=Shift_JIS\r\n"
+	  "MIME-Version: 1.0\r\n",
+		"Subject: =?UTF-8?b?S8O2bG4=?=\r\n" },
+	{ "Subject: K\xf6ln\r\nContent-Type: text/plain; charset=utf-16\r\n"
+	  "MIME-Version: 1.0\r\n",
+		"Subject: =?UTF-8?b?S8O2bG4=?=\r\n" },
+};
+
+static void test_octets(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	preflight.wants_ascii = true;
+	for (size_t i = 0; i < G_N_ELEMENTS(octet_cases); i++) {
+		const char *type = strstr(octet_cases[i].in, "Content-Type");
+		g_autofree char *in = g_strconcat(octet_cases[i].in, FROM REST, NULL);
+		g_autofree char *want =
+			g_strconcat(octet_cases[i].want, type, FROM REST, NULL);
+		check(&preflight, in, want);
+	}
+	/* Of a multipart the first text tells, though not where it is far away. */
+	static const char head[] = FROM "Subject: \xd2\xe5\xf1\xf2\r\nDate: 1\r\n" OWN_ID
+					"MIME-Version: 1.0\r\nContent-Type: "
+					"multipart/mixed; boundary=b\r\n\r\n";
+	static const char part[] = "--b\r\nContent-Type: image/png\r\n\r\n--b\r\n"
+				   "Content-Type: text/plain; charset=windows-1251\r\n";
+	g_autofree char *in = g_strconcat(head, part, NULL);
+	g_autofree char *got = edited(&preflight, in, NULL);
+	assert_non_null(strstr(got, "Subject: =?UTF-8?b?0KLQtdGB0YI=?=\r\n"));
+	/* An author who is named anew. */
+	check(&preflight,
+		"From: \xd2\xe5\xf1\xf2 <a@other.org>\r\nContent-Type: text/plain; "
+		"charset=windows-1251\r\nMIME-Version: 1.0\r\n" REST,
+		"From: =?UTF-8?B?0KLQtdGB0YIgdmlhIGV4YW1wbGUuY29t?= "
+		"<gateway@example.com>\r\nReply-To: =?UTF-8?B?0KLQtdGB0YI=?= "
+		"<a@other.org>\r\nX-Original-From: "
+		"=?UTF-8?B?0KLQtdGB0YIgPGFAb3RoZXIub3JnPg==?=\r\n"
+		"Content-Type: text/plain; charset=windows-1251\r\nMIME-Version: "
+		"1.0\r\n" REST);
+}
+
 static size_t longest_line(const char *text)
 {
 	size_t longest = 0;
@@ -530,20 +601,77 @@ static void test_long_lines(void **state)
 	struct preflight preflight = preflight_default();
 	g_autofree char *ids = repeated(" <0123456789@example.com>", 100);
 	g_autofree char *in = g_strconcat("References:", ids, "\r\n" FROM REST, NULL);
-	g_autofree char *got = edited(&preflight, in, strlen(in), NULL);
+	g_autofree char *got = edited(&preflight, in, NULL);
 	assert_true(longest_line(got) <= 998);
 	assert_non_null(strstr(got, "\r\n <0123456789@example.com>"));
 	assert_int_equal(strlen(got) - strlen(in), 4); /* two folds, nothing else */
 
 	g_autofree char *names = repeated("\xc3\xbc\xe4\xb8\xad Very-Long-Name ", 400);
 	g_autofree char *from = g_strconcat("From: ", names, "<a@o.org>\r\n" REST, NULL);
-	g_autofree char *short_from = edited(&preflight, from, strlen(from), NULL);
+	g_autofree char *short_from = edited(&preflight, from, NULL);
 	assert_true(longest_line(short_from) <= 78);
 
 	g_autofree char *blob = repeated("a", 5000);
 	g_autofree char *solid = g_strconcat("From: ", blob, "@o.org\r\n" REST, NULL);
-	g_autofree char *cut = edited(&preflight, solid, strlen(solid), NULL);
+	g_autofree char *cut = edited(&preflight, solid, NULL);
 	assert_true(longest_line(cut) <= 998);
+}
+
+/* Longer ones are none to RFC 2047, section 2. */
+static void check_words(const char *text)
+{
+	for (const char *word = text; (word = strstr(word, "=?")); word++)
+		assert_true(strcspn(word, " \r\n") <= 75);
+}
+
+/* A text without blanks, as languages without them have it. */
+static void test_long_words(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	preflight.wants_ascii = true;
+	g_autofree char *text = repeated("\xe6\xbc\xa2", 100);
+	g_autofree char *in =
+		g_strconcat("Subject: a ", text, "\r\n" FROM "X-A: 1\r\n" REST, NULL);
+	g_autofree char *got = edited(&preflight, in, NULL);
+	check_words(got);
+	char *end = strstr(got, "\r\nFrom: ");
+	assert_non_null(end);
+	*end = '\0';
+	g_autoptr(GString) words = g_string_new(got);
+	g_string_replace(words, "\r\n", "", 0);
+	encoded_words_join(words);
+	g_autofree char *decoded = g_mime_utils_header_decode_text(NULL, words->str);
+	g_autofree char *want = g_strconcat("Subject: a ", text, NULL);
+	assert_string_equal(decoded, want);
+}
+
+/* What one gateway has made of a long name is known again by the next. */
+static void test_long_names(void **state)
+{
+	(void)state;
+	static const struct conf_sender other = { .from = "gw@two.test" };
+	static const char *const names[] = { "n", "name ", "\xc3\xbc", "\xe6\xbc\xa2",
+		"\xc3\xbc " };
+	static const size_t times[] = { 9, 15, 16, 40, 41, 60, 119, 120, 121, 300 };
+	for (size_t i = 0; i < G_N_ELEMENTS(names) * G_N_ELEMENTS(times); i++) {
+		struct preflight preflight = preflight_default();
+		g_autofree char *name = repeated(
+			names[i / G_N_ELEMENTS(times)], times[i % G_N_ELEMENTS(times)]);
+		g_autofree char *in = g_strconcat(
+			"From: \"", g_strstrip(name), "\" <a@o.org>\r\n" REST, NULL);
+		g_autofree char *first = edited(&preflight, in, NULL);
+		preflight.sender = &other;
+		g_autofree char *second = edited(&preflight, first, NULL);
+		g_autofree char *direct = edited(&preflight, in, NULL);
+		check_words(first);
+		assert_non_null(strstr(direct, "<gw@two.test>"));
+		const char *from = strstr(direct, "From: "),
+			   *rest = strstr(from, "Reply-To");
+		g_autofree char *want = g_strndup(from, (size_t)(rest - from));
+		assert_non_null(strstr(second, want));
+		assert_null(strstr(second, "<gateway@example.com>"));
+	}
 }
 
 /* An address list too long to be read is not trusted, and costs no memory to speak of. */
@@ -553,12 +681,12 @@ static void test_endless_from(void **state)
 	struct preflight preflight = preflight_default();
 	g_autofree char *many = repeated("a@example.com, ", 40);
 	g_autofree char *in = g_strconcat("From: ", many, "a@example.com\r\n" REST, NULL);
-	g_autofree char *got = edited(&preflight, in, strlen(in), NULL);
+	g_autofree char *got = edited(&preflight, in, NULL);
 	assert_non_null(
 		strstr(got, "From: \"a et al. via example.com\" <gateway@example.com>"));
 	g_autofree char *huge = repeated("a@example.com, ", 20000);
 	g_autofree char *in_huge = g_strconcat("From: ", huge, "a@b.c\r\n" REST, NULL);
-	g_autofree char *got_huge = edited(&preflight, in_huge, strlen(in_huge), NULL);
+	g_autofree char *got_huge = edited(&preflight, in_huge, NULL);
 	assert_true(g_str_has_prefix(
 		got_huge, "From: <gateway@example.com>\r\nX-Original-From:"));
 }
@@ -568,11 +696,11 @@ static void test_nul(void **state)
 	(void)state;
 	static const char in[] = FROM "X-A: a\0X-SES-TENANT: b\r\n" REST;
 	struct preflight preflight = preflight_default();
-	g_autofree char *got = edited(&preflight, in, sizeof(in) - 1, NULL);
+	g_autofree char *got = edited_octets(&preflight, in, sizeof(in) - 1, NULL);
 	assert_string_equal(got, FROM "X-A: a X-SES-TENANT: b\r\n" REST);
 	/* Nor does it hide an author. */
 	static const char two[] = "From: a@example.com\0, m@o.org\r\n" REST;
-	g_autofree char *replaced = edited(&preflight, two, sizeof(two) - 1, NULL);
+	g_autofree char *replaced = edited_octets(&preflight, two, sizeof(two) - 1, NULL);
 	assert_string_equal(replaced,
 		"From: \"a et al. via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: a@example.com, m@o.org\r\n"
@@ -597,8 +725,13 @@ static void test_reverse_path(void **state)
 			"e+01kah0@x" },
 		{ { .from = "f@x", .envelope_has_id = true }, false, true, "c@y",
 			"f+01kah0@x" },
+		{ { .envelope = "\"a b\"@x", .envelope_has_id = true }, false, true,
+			"c@y", "\"a b+01kah0\"@x" },
+		/* What comes back for a report is known for that. */
 		{ { .envelope = "\"a b\"@x", .envelope_has_id = true }, false, true, "",
-			"\"a b+01kah0\"@x" },
+			"\"a b+01kah0-r\"@x" },
+		{ { .from = "f@x", .envelope_has_id = true }, true, true, NULL,
+			"f+01kah0-r@x" },
 		{ { .envelope_has_id = true }, false, true, "c@y", "c@y" },
 		{ { .from = "f@x", .envelope = "e@x" }, true, false, "c@y", "c@y" },
 		{ { .from = "f@x", .envelope = "e@x" }, true, false, "", "" },
@@ -634,7 +767,10 @@ int main(void)
 		cmocka_unit_test(test_mime_version_of_mended),
 		cmocka_unit_test(test_mime_version_of_others),
 		cmocka_unit_test(test_ascii_header),
+		cmocka_unit_test(test_octets),
 		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_long_words),
+		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_endless_from),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_reverse_path),

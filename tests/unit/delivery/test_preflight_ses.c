@@ -8,10 +8,9 @@
 
 #include "gateway/delivery/preflight.h"
 #include "gateway/error.h"
+#include "tests/unit/delivery/editing.h"
 #include <gmime/gmime.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define TAG   "X-SES-MESSAGE-TAGS: stowage-id=01kah0\r\n"
 #define FROM  "From: Alice <alice@example.com>\r\n"
@@ -31,26 +30,6 @@ static struct preflight preflight_default(void)
 		.id = "01kah0",
 		.reverse_path = "alice@other.org",
 		.received_s = 1763683200 };
-}
-
-static char *edited(const struct preflight *preflight, const char *in, GError **error)
-{
-	size_t in_bytes = strlen(in);
-	int fd = memfd_create("message", MFD_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, in, in_bytes), in_bytes);
-	struct splice *splice = splice_new(in_bytes);
-	char *out = NULL;
-	if (preflight_edit(preflight, in, in_bytes, splice, error)) {
-		size_t bytes = splice_bytes(splice);
-		out = g_malloc0(bytes + 1);
-		struct splice_reader reader;
-		splice_reader_init(&reader, splice, fd);
-		assert_int_equal(splice_read(&reader, out, bytes, NULL), bytes);
-	}
-	splice_free(&splice);
-	close(fd);
-	return out;
 }
 
 static void check(const struct preflight *preflight, const char *in, const char *want)
@@ -289,6 +268,127 @@ static void test_lists(void **state)
 	check(&preflight, "To: root\r\n" FROM BARE, "To: root\r\n" FROM BARE);
 }
 
+static size_t occurrences(const char *text, const char *what)
+{
+	size_t n = 0;
+	for (; (text = strstr(text, what)) != NULL; text += strlen(what))
+		n++;
+	return n;
+}
+
+/* Longer than what is read at once: mended piece by piece, nobody left out. */
+static void test_endless_lists(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *head, *unit, *bad, *tail, *mended;
+		const char *address; /* of each unit, as it is to stand */
+	} endless[] = {
+		{ "To: ", "\"X, (Y\" <a.very.long.address@example.net>,\r\n ",
+			"Admin <admin>, ", "b@c.d", "\"Admin <admin>\":;,",
+			"\"X, (Y\" <a.very.long.address@example.net>," },
+		{ "Cc: ", "a.very.long.address@example.net;\r\n ", "root; ", "b@c.d",
+			" root:;,", "a.very.long.address@example.net," },
+		{ "To: Team: ", "a.very.long.address@example.net,\r\n\t", "root, ",
+			"b@c.d;", " root:;", "a.very.long.address@example.net" },
+		{ "To: A (\\) , \"): ", "a.very.long.address@example.net,\r\n ", "",
+			"b@c.d;", "b@c.d", "a.very.long.address@example.net" },
+	};
+	enum { UNITS = 8000 };
+	struct preflight preflight = preflight_default();
+	for (size_t i = 0; i < G_N_ELEMENTS(endless); i++) {
+		g_autoptr(GString) in = g_string_new(endless[i].head);
+		for (size_t n = 0; n < UNITS; n++) {
+			g_string_append(in, endless[i].unit);
+			if (n == UNITS / 2)
+				g_string_append(in, endless[i].bad);
+		}
+		g_string_append_printf(in, "%s\r\n" FROM BARE, endless[i].tail);
+		g_autofree char *got = edited(&preflight, in->str, NULL);
+		char *from = strstr(got, "\r\nX-Unparsed");
+		from = from ? from : strstr(got, "\r\n" FROM);
+		assert_non_null(from);
+		*from = '\0';
+		g_strdelimit(got, "\r\n", ' ');
+		g_auto(GStrv) lines = g_strsplit(got, "   ", -1);
+		g_autofree char *line = g_strjoinv(" ", lines);
+		assert_non_null(strstr(line, endless[i].mended));
+		assert_int_equal(occurrences(line, endless[i].address), UNITS);
+	}
+}
+
+static const struct {
+	const char *in, *want; /* NULL: it stays; the value, but for its blank before */
+} types[] = {
+	{ "text/plain", NULL },
+	{ "Text/HTML; Charset=UTF-8;", NULL },
+	{ "text/plain;\r\n\tcharset=\"iso-8859-1\"; format=flowed; name=\"a; "
+	  "\\\"b\\\".txt\"",
+		NULL },
+	{ "text/plain (a; b (c)); charset = utf-8 (d)", NULL },
+	{ "multipart/mixed; boundary=\"=_a b\"", NULL },
+	{ "application/pdf; name*0*=utf-8''%C3%BC; name*1=.pdf", NULL },
+	/* RFC 2045, section 5.2 */
+	{ "text", "text/plain" },
+	{ "TEXT; charset=utf-8", "text/plain; charset=utf-8" },
+	{ "text/", "text/plain" },
+	{ "; charset=utf-8", "text/plain; charset=utf-8" },
+	{ "plain", "text/plain\r\nX-Unparsed-Content-Type: plain" },
+	{ "multipart; boundary=x", "multipart/mixed; boundary=x" },
+	{ "multipart/mixed", "text/plain\r\nX-Unparsed-Content-Type: multipart/mixed" },
+	{ "multipart/mixed; boundary=\"\"; a=b",
+		"text/plain\r\nX-Unparsed-Content-Type: multipart/mixed; boundary=\"\"; "
+		"a=b" },
+	/* parameters */
+	{ "text/plain; charset=utf-8; charset=us-ascii", "text/plain; charset=utf-8" },
+	{ "text/plain; charset=; charset=us-ascii", "text/plain; charset=us-ascii" },
+	{ "text/plain;; charset=utf-8", "text/plain; charset=utf-8" },
+	{ "text/plain; charset", "text/plain" },
+	{ "text/plain; =utf-8; a=b", "text/plain; a=b" },
+	{ "text/plain charset=utf-8 format=flowed",
+		"text/plain; charset=utf-8; format=flowed" },
+	{ "text/plain, charset=utf-8", "text/plain" },
+	{ "text/plain/x; a=b", "text/plain; a=b" },
+	{ "multipart/mixed; boundary=----=_Part_1",
+		"multipart/mixed; boundary=\"----=_Part_1\"" },
+	{ "image/png; name=my file.png; x=y", "image/png; name=\"my file.png\"; x=y" },
+	{ "image/png; name==?utf-8?q?=C3=BC?=",
+		"image/png; name=\"=?utf-8?q?=C3=BC?=\"" },
+	{ "text/plain; name=\"a b", "text/plain; name=\"a b\"" },
+	{ "text/plain; name=\"a\\", "text/plain; name=a" },
+	{ "text/plain (never; charset=utf-8", "text/plain" },
+};
+
+static void test_types(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+		const char *value = types[i].want ? types[i].want : types[i].in;
+		g_autofree char *in = g_strdup_printf(
+			"Content-Type: %s\r\nMIME-Version: 1.0\r\n" FROM BARE,
+			types[i].in);
+		g_autofree char *want = g_strdup_printf(
+			TAG "Content-Type: %s\r\nMIME-Version: 1.0\r\n" FROM BARE, value);
+		g_autofree char *got = edited(&preflight, in, NULL);
+		if (strcmp(got, want) != 0)
+			print_error("case: %s\n", types[i].in);
+		check(&preflight, in, want);
+	}
+	check(&preflight, "Content-Type: \r\nMIME-Version: 1.0\r\n" FROM BARE,
+		TAG "MIME-Version: 1.0\r\n" FROM BARE);
+	/* Other relays hand on what there is. */
+	preflight.is_ses = false;
+	check(&preflight, "Content-Type: text\r\nMIME-Version: 1.0\r\n" FROM BARE,
+		"Content-Type: text\r\nMIME-Version: 1.0\r\n" FROM BARE);
+	/* Beyond ASCII */
+	preflight.is_ses = preflight.wants_ascii = true;
+	check(&preflight,
+		"Content-Type: text; name=\xc3\xbc\r\nMIME-Version: 1.0\r\n" FROM BARE,
+		TAG "Content-Type: text/plain; name*=iso-8859-1''%FC\r\nMIME-Version: "
+		    "1.0\r\n" FROM BARE);
+}
+
 static void test_reply_to(void **state)
 {
 	(void)state;
@@ -440,6 +540,8 @@ int main(void)
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_references_are_bounded),
 		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_endless_lists),
+		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_reply_to),
 		cmocka_unit_test(test_preserved),
 		cmocka_unit_test(test_names),

@@ -59,7 +59,7 @@ static void message_clear(struct message *message)
 static struct rewriter *rewriter_of(const struct message *message)
 {
 	g_autoptr(GError) error = NULL;
-	struct rewriter *rewriter = rewriter_new(message->fd, message->text->len,
+	struct rewriter *rewriter = rewriter_new(message->fd, NULL, message->text->len,
 		&message->settings, g_get_tmp_dir(), &error);
 	if (!rewriter)
 		fail_msg("%s", error->message);
@@ -163,8 +163,8 @@ static void no_room_for_files(void **state)
 	struct message message;
 	g_autoptr(GError) error = NULL;
 	message_init(&message, "", true);
-	struct rewriter *rewriter = rewriter_new(
-		message.fd, message.text->len, &message.settings, "/nonexistent", &error);
+	struct rewriter *rewriter = rewriter_new(message.fd, NULL, message.text->len,
+		&message.settings, "/nonexistent", &error);
 	assert_null(rewriter);
 	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY));
 	assert_non_null(strstr(error->message, "/nonexistent"));
@@ -178,7 +178,7 @@ static void shorter_than_it_was(void **state)
 	g_autoptr(GError) error = NULL;
 	message_init(&message, PART("a.pdf", "base64") "b25l\r\n", false);
 	assert_int_equal(ftruncate(message.fd, 10), 0);
-	struct rewriter *rewriter = rewriter_new(message.fd, message.text->len,
+	struct rewriter *rewriter = rewriter_new(message.fd, NULL, message.text->len,
 		&message.settings, g_get_tmp_dir(), &error);
 	assert_null(rewriter);
 	assert_non_null(error);

@@ -51,7 +51,7 @@ static int set_up(void **state)
 		.prefix = "mail",
 		.access_key_id = "AKIDEXAMPLE",
 		.secret_access_key = "secret" };
-	fixture->rewriter = rewriter_new(fixture->fd, TEXT_BYTES,
+	fixture->rewriter = rewriter_new(fixture->fd, NULL, TEXT_BYTES,
 		&fixture->conf.attachments, g_get_tmp_dir(), &error);
 	assert_null(error);
 	fixture->stowing =

@@ -116,6 +116,23 @@ static void put_links(FILE *file, const struct mime_attachment *attachments,
 	fputs("]}\n", file);
 }
 
+static void put_manifest(FILE *file, const struct mime_message *message,
+	const GPtrArray *named, const char *reason, const struct mime_link *links)
+{
+	const struct mime_attachment *attachments;
+	size_t n = mime_message_attachments(message, &attachments);
+
+	fputs("{\"recipients\": ", file);
+	put_recipients(file, named);
+	fputs(", \"reason\": ", file);
+	put_json(file, reason);
+	fputs(",\n\"untouched\": ", file);
+	put_json(file, mime_message_untouched_reason(message));
+	fputs(",\n", file);
+	put_parts(file, message);
+	put_links(file, attachments, links, n);
+}
+
 static void put_message(const struct splice *splice, int fd)
 {
 	struct splice_reader reader;
@@ -253,15 +270,7 @@ int main(int argc, char **argv)
 	if (!mime_message_link(message, links, n, splice, &error))
 		die("link", error);
 	put_message(splice, fd);
-	fputs("{\"recipients\": ", manifest);
-	put_recipients(manifest, named);
-	fputs(", \"reason\": ", manifest);
-	put_json(manifest, reason);
-	fputs(",\n\"untouched\": ", manifest);
-	put_json(manifest, mime_message_untouched_reason(message));
-	fputs(",\n", manifest);
-	put_parts(manifest, message);
-	put_links(manifest, attachments, links, n);
+	put_manifest(manifest, message, named, reason, links);
 	fclose(manifest);
 	for (size_t k = 0; k < n; k++)
 		g_free((gpointer)(uintptr_t)links[k].url);

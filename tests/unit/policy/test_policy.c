@@ -366,6 +366,7 @@ static void what_comes_back_goes_where_the_envelope_does(void **state)
 		{ "other+" ID "@in.example.com", NULL },
 		{ "bounces+" ID "@in.example.org", NULL },
 		{ "bounces+" ID "@all.example.com", NULL },
+		{ "bounces+" ID "-r@in.example.com", NULL },
 	};
 	struct conf_listener listener = { .recipients = conf_recipient_map_new() };
 	struct conf conf = { .hostname = "mail.example.com",
@@ -392,6 +393,16 @@ static void what_comes_back_goes_where_the_envelope_does(void **state)
 		"bounces+" ID "@all.example.com", &forward_path);
 	assert_string_equal(forward_path, "bounces+" ID "@corp.example");
 	g_free(forward_path);
+	/* A report of a report would bring about the next one. */
+	static const char *const reports[] = { "bounces+" ID "-r@all.example.com",
+		"BOUNCES+" ID "-R@all.example.com" };
+	for (size_t i = 0; i < G_N_ELEMENTS(reports); i++) {
+		assert_int_equal(policy_recipient(&conf, &listener,
+					 (const struct sockaddr *)&client, NULL,
+					 reports[i], &forward_path),
+			POLICY_LOOP);
+		assert_null(forward_path);
+	}
 	/* Without IDs it is an address like any other. */
 	conf.sender.envelope = "bounces@in.example.com";
 	conf.sender.envelope_has_id = false;

@@ -9,6 +9,7 @@
 #include "fixture.h"
 
 #include "gateway/error.h"
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -340,6 +341,96 @@ static void a_message_deleted_in_flight_is_gone(void **state)
 		"INSERT INTO must_be_empty SELECT count(*) FROM events");
 }
 
+/* --- what the operator hears --- */
+
+struct ear {
+	FILE *file;
+	int standard_error;
+};
+
+static void begin_to_listen(struct ear *ear)
+{
+	ear->file = tmpfile();
+	assert_non_null(ear->file);
+	ear->standard_error = dup(STDERR_FILENO);
+	assert_true(dup2(fileno(ear->file), STDERR_FILENO) >= 0);
+}
+
+/* How often an event was logged with that hold, so far. */
+static unsigned heard(const struct ear *ear, const char *event, const char *what)
+{
+	g_autofree char *named = g_strdup_printf("\"hold\":\"%s\"", what);
+	char line[2048];
+	unsigned n = 0;
+	rewind(ear->file);
+	while (fgets(line, sizeof line, ear->file))
+		n += strstr(line, event) && strstr(line, named);
+	return n;
+}
+
+static void stop_listening(struct ear *ear)
+{
+	assert_true(dup2(ear->standard_error, STDERR_FILENO) >= 0);
+	close(ear->standard_error);
+	fclose(ear->file);
+}
+
+#define DUE_FOR_A_PERSON                                                                 \
+	"UPDATE totals SET messages = messages - 1 WHERE state = 'held';"                \
+	"UPDATE totals SET messages = messages + 1 WHERE state = 'deferred';"            \
+	"UPDATE messages SET state = 'deferred', hold = NULL, next_attempt_ms = 0, "     \
+	"retried_ms = 1 WHERE id = (SELECT id FROM messages WHERE hold = 'a' AND id "    \
+	"<> '%s' LIMIT 1)"
+
+/* The one that is tried meanwhile still stands in the record as held. */
+static void what_is_mended_raises_no_alert(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ear ear;
+	char id[MESSAGE_ID_BYTES];
+	for (unsigned i = 0; i < 3; i++)
+		put_held(fixture, "a", id);
+	wait_for_count(fixture, QUEUE_HELD, 3);
+	begin_to_listen(&ear);
+	reopen(fixture);
+	struct queue_message *probe = queue_take(fixture->queue);
+	g_autofree char *retry = g_strdup_printf(DUE_FOR_A_PERSON, probe->id);
+	fixture_execute(fixture, retry);
+	fixture_finish(fixture, queue_take(fixture->queue), QUEUE_SENT, 0);
+	queue_release(fixture->queue, "a"); /* it got through */
+	struct queue_message *last = queue_take(fixture->queue);
+	for (unsigned i = 0; i < 300 && !heard(&ear, "queue.mended", "a"); i++)
+		g_usleep(10000);
+	assert_int_equal(heard(&ear, "queue.mended", "a"), 1);
+	fixture_execute(fixture, "UPDATE messages SET hold = 'b' WHERE state = 'sent'");
+	for (unsigned i = 0; i < 300 && held_for(fixture, "b") != 1; i++)
+		g_usleep(10000);
+	assert_int_equal(heard(&ear, "queue.needs_attention", "a"), 1); /* at the start */
+	fixture_finish(fixture, probe, QUEUE_SENT, 0);
+	fixture_finish(fixture, last, QUEUE_SENT, 0);
+	wait_for_count(fixture, QUEUE_SENT, 3);
+	stop_listening(&ear);
+	assert_int_equal(held_for(fixture, "a"), 0);
+}
+
+static void a_deleted_message_holds_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ear ear;
+	char id[MESSAGE_ID_BYTES], next[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, id);
+	struct queue_message *message = fixture_take(fixture, id);
+	fixture_execute(fixture, PERSON_DELETES);
+	begin_to_listen(&ear);
+	hold(fixture, message, "a");
+	put_held(fixture, "b", next); /* both have ended then */
+	wait_for_count(fixture, QUEUE_HELD, 1);
+	assert_int_equal(heard(&ear, "queue.needs_attention", "b"), 1);
+	assert_int_equal(heard(&ear, "queue.needs_attention", "a"), 0);
+	stop_listening(&ear);
+	assert_int_equal(held_for(fixture, "a"), 0);
+}
+
 int main(void)
 {
 #define HOLDS_TEST(name)                                                                 \
@@ -354,6 +445,8 @@ int main(void)
 		HOLDS_TEST(a_person_who_retries_a_message_in_flight_is_heard),
 		HOLDS_TEST(a_person_who_holds_a_probe_is_heard),
 		HOLDS_TEST(a_message_deleted_in_flight_is_gone),
+		HOLDS_TEST(what_is_mended_raises_no_alert),
+		HOLDS_TEST(a_deleted_message_holds_nothing),
 	};
 	alarm(120);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include "fixture.h"
 
 #include "gateway/error.h"
+#include "gateway/queue/lanes.h"
 #include "tests/unit/tree.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -131,6 +132,23 @@ static void check_everything(
 		assert_int_equal(g->state, w->state);
 		assert_int_equal(g->reply_code, w->reply_code);
 		assert_int_equal(g_strcmp0(g->reply, w->reply), 0);
+	}
+}
+
+static void its_octets_stay_in_memory_while_few_wait(void **state)
+{
+	struct fixture *fixture = *state;
+	char ids[LANE_OCTETS + 2][MESSAGE_ID_BYTES]; /* the last may come late */
+	for (size_t i = 0; i < G_N_ELEMENTS(ids); i++)
+		fixture_submit(fixture, ids[i]);
+	for (size_t i = 0; i < G_N_ELEMENTS(ids); i++) {
+		struct queue_message *message = fixture_take(fixture, ids[i]);
+		if (i < LANE_OCTETS)
+			assert_memory_equal(
+				message->octets, "Subject: x\r\n\r\nbody\r\n", 20);
+		else if (i == LANE_OCTETS)
+			assert_null(message->octets);
+		fixture_finish(fixture, message, QUEUE_SENT, 0);
 	}
 }
 
@@ -479,6 +497,35 @@ static void what_a_wrong_clock_planned_is_due(void **state)
 	queue_message_free(message);
 }
 
+/* A shorter retry_max, or a clock that goes back, makes a deep queue due: not in one moment. */
+static void what_becomes_due_together_is_spread(void **state)
+{
+	struct fixture *fixture = *state;
+	enum { MANY = 150 };
+	char ids[MANY][MESSAGE_ID_BYTES];
+	for (unsigned i = 0; i < MANY; i++) {
+		fixture_submit(fixture, ids[i]);
+		fixture_finish(fixture, fixture_take(fixture, ids[i]), QUEUE_DEFERRED,
+			(int64_t)fixture->settings.retry_max_s * 1000 - 1);
+	}
+	fixture_close(fixture);
+	fixture->settings.retry_max_s = 60;
+	fixture_open(fixture);
+	int64_t opened_ms = g_get_real_time() / 1000, last_ms = 0;
+	fixture_finish(fixture, fixture_take(fixture, ids[0]), QUEUE_SENT, 0);
+	queue_stop(fixture->queue);
+	fixture_close(fixture);
+	unsigned due_at_once = 0;
+	for (unsigned i = 1; i < MANY; i++) {
+		struct queue_message *message = fixture_look(fixture, ids[i]);
+		due_at_once += message->next_attempt_ms <= opened_ms + 200;
+		last_ms = MAX(last_ms, message->next_attempt_ms);
+		queue_message_free(message);
+	}
+	assert_in_range(due_at_once, 1, MANY / 2);
+	assert_in_range(last_ms - opened_ms, 1000, 60000);
+}
+
 static void orphans_are_removed_and_nothing_else(void **state)
 {
 	struct fixture *fixture = *state;
@@ -574,6 +621,15 @@ static void a_second_gateway_is_refused_with_the_first_ones_process(void **state
 	struct fixture *fixture = *state;
 	g_autofree char *process = g_strdup_printf("process %ld)", (long)getpid());
 	check_refused(fixture, process);
+	reopen(fixture);
+}
+
+static void a_lock_that_was_removed_by_hand_lets_no_second_gateway_in(void **state)
+{
+	struct fixture *fixture = *state;
+	g_autofree char *lock = fixture_path(fixture, "lock");
+	assert_int_equal(g_unlink(lock), 0);
+	check_refused(fixture, "another gateway");
 	reopen(fixture);
 }
 
@@ -990,6 +1046,7 @@ int main(void)
 	cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		QUEUE_TEST(the_row_and_the_file_are_there_before_the_verdict),
+		QUEUE_TEST(its_octets_stay_in_memory_while_few_wait),
 		QUEUE_TEST(a_message_comes_back_as_it_was),
 		QUEUE_TEST(relaying_journals_the_recipients_settled_before),
 		QUEUE_TEST(attachments_are_recorded_with_the_next_commit),
@@ -1001,10 +1058,12 @@ int main(void)
 		QUEUE_TEST(each_state_survives_a_restart),
 		QUEUE_TEST(only_those_whom_the_dot_concerned_are_uncertain),
 		QUEUE_TEST(what_a_wrong_clock_planned_is_due),
+		QUEUE_TEST(what_becomes_due_together_is_spread),
 		QUEUE_TEST(orphans_are_removed_and_nothing_else),
 		QUEUE_TEST(mail_without_its_record_is_not_touched),
 		QUEUE_TEST(a_row_without_a_file_is_dead),
 		QUEUE_TEST(a_second_gateway_is_refused_with_the_first_ones_process),
+		QUEUE_TEST(a_lock_that_was_removed_by_hand_lets_no_second_gateway_in),
 		QUEUE_TEST(a_command_that_looks_does_not_keep_a_gateway_from_starting),
 		QUEUE_TEST(what_is_no_queue_is_refused),
 		QUEUE_TEST(an_older_queue_is_brought_up_to_date),

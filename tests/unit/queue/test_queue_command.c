@@ -10,6 +10,7 @@
 #include "fixture.h"
 
 #include "gateway/queue/queue_command.h"
+#include "gateway/queue/queue_text.h"
 #include "tests/unit/tree.h"
 #include <glib/gstdio.h>
 #include <jansson.h>
@@ -78,6 +79,11 @@ static void mistakes_are_named(void **state)
 		check_run(*state, cases[i].arguments, EX_USAGE, NULL, cases[i].err);
 	capture_check(queue_command, NULL, ARGUMENTS(NULL), EX_USAGE, NULL, "verb");
 	capture_check(queue_command, NULL, ARGUMENTS("help"), EX_OK, "redrive", NULL);
+	capture_check(queue_command, NULL, ARGUMENTS("-h"), EX_OK, "redrive", NULL);
+	capture_check(
+		queue_command, NULL, ARGUMENTS("list", "--help"), EX_OK, "redrive", NULL);
+	capture_check(
+		queue_command, NULL, ARGUMENTS("delete", "-h"), EX_OK, "redrive", NULL);
 }
 
 static void a_queue_that_is_not_there_is_said(void **state)
@@ -323,6 +329,21 @@ static void retry_refuses_what_cannot_be(void **state)
 	fixture_finish(fixture, fixture_take(fixture, other), QUEUE_SENT, 0);
 }
 
+static void a_reply_without_code_stands_apart(void **state)
+{
+	(void)state;
+	struct queue_message *message = fixture_message(1);
+	struct queue_recipient *recipient = message->recipients->pdata[0];
+	recipient->state = QUEUE_UNCERTAIN;
+	recipient->reply = g_strdup("no reply came");
+	g_autofree char *text = queue_text_show(message, 0);
+	assert_non_null(strstr(text, "  uncertain  no reply came\n"));
+	recipient->reply_code = 450;
+	g_autofree char *coded = queue_text_show(message, 0);
+	assert_non_null(strstr(coded, "  uncertain  450 no reply came\n"));
+	queue_message_free(message);
+}
+
 int main(void)
 {
 #define COMMAND_TEST(name)                                                               \
@@ -335,6 +356,7 @@ int main(void)
 		COMMAND_TEST(json_has_a_line_for_each_message),
 		COMMAND_TEST(show_has_what_dsn_asks_for),
 		COMMAND_TEST(show_has_everything),
+		cmocka_unit_test(a_reply_without_code_stands_apart),
 		COMMAND_TEST(retry_makes_due),
 		COMMAND_TEST(retry_works_on_a_queue_at_rest),
 		COMMAND_TEST(retry_refuses_what_cannot_be),

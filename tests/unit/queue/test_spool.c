@@ -11,6 +11,7 @@
 #include "gateway/error.h"
 #include "tests/unit/tree.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
@@ -83,6 +84,34 @@ static void a_full_buffer_takes_no_more(void **state)
 	spool_free(&spool);
 }
 
+static void what_is_shared_outlives_the_spool(void **state)
+{
+	struct spool *spool = spool_new(*state, id);
+	assert_null(spool_share(spool)); /* nothing was appended */
+	g_autofree char *data = g_malloc(100000);
+	memset(data, 'x', 100000);
+	spool_append(spool, "a", 1);
+	spool_append(spool, data, 100000);
+	char *octets = spool_share(spool);
+	assert_non_null(octets);
+	assert_true(spool_commit(spool, NULL));
+	assert_null(spool_share(spool)); /* it is on the disk now */
+	spool_discard(&spool);
+	assert_int_equal(octets[0], 'a');
+	assert_memory_equal(octets + 1, data, 100000);
+	g_atomic_rc_box_release(octets);
+}
+
+static void what_was_flushed_in_part_is_not_shared(void **state)
+{
+	struct spool *spool = spool_new(*state, id);
+	spool_append(spool, "abc", 3);
+	assert_true(spool_flush(spool, NULL));
+	spool_append(spool, "def", 3);
+	assert_null(spool_share(spool));
+	spool_free(&spool);
+}
+
 static void uncommitted_and_discarded_files_go(void **state)
 {
 	g_autofree char *path = spool_path(*state, id);
@@ -141,14 +170,32 @@ static void a_failed_write_is_not_forgotten(void **state)
 	assert_int_not_equal(g_access(path, F_OK), 0);
 }
 
+static void a_foreign_pipe_is_not_waited_for(void **state)
+{
+	g_autofree char *path = spool_path(*state, id);
+	g_autofree char *folder = g_path_get_dirname(path);
+	assert_int_equal(g_mkdir_with_parents(folder, 0700), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	int directory_fd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	alarm(10);
+	int fd = spool_open(directory_fd, id);
+	alarm(0);
+	assert_true(fd >= 0);
+	close(fd);
+	close(directory_fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_appended_is_in_the_file),
 		cmocka_unit_test(a_full_buffer_takes_no_more),
+		cmocka_unit_test(what_is_shared_outlives_the_spool),
+		cmocka_unit_test(what_was_flushed_in_part_is_not_shared),
 		cmocka_unit_test(uncommitted_and_discarded_files_go),
 		cmocka_unit_test(nothing_is_overwritten),
 		cmocka_unit_test(a_failed_write_is_not_forgotten),
+		cmocka_unit_test(a_foreign_pipe_is_not_waited_for),
 	};
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -220,8 +220,8 @@ static void test_higher_goes_first(void **unused)
 	pace_deinit(&pace);
 }
 
-/* Bulk of 50 recipients a message, always somebody waiting: an alarm that comes goes within
- * the time that the header promises. */
+/* Bulk of 50 recipients a message, always somebody waiting: an alarm that comes goes
+ * within the time that the header promises. */
 static void test_bulk_does_not_hold_up_an_alarm(void **unused)
 {
 	(void)unused;

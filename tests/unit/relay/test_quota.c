@@ -27,8 +27,8 @@ static void test_forgets_after_a_day(void **unused)
 	assert_int_equal(quota_sum(&quota, T0 + 400 * DAY), 1);
 }
 
-/* Beside a plain list of what was sent when: never less than the last 24 hours, never more
- * than 24 hours and a quarter. */
+/* Beside a plain list of what was sent when: never less than the last 24 hours, never
+ * more than 24 hours and a quarter. */
 static void test_the_window_slides(void **unused)
 {
 	(void)unused;

@@ -532,6 +532,7 @@ static void test_wrong_success_codes(void **unused)
 		struct scene s;
 		run_step(cases[i].step, PEER_REPLY, cases[i].text, NULL, &s);
 		assert_int_equal(s.recipients[0].verdict, cases[i].want);
+		assert_int_equal(count_of(&s, "content:"), cases[i].step == DOT);
 		scene_deinit(&s);
 	}
 }
@@ -894,6 +895,9 @@ static void test_early_answer(void **unused)
 	} cases[] = {
 		{ PEER_REPLY, "552 5.3.4 enough\r\n", RELAY_REFUSED, 552 },
 		{ PEER_REPLY, "451 4.3.0 later\r\n", RELAY_DEFERRED, 451 },
+		{ PEER_REPLY_CLOSE, "552 5.3.4 enough\r\n", RELAY_REFUSED, 552 },
+		{ PEER_REPLY_CLOSE, "421 4.3.2 bye\r\n", RELAY_DEFERRED, 421 },
+		{ PEER_REPLY_CLOSE, "552 5.3", RELAY_DEFERRED, 0 },
 		{ PEER_CLOSE, NULL, RELAY_DEFERRED, 0 },
 	};
 	g_autofree char *line = g_strnfill(900, 'x');

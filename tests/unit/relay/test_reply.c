@@ -92,6 +92,16 @@ static void test_text_is_bounded(void **unused)
 	assert_true(reply_add_line(&reply, "250 end\r\n", 9));
 	assert_true(reply.complete);
 	assert_true(reply.text->len <= REPLY_TEXT_BYTES_MAX);
+	reply_clear(&reply);
+	/* of one line that is too long, its beginning says what it is about */
+	g_autofree char *long_fill = g_strnfill(60000, 'x');
+	g_autofree char *long_line = g_strconcat(
+		"554-5.7.1 Email address is not verified ", long_fill, "\r\n", NULL);
+	assert_true(reply_add_line(&reply, long_line, strlen(long_line)));
+	assert_int_equal(reply.text->len, REPLY_TEXT_BYTES_MAX);
+	assert_true(reply_add_line(&reply, "554 end\r\n", 9));
+	assert_int_equal(reply.text->len, REPLY_TEXT_BYTES_MAX);
+	assert_int_equal(reply_classify(&reply, NULL), REPLY_MEND);
 	reply_deinit(&reply);
 }
 
@@ -223,6 +233,50 @@ static const struct {
 	{ "554 Message rejected: Email sending for the configuration set x is paused.",
 		REPLY_MEND, "paused" },
 	{ "554 Message rejected: Email sending is paused.", REPLY_MEND, "paused" },
+	{ "454 Message rejected: Sending paused for this account.", REPLY_MEND,
+		"paused" },
+	{ "454 4.7.0 Sending suspended for this account.", REPLY_MEND, "paused" },
+	{ "451 Email sending for the configuration set x is paused.", REPLY_MEND,
+		"paused" },
+	{ "454 Sending is disabled for this account.", REPLY_MEND, "paused" },
+	{ "554 Message rejected: Email sending is disabled for your entire Amazon SES "
+	  "account.",
+		REPLY_MEND, "paused" },
+	{ "554 The message can't be sent because the account's ability to send email is "
+	  "currently paused.",
+		REPLY_MEND, "paused" },
+	{ "454 The message can't be sent because the account's ability to send email has "
+	  "been permanently restricted.",
+		REPLY_MEND, "paused" },
+	{ "454 Your account is paused.", REPLY_MEND, "paused" },
+	{ "454 Your account has been paused.", REPLY_MEND, "paused" },
+	{ "554 Account suspended", REPLY_MEND, "paused" },
+	{ "454 Your account is suspended.", REPLY_MEND, "paused" },
+	{ "454 Your AWS account has been suspended.", REPLY_MEND, "paused" },
+	{ "554 Your account is disabled.", REPLY_MEND, "paused" },
+	{ "454 Configuration set <x> does not exist.", REPLY_MEND, "configuration set" },
+	{ "451 Configuration set lookup failed, try again later.", REPLY_RETRY, NULL },
+	{ "454 Message rejected: Email address is not verified.", REPLY_MEND, "sender" },
+	{ "454 Access denied: User `arn:aws:iam::1:user/x' is not authorized to perform "
+	  "`ses:SendRawEmail' on resource `arn:aws:ses:x'",
+		REPLY_MEND, "access" },
+	{ "454 Account not subscribed to SES", REPLY_MEND, "credentials" },
+	{ "454 Authentication Credentials Invalid", REPLY_MEND, "credentials" },
+	{ "554 Throttling failure: Maximum sending rate exceeded.", REPLY_THROTTLE,
+		NULL },
+	{ "554 Throttling failure", REPLY_THROTTLE, NULL },
+	{ "554 Throttling failure: Daily message quota exceeded.", REPLY_MEND, "quota" },
+	{ "454 Daily sending quota exceeded", REPLY_MEND, "quota" },
+	{ "452 4.5.3 Daily quota exceeded", REPLY_MEND, "quota" },
+	{ "554 Temporary service failure", REPLY_RETRY, NULL },
+	{ "554 Temporary authentication failure", REPLY_RETRY, NULL },
+	{ "554 Timeout waiting for data from client.", REPLY_RETRY, NULL },
+	{ "452 Message is too long.", REPLY_RETRY, NULL },
+	/* A recipient's account is not the relay's. */
+	{ "550 5.2.1 The email account that you tried to reach is disabled.",
+		REPLY_REFUSE, NULL },
+	{ "550 5.2.1 <a@b.c>: this account is suspended", REPLY_REFUSE, NULL },
+	{ "450 4.2.1 <a@b.c>: account is disabled", REPLY_RETRY, NULL },
 	{ "554 Configuration set <x> does not exist.", REPLY_MEND, "configuration set" },
 	{ "554 Access denied: User `arn:aws:iam::1:user/x' is not authorized to perform "
 	  "`ses:SendRawEmail' on resource `arn:aws:ses:x'",
@@ -262,6 +316,10 @@ static const struct {
 	{ "550 5.4.5 Daily sending quota exceeded. - gsmtp", REPLY_MEND, "quota" },
 	{ "421 4.7.0 IP not in whitelist for RCPT domain, closing connection. - gsmtp",
 		REPLY_RETRY, NULL },
+	{ "450 4.5.4 Daily user sending limit exceeded. - gsmtp", REPLY_MEND, "quota" },
+	{ "450 4.1.90 Your message can't be sent because you've reached your daily limit "
+	  "for message recipients",
+		REPLY_MEND, "quota" },
 	{ "550 5.1.90 Your message can't be sent because you've reached your daily limit "
 	  "for "
 	  "message recipients",

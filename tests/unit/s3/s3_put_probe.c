@@ -2,8 +2,9 @@
  * s3_put_probe ENDPOINT REGION BUCKET FILE COUNT [THREADS]
  *
  * Puts one file COUNT times by THREADS callers and prints a link to each object. Keys
- * come from the environment, and so do CA_FILE, SEED (16 characters: the same objects each
- * time), MULTIPART_THRESHOLD, UNSIGNED, CHECKSUM, ENCRYPTION (numbers of enum) and TAG. Measures on standard error: time and CPU per object.
+ * come from the environment, and so do CA_FILE, SEED (16 characters: the same objects
+ * each time), MULTIPART_THRESHOLD, UNSIGNED, CHECKSUM, ENCRYPTION (numbers of enum) and
+ * TAG. Measures on standard error: time and CPU per object.
  */
 #include "s3/s3.h"
 #include <errno.h>

@@ -63,13 +63,13 @@ static const struct {
 } cases[] = {
 	{ "nothing", "", { NULL }, { .bucket = "b" }, { .words = "" } },
 	{ "a region of the environment", PROFILE,
-		{ "AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-3" }, { NULL },
+		{ "AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-3" }, { 0 },
 		{ .region = "eu-west-1", .words = "region eu-west-1 (AWS_REGION)" } },
 	{ "the older variable", PROFILE,
-		{ "AWS_REGION=", "AWS_DEFAULT_REGION=eu-west-3" }, { NULL },
+		{ "AWS_REGION=", "AWS_DEFAULT_REGION=eu-west-3" }, { 0 },
 		{ .region = "eu-west-3",
 			.words = "region eu-west-3 (AWS_DEFAULT_REGION)" } },
-	{ "a region of the profile", PROFILE, { NULL }, { NULL },
+	{ "a region of the profile", PROFILE, { NULL }, { 0 },
 		{ .region = "eu-north-1",
 			.words = "region eu-north-1 (profile \"default\")" } },
 	{ "settings come first", PROFILE,
@@ -202,6 +202,8 @@ static void what_makes_no_sense_is_refused(void **state)
 		{ "", { "AWS_REQUEST_CHECKSUM_CALCULATION=never" }, "when_required" },
 		{ "[default]\ns3 =\n  addressing_style = both\n", { NULL },
 			"auto, virtual or path" },
+		{ "", { "AWS_ENDPOINT_URL=https://me:secret@s3.example" },
+			"endpoint \"...@...\", from AWS_ENDPOINT_URL, is not like" },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
 		set_up(state);

@@ -154,6 +154,8 @@ static const struct {
 	{ 507, "XMinioStorageFull", "quota", false, "quota" },
 	{ 200, "Unheard", NULL, false, "200 Unheard" },
 	{ 301, "", "region", false, "check the region" },
+	{ 302, "", "endpoint", false, "no S3 server" },
+	{ 308, "", "region", false, "check the region" },
 	{ 400, "", "settings", false, "check region, endpoint and key" },
 	{ 403, "", "access", false, "policy" },
 	{ 404, "Unheard", "bucket", false, "bucket" },
@@ -205,6 +207,18 @@ static void a_denied_kms_key_is_no_denied_bucket(void **state)
 	g_autoptr(GError) error = s3_answer_error(&answer, "acme", "eu-west-1");
 	assert_string_equal(s3_error_subject(error), "encryption");
 	assert_non_null(strstr(error->message, "key policy"));
+}
+
+/* Ceph takes the KMS key's name for an access key's. */
+static void an_unknown_kms_key_is_no_unknown_access_key(void **state)
+{
+	(void)state;
+	struct s3_answer answer = { .status = 403,
+		.code = "InvalidAccessKeyId",
+		.message = "Failed to retrieve the actual key, kms-keyid: nokey" };
+	g_autoptr(GError) error = s3_answer_error(&answer, "acme", "eu-west-1");
+	assert_string_equal(s3_error_subject(error), "encryption");
+	assert_non_null(strstr(error->message, "check the KMS key"));
 }
 
 static void errors_keep_their_subject(void **state)
@@ -309,6 +323,30 @@ static void etags_may_be_md5(void **state)
 	}
 }
 
+static void the_permission_is_the_requests(void **state)
+{
+	(void)state;
+	struct s3_answer answer = { .status = 403, .permission = "s3:DeleteObject" };
+	g_autoptr(GError) error = s3_answer_error(&answer, "acme", "eu-west-1");
+	assert_non_null(strstr(error->message,
+		"its IAM policy (s3:DeleteObject on the prefix) and the bucket policy"));
+	assert_null(strstr(error->message, "s3:PutObject"));
+}
+
+static void a_redirect_tells_where_to(void **state)
+{
+	(void)state;
+	static const char body[] =
+		"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message>"
+		"<Endpoint>acme.s3.eu-south-2.amazonaws.com</Endpoint></Error>";
+	struct s3_answer answer = { .status = 301 };
+	s3_answer_read_body(&answer, body, strlen(body));
+	g_autoptr(GError) error = s3_answer_error(&answer, "acme", "eu-west-1");
+	assert_non_null(strstr(error->message,
+		"elsewhere, endpoint acme.s3.eu-south-2.amazonaws.com; "
+		"check the region"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,9 +356,12 @@ int main(void)
 		cmocka_unit_test(fields_are_cut_between_characters),
 		cmocka_unit_test(every_refusal_has_a_kind_and_a_reason),
 		cmocka_unit_test(a_denied_kms_key_is_no_denied_bucket),
+		cmocka_unit_test(an_unknown_kms_key_is_no_unknown_access_key),
 		cmocka_unit_test(errors_keep_their_subject),
 		cmocka_unit_test(refused_credentials_may_be_renewed),
 		cmocka_unit_test(region_and_clock_are_told),
+		cmocka_unit_test(the_permission_is_the_requests),
+		cmocka_unit_test(a_redirect_tells_where_to),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,6 +171,13 @@ static const struct fault {
 	{ "an answer of few words",
 		{ { ANSWER, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n" } }, 3,
 		-1, { NULL }, 1 },
+	{ "accepted, not stored",
+		{ { ANSWER, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n" } }, 3,
+		S3_ERROR_MEND, { "202", "no S3 server" }, 1 },
+	{ "a portal's redirect",
+		{ { ANSWER, "HTTP/1.1 302 Found\r\nLocation: /login\r\n"
+			    "Content-Length: 0\r\n\r\n" } },
+		3, S3_ERROR_MEND, { "302", "no S3 server" }, 1 },
 	{ "headers without end", { { FLOOD, "HTTP/1.1 200 OK\r\nX-A: " } }, 1,
 		S3_ERROR_RETRY, { "S3 at 127.0.0.1" }, 1 },
 	{ "silence", { { HANG, NULL } }, 1, S3_ERROR_RETRY, { "S3 at 127.0.0.1" }, 1 },

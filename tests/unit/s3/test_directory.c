@@ -15,23 +15,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static char *directory;
-
-static int set_up(void **state)
-{
-	(void)state;
-	directory = g_dir_make_tmp("directory-XXXXXX", NULL);
-	return directory ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(directory);
-	g_clear_pointer(&directory, g_free);
-	return 0;
-}
-
 static bool put(struct s3_directory *store, const char *key, const char *content,
 	size_t bytes, GError **error)
 {
@@ -48,14 +31,14 @@ static bool put(struct s3_directory *store, const char *key, const char *content
 
 static bool holds(const char *key, const char *content)
 {
-	g_autofree char *path = g_build_filename(directory, "objects", key, NULL);
+	g_autofree char *path = g_build_filename(tree_directory, "objects", key, NULL);
 	g_autofree char *text = NULL;
 	return g_file_get_contents(path, &text, NULL, NULL) && strcmp(text, content) == 0;
 }
 
 static size_t count_incoming(void)
 {
-	g_autofree char *path = g_build_filename(directory, "incoming", NULL);
+	g_autofree char *path = g_build_filename(tree_directory, "incoming", NULL);
 	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
 	size_t n = 0;
 	while (g_dir_read_name(dir))
@@ -75,7 +58,7 @@ static void assert_needs(GError *error, const char *subject, const char *text)
 static void nothing_is_overwritten(void **state)
 {
 	(void)state;
-	struct s3_directory *store = s3_directory_open(directory, 0, 0, NULL);
+	struct s3_directory *store = s3_directory_open(tree_directory, 0, 0, NULL);
 	g_autoptr(GError) error = NULL;
 	assert_true(put(store, "a/b", "first", 5, NULL));
 	assert_true(put(store, "a/b", "first", 5, NULL));
@@ -106,7 +89,7 @@ static void *put_racing(void *context)
 static void of_two_writers_one_wins(void **state)
 {
 	(void)state;
-	struct s3_directory *store = s3_directory_open(directory, 0, 0, NULL);
+	struct s3_directory *store = s3_directory_open(tree_directory, 0, 0, NULL);
 	for (size_t round = 0; round < 20; round++) {
 		struct race races[2] = { { store, "x", false }, { store, "y", false } };
 		GThread *threads[2];
@@ -116,7 +99,7 @@ static void of_two_writers_one_wins(void **state)
 			g_thread_join(threads[i]);
 		assert_int_equal(races[0].won + races[1].won, 1);
 		assert_true(holds("r/1", races[0].won ? "x" : "y"));
-		assert_true(s3_directory_delete(directory, "r/1", NULL));
+		assert_true(s3_directory_delete(tree_directory, "r/1", NULL));
 	}
 	assert_int_equal(count_incoming(), 0);
 	s3_directory_close(&store);
@@ -125,7 +108,7 @@ static void of_two_writers_one_wins(void **state)
 static void a_full_store_takes_no_more(void **state)
 {
 	(void)state;
-	struct s3_directory *store = s3_directory_open(directory, 10, 0, NULL);
+	struct s3_directory *store = s3_directory_open(tree_directory, 10, 0, NULL);
 	g_autoptr(GError) error = NULL;
 	assert_true(put(store, "a", "1234567", 7, NULL));
 	assert_false(put(store, "b", "1234", 4, &error));
@@ -139,8 +122,8 @@ static void a_full_store_takes_no_more(void **state)
 	assert_needs(error, "quota", "holds 10 bytes");
 	s3_directory_close(&store);
 	/* What an earlier process stored counts, what was deleted does not. */
-	assert_true(s3_directory_delete(directory, "c", NULL));
-	store = s3_directory_open(directory, 10, 0, NULL);
+	assert_true(s3_directory_delete(tree_directory, "c", NULL));
+	store = s3_directory_open(tree_directory, 10, 0, NULL);
 	g_clear_error(&error);
 	assert_false(put(store, "d", "1234", 4, &error));
 	assert_needs(error, "quota", "holds 7 bytes");
@@ -151,7 +134,7 @@ static void a_full_store_takes_no_more(void **state)
 static void room_is_given_back(void **state)
 {
 	(void)state;
-	struct directory_room *room = directory_room_new(directory, 10, 0);
+	struct directory_room *room = directory_room_new(tree_directory, 10, 0);
 	assert_true(directory_room_take(room, 10, NULL));
 	assert_false(directory_room_take(room, 1, NULL));
 	directory_room_give(room, 4);
@@ -165,20 +148,20 @@ static void a_full_disk_takes_no_more(void **state)
 {
 	(void)state;
 	struct statvfs disk;
-	assert_int_equal(statvfs(directory, &disk), 0);
+	assert_int_equal(statvfs(tree_directory, &disk), 0);
 	uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
 	g_autoptr(GError) error = NULL;
 	struct s3_directory *store =
-		s3_directory_open(directory, 0, free_bytes * 2 + 1, NULL);
+		s3_directory_open(tree_directory, 0, free_bytes * 2 + 1, NULL);
 	assert_false(put(store, "a", "1", 1, &error));
 	assert_needs(error, "quota", "s3.directory_min_free");
 	s3_directory_close(&store);
-	store = s3_directory_open(directory, 0, free_bytes / 2, NULL);
+	store = s3_directory_open(tree_directory, 0, free_bytes / 2, NULL);
 	assert_true(put(store, "a", "1", 1, NULL));
 	s3_directory_close(&store);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_set_up, tree_tear_down)
 
 int main(void)
 {

@@ -1,6 +1,6 @@
-/* Every request that uploads and deletions are made of, each met by every way in which a
- * server can fail to answer: outlived within the attempts, and the next answer is read from
- * its beginning. */
+/* Every request that uploads and deletions are made of, each met by every way in
+ * which a server can fail to answer: outlived within the attempts, and the next
+ * answer is read from its beginning. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

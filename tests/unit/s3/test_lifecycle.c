@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "s3/lifecycle.h"
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -70,9 +71,6 @@ static void days_of_rules(void **state)
 		{ ALL(RULE(ON "<Expiration><ExpiredObjectDeleteMarker>true"
 			      "</ExpiredObjectDeleteMarker></Expiration>")),
 			0 },
-		{ ALL(RULE(ON "<Expiration><Date>2027-01-01T00:00:00Z</Date>"
-			      "</Expiration>")),
-			0 },
 		{ ALL(RULE(ON DAYS("0"))), 0 },
 		{ ALL(RULE(ON DAYS("-1"))), 0 },
 		{ ALL(RULE(ON DAYS("99999999999"))), 0 },
@@ -82,11 +80,60 @@ static void days_of_rules(void **state)
 		struct s3_lifecycle *lifecycle =
 			s3_lifecycle_parse(cases[i].xml, strlen(cases[i].xml), tags);
 		assert_non_null(lifecycle);
-		if (s3_lifecycle_days(lifecycle, KEY) != cases[i].days)
-			fail_msg("%s: %u", cases[i].xml,
-				s3_lifecycle_days(lifecycle, KEY));
+		struct s3_lifecycle_end end = s3_lifecycle_end(lifecycle, KEY, 1);
+		if (end.days != cases[i].days || end.date_s)
+			fail_msg("%s: %u", cases[i].xml, end.days);
+		assert_int_equal(s3_lifecycle_kept_s(&end, 1), (int64_t)end.days * 86400);
 		s3_lifecycle_free(&lifecycle);
 		assert_null(lifecycle);
+	}
+}
+
+#define DATE(d) "<Expiration><Date>" d "</Date></Expiration>"
+
+/* What is stored at noon of 21 November 2026. */
+static void dates_of_rules(void **state)
+{
+	(void)state;
+	static const int64_t stored_s = 1795262400;
+	static const struct {
+		const char *xml;
+		int64_t kept_s;
+	} cases[] = {
+		{ ALL(RULE(ON DATE("2026-11-22T00:00:00Z"))), 12 * 3600 },
+		{ ALL(RULE(ON DATE("2026-11-23T00:00:00.000Z"))), 36 * 3600 },
+		{ ALL(RULE(ON DATE("2026-11-23"))), 36 * 3600 },
+		{ ALL(RULE(ON DATE("2026-11-23T01:00:00+01:00"))), 36 * 3600 },
+		{ ALL(RULE("<Status>Disabled</Status>" DATE("2026-11-23T00:00:00Z"))),
+			0 },
+		{ ALL(RULE("<Prefix>other/</Prefix>" ON DATE("2026-11-23T00:00:00Z"))),
+			0 },
+		/* once the date has come: in the next night */
+		{ ALL(RULE(ON DATE("2026-11-21T00:00:00Z"))), 12 * 3600 },
+		{ ALL(RULE(ON DATE("1970-01-01T00:00:00Z"))), 12 * 3600 },
+		/* the first of several */
+		{ ALL(RULE(ON DATE("2027-01-01T00:00:00Z")) RULE(ON DAYS("2"))),
+			2 * 86400 },
+		{ ALL(RULE(ON DAYS("2")) RULE(ON DATE("2026-11-22T00:00:00Z"))),
+			12 * 3600 },
+		{ ALL(RULE(ON DATE("2027-01-01T00:00:00Z"))
+				  RULE(ON DATE("2026-12-01T00:00:00Z"))),
+			9 * 86400 + 12 * 3600 },
+		{ ALL(RULE(ON DATE("soon"))), 0 },
+		{ ALL(RULE(ON DATE(""))), 0 },
+		{ ALL(RULE(ON "<Transition><Date>2026-11-22T00:00:00Z</Date>"
+			      "</Transition>")),
+			0 },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct s3_lifecycle *lifecycle =
+			s3_lifecycle_parse(cases[i].xml, strlen(cases[i].xml), tags);
+		assert_non_null(lifecycle);
+		struct s3_lifecycle_end end = s3_lifecycle_end(lifecycle, KEY, stored_s);
+		if (s3_lifecycle_kept_s(&end, stored_s) != cases[i].kept_s)
+			fail_msg("%s: %" PRId64, cases[i].xml,
+				s3_lifecycle_kept_s(&end, stored_s));
+		s3_lifecycle_free(&lifecycle);
 	}
 }
 
@@ -96,7 +143,7 @@ static void without_tags_no_rule_by_tag_counts(void **state)
 	static const char xml[] =
 		ALL(RULE("<Filter>" TAG("team", "a") "</Filter>" ON DAYS("2")));
 	struct s3_lifecycle *lifecycle = s3_lifecycle_parse(xml, sizeof xml - 1, NULL);
-	assert_int_equal(s3_lifecycle_days(lifecycle, KEY), 0);
+	assert_int_equal(s3_lifecycle_end(lifecycle, KEY, 1).days, 0);
 	s3_lifecycle_free(&lifecycle);
 }
 
@@ -122,6 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(days_of_rules),
+		cmocka_unit_test(dates_of_rules),
 		cmocka_unit_test(without_tags_no_rule_by_tag_counts),
 		cmocka_unit_test(what_is_not_whole_says_nothing),
 	};

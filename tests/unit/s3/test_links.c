@@ -86,23 +86,6 @@ static const char policy[] =
 	"A4%2520b.pdf&response-content-type=application%2Fpdf\",\"Conditi"
 	"on\":{\"DateLessThan\":{\"AWS:EpochTime\":1793750400}}}]}";
 
-static char *directory;
-
-static int set_up(void **state)
-{
-	(void)state;
-	directory = g_dir_make_tmp("links-XXXXXX", NULL);
-	return directory ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(directory);
-	g_clear_pointer(&directory, g_free);
-	return 0;
-}
-
 static struct s3_settings bucket_settings(void)
 {
 	return (struct s3_settings){ .bucket = "acme",
@@ -113,7 +96,7 @@ static struct s3_settings bucket_settings(void)
 
 static char *write_file(const char *name, const char *text)
 {
-	char *path = g_build_filename(directory, name, NULL);
+	char *path = g_build_filename(tree_directory, name, NULL);
 	assert_true(g_file_set_contents(path, text, -1, NULL));
 	return path;
 }
@@ -188,7 +171,7 @@ static void broken_keys_of_links_are_an_error(void **state)
 static void directory_keeps_its_own_pair(void **state)
 {
 	(void)state;
-	const struct s3_settings settings = { .directory = directory,
+	const struct s3_settings settings = { .directory = tree_directory,
 		.directory_url = "http://127.0.0.1:8025",
 		.links = { .access_key_id = "LINKS", .secret_access_key = "s" } };
 	int64_t end_s = 0;
@@ -365,7 +348,7 @@ static void keys_that_cloudfront_does_not_take_are_said(void **state)
 		{ NULL, "cannot read" },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		g_autofree char *file = g_build_filename(directory, "none", NULL);
+		g_autofree char *file = g_build_filename(tree_directory, "none", NULL);
 		if (cases[i].text) {
 			g_free(file);
 			file = write_file("key", cases[i].text);
@@ -393,7 +376,7 @@ static void half_a_distribution_is_said(void **state)
 static void deleted_objects_leave_nothing(void **state)
 {
 	(void)state;
-	const struct s3_settings settings = { .directory = directory,
+	const struct s3_settings settings = { .directory = tree_directory,
 		.directory_url = "http://127.0.0.1:8025" };
 	struct s3_store *store = open_store(&settings);
 	const struct s3_object objects[] = {
@@ -402,9 +385,10 @@ static void deleted_objects_leave_nothing(void **state)
 	};
 	assert_true(s3_store_put(store, objects, 2, NULL));
 	g_autofree char *folder =
-		g_build_filename(directory, "objects", "mail/2026/08/06/m", NULL);
-	g_autofree char *metadata = g_build_filename(directory, "metadata", "mail", NULL);
-	g_autofree char *root = g_build_filename(directory, "objects", NULL);
+		g_build_filename(tree_directory, "objects", "mail/2026/08/06/m", NULL);
+	g_autofree char *metadata =
+		g_build_filename(tree_directory, "metadata", "mail", NULL);
+	g_autofree char *root = g_build_filename(tree_directory, "objects", NULL);
 	g_autofree char *top = g_build_filename(root, "mail", NULL);
 	assert_true(s3_store_delete(store, objects[0].key, NULL));
 	assert_int_equal(access(folder, F_OK), 0);
@@ -419,7 +403,7 @@ static void deleted_objects_leave_nothing(void **state)
 	s3_store_free(&store);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_set_up, tree_tear_down)
 
 int main(void)
 {

@@ -101,11 +101,33 @@ static void any_octets_are_taken(void **state)
 	assert_string_equal(g_hash_table_lookup(settings, "c"), "");
 }
 
+static void what_has_no_section_is_no_such_file(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool has_form;
+	} texts[] = {
+		{ "", true },
+		{ "\n # a comment\n\r\n", true },
+		{ "junk\n[p]\na=1\n", true },
+		{ "\xef\xbb\xbf[p]", true },
+		{ "<html>\n", false },
+		{ "aws_access_key_id=A\naws_secret_access_key=B\n", false },
+		{ "s3 =\n [p]\n", false },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+		assert_int_equal(
+			s3_profile_has_form(texts[i].text, strlen(texts[i].text)),
+			texts[i].has_form);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_are_read_as_the_sdks_do),
 		cmocka_unit_test(any_octets_are_taken),
+		cmocka_unit_test(what_has_no_section_is_no_such_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

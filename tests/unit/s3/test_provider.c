@@ -217,6 +217,8 @@ static const struct {
 		"ERROR: web_identity_token_file needs role_arn" },
 	{ "[profile p]\ncredential_process=/bin/x \"a b\" c\n", "profile \"p\" | -" },
 	{ "[profile p]\nsso_session=s\n", "ERROR: credential_process = aws configure" },
+	{ "[profile p]\nlogin_session=s\n", "ERROR: credential_process = aws configure" },
+	{ "aws_access_key_id=A\n", "ERROR: has no [section]: it is no such file" },
 	{ "[profile p]\nregion=x\n", "ERROR: profile \"p\": it has no keys in" },
 };
 

@@ -1,5 +1,5 @@
-/* Credentials that the store refuses are asked for anew, once; and a store that is down gets
- * no multiple of its requests. */
+/* Credentials that the store refuses are asked for anew, once; and a store that is down
+ * gets no multiple of its requests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -19,23 +19,6 @@
 
 #define NOW 1785974400 /* 2026-08-06T00:00:00Z */
 
-static char *directory;
-
-static int set_up(void **state)
-{
-	(void)state;
-	directory = g_dir_make_tmp("store-XXXXXX", NULL);
-	return directory ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(directory);
-	g_clear_pointer(&directory, g_free);
-	return 0;
-}
-
 static struct s3_settings bucket_settings(void)
 {
 	return (struct s3_settings){ .bucket = "acme",
@@ -46,7 +29,7 @@ static struct s3_settings bucket_settings(void)
 
 static struct s3_settings directory_settings(void)
 {
-	return (struct s3_settings){ .directory = directory,
+	return (struct s3_settings){ .directory = tree_directory,
 		.directory_url = "http://127.0.0.1:8025" };
 }
 
@@ -194,7 +177,7 @@ static struct s3_object object_of(const char *key, const char *content, size_t s
 
 static char *contents(const char *name, gsize *length)
 {
-	g_autofree char *path = g_build_filename(directory, name, NULL);
+	g_autofree char *path = g_build_filename(tree_directory, name, NULL);
 	char *text = NULL;
 	assert_true(g_file_get_contents(path, &text, length, NULL));
 	return text;
@@ -202,7 +185,7 @@ static char *contents(const char *name, gsize *length)
 
 static size_t count_files(const char *name)
 {
-	g_autofree char *path = g_build_filename(directory, name, NULL);
+	g_autofree char *path = g_build_filename(tree_directory, name, NULL);
 	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
 	size_t n = 0;
 	while (g_dir_read_name(dir))
@@ -252,7 +235,7 @@ static void directory_takes_no_half_object(void **state)
 	struct s3_settings settings = directory_settings();
 	struct s3_store *store = s3_store_new(&settings, NULL);
 	struct s3_object object = object_of("mail/a", "hello", 5);
-	g_autofree char *path = g_build_filename(directory, "objects/mail/a", NULL);
+	g_autofree char *path = g_build_filename(tree_directory, "objects/mail/a", NULL);
 	object.size = 6;
 	g_autoptr(GError) error = NULL;
 	assert_false(s3_store_put(store, &object, 1, &error));
@@ -289,8 +272,8 @@ static void old_orphans_go_at_start(void **state)
 	struct s3_settings settings = directory_settings();
 	struct s3_store *store = s3_store_new(&settings, NULL);
 	s3_store_free(&store);
-	g_autofree char *old = g_build_filename(directory, "incoming/old", NULL);
-	g_autofree char *new = g_build_filename(directory, "incoming/new", NULL);
+	g_autofree char *old = g_build_filename(tree_directory, "incoming/old", NULL);
+	g_autofree char *new = g_build_filename(tree_directory, "incoming/new", NULL);
 	assert_true(g_file_set_contents(old, "x", 1, NULL));
 	assert_true(g_file_set_contents(new, "x", 1, NULL));
 	assert_int_equal(0, utime(old, &(struct utimbuf){ 1000, 1000 }));
@@ -303,8 +286,8 @@ static void old_orphans_go_at_start(void **state)
 static void key_pair_is_made_once(void **state)
 {
 	(void)state;
-	g_autofree char *path = g_build_filename(directory, "new/credentials", NULL);
-	g_autofree char *sub = g_build_filename(directory, "new", NULL);
+	g_autofree char *path = g_build_filename(tree_directory, "new/credentials", NULL);
+	g_autofree char *sub = g_build_filename(tree_directory, "new", NULL);
 	g_autofree char *id = NULL, *secret = NULL, *id2 = NULL, *secret2 = NULL;
 	assert_true(s3_directory_credentials(sub, &id, &secret, NULL));
 	assert_true(s3_directory_credentials(sub, &id2, &secret2, NULL));
@@ -341,7 +324,7 @@ static void racing_makers_get_one_pair(void **state)
 	(void)state;
 	GThread *threads[8];
 	for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
-		threads[i] = g_thread_new("maker", make_pair, directory);
+		threads[i] = g_thread_new("maker", make_pair, tree_directory);
 	g_autofree char *first = g_thread_join(threads[0]);
 	assert_non_null(first);
 	for (size_t i = 1; i < G_N_ELEMENTS(threads); i++) {
@@ -361,7 +344,7 @@ static void directory_links_point_at_its_url(void **state)
 	assert_string_equal(s3_store_bucket(store), S3_DIRECTORY_BUCKET);
 	assert_string_equal(s3_store_region(store), S3_DIRECTORY_REGION);
 	g_autofree char *id = NULL, *secret = NULL;
-	assert_true(s3_directory_credentials(directory, &id, &secret, NULL));
+	assert_true(s3_directory_credentials(tree_directory, &id, &secret, NULL));
 	int64_t expires_at_s = 0;
 	g_autofree char *url = s3_store_presign(store, "mail/a.pdf", "a.pdf",
 		"application/pdf", NOW, 60, &expires_at_s, NULL);
@@ -376,7 +359,7 @@ static void directory_links_point_at_its_url(void **state)
 	s3_store_free(&store);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_set_up, tree_tear_down)
 
 int main(void)
 {

@@ -205,6 +205,11 @@ static void json_of_services_is_read(void **state)
 			"mend: credentials from X: no access key id" },
 		{ false, "{\"Expiration\":\"soon\"}",
 			"mend: credentials from X: Expiration is no time" },
+		{ true,
+			"{\"Version\":1,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\","
+			"\"Expiration\":"
+			"1785974400}",
+			"mend: credentials from X: Expiration is no time" },
 		{ true, "{\"Version\":1,\"AccessKeyId\":\"I\",\"SecretAccessKey\":\"S\"}",
 			"I S - 0" },
 		{ true,

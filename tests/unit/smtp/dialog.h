@@ -30,8 +30,9 @@ struct dialog {
 	bool starttls, data_ended, auth_asked, auth_good, too_many;
 };
 
-/* Replays n_bytes of text in pieces. User "u" has the password "p", the certificate is
- * u's too, and who says to be "banned" has failed too often. dialog_clear() afterwards. */
+/* Replays n_bytes of text in pieces. User "u" has the password "p", the
+ * certificate is u's too, and who says to be "banned" has failed too often.
+ * dialog_clear() afterwards. */
 void dialog_run(struct dialog *dialog, const struct conf_listener *listener,
 	const char *text, size_t n_bytes, size_t piece);
 void dialog_clear(struct dialog *dialog);

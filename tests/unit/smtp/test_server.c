@@ -1,5 +1,4 @@
-/* The whole front door over loopback, with the real queue behind it. The server runs on a
- * thread with its loop; the test is the client. */
+/* The whole front door over loopback. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,292 +8,11 @@
 
 #include "certificate.h"
 #include "gateway/error.h"
-#include "gateway/log.h"
-#include "gateway/smtp/server.h"
-#include "tests/unit/tree.h"
-#include <crypt.h>
+#include "peer.h"
 #include <netinet/in.h>
-#include <openssl/ssl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum port { MX, LAN, SUBMIT, SUBMITS, ELSEWHERE, FEW, HASTY, PORTS };
-
-static struct {
-	char *directory;
-	unsigned ports[PORTS];
-	struct conf *conf;
-	struct queue *queue;
-	struct metrics *metrics;
-	struct smtp_server *server;
-	/* the loop's thread */
-	GThread *thread;
-	uv_loop_t loop;
-	uv_async_t call;
-	GMutex lock;
-	GCond done;
-	void (*function)(void); /* to be run on the loop; under the lock */
-	bool drained;
-	bool lose_key;
-	char *reload_error;
-} t;
-
-/* ---- the server's side ---- */
-
-static void on_call(uv_async_t *async)
-{
-	(void)async;
-	g_mutex_lock(&t.lock);
-	if (t.function)
-		t.function();
-	t.function = NULL;
-	g_cond_signal(&t.done);
-	g_mutex_unlock(&t.lock);
-}
-
-static void call(void (*function)(void))
-{
-	g_mutex_lock(&t.lock);
-	t.function = function;
-	uv_async_send(&t.call);
-	while (t.function)
-		g_cond_wait(&t.done, &t.lock);
-	g_mutex_unlock(&t.lock);
-}
-
-static void *run_loop(void *unused)
-{
-	(void)unused;
-	uv_run(&t.loop, UV_RUN_DEFAULT);
-	return NULL;
-}
-
-static unsigned free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	close(fd);
-	return ntohs(address.sin_port);
-}
-
-static char *path_of(const char *name)
-{
-	return g_build_filename(t.directory, name, NULL);
-}
-
-static const char settings[] =
-	"hostname: mx.example\n"
-	"listeners:\n"
-	"  - { name: mx, address: '127.0.0.1:%u', tls: starttls, recipients: "
-	"{ '@in.example': 'ops@out.example', 'two@in.example': 'two@out.example' } }\n"
-	"  - { name: lan, address: '127.0.0.1:%u', tls: none, networks: [ 127.0.0.0/8 ], "
-	"max_message_size: 8MiB }\n"
-	"  - { name: submit, address: '127.0.0.1:%u', tls: required, auth: required }\n"
-	"  - { name: submits, address: '127.0.0.1:%u', tls: wrapper, auth: required }\n"
-	"  - { name: elsewhere, address: '127.0.0.1:%u', tls: none, networks: [ "
-	"192.0.2.0/24 ] }\n"
-	"  - { name: few, address: '127.0.0.1:%u', tls: none, networks: [ 127.0.0.0/8 ], "
-	"max_connections: 1 }\n"
-	"  - { name: hasty, address: '127.0.0.1:%u', tls: none, networks: [ 127.0.0.0/8 "
-	"], command_timeout: 1s, data_timeout: 1s }\n"
-	"tls: { certificate: %s/cert.pem, key: %s/key.pem }\n"
-	"auth: { users: %s/users }\n"
-	"s3: { directory: %s/objects, directory_url: 'http://127.0.0.1:1', "
-	"access_key_id: a, secret_access_key: b }\n"
-	"relay: { maildir: %s/maildir }\n"
-	"queue: { directory: %s/queue, min_free: 0, min_free_inodes: 0 }\n"
-	"admin: { listen: off }\n";
-
-static struct conf *load_settings(void)
-{
-	const unsigned *p = t.ports;
-	const char *d = t.directory;
-	g_autofree char *text = g_strdup_printf(
-		settings, p[0], p[1], p[2], p[3], p[4], p[5], p[6], d, d, d, d, d, d);
-	g_autofree char *path = path_of("stowage.yaml");
-	assert_true(g_file_set_contents(path, text, -1, NULL));
-	g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-	struct conf *conf = conf_load(path, problems, NULL);
-	if (!conf)
-		fail_msg("%s", (const char *)g_ptr_array_index(problems, 0));
-	return conf;
-}
-
-static void make_files(void)
-{
-	g_autofree char *certificate = path_of("cert.pem"), *key = path_of("key.pem");
-	g_autofree char *users = path_of("users"), *objects = path_of("objects");
-	certificate_make(certificate, key, 3600);
-	g_autofree char *line = g_strdup_printf(
-		"device:%s\n", crypt("sesame", "$6$rounds=1000$saltsalt$"));
-	assert_true(g_file_set_contents_full(
-		users, line, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-	assert_int_equal(g_mkdir_with_parents(objects, 0700), 0);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	g_autoptr(GError) error = NULL;
-	log_init(false, LOG_LEVEL_ERROR);
-	signal(SIGPIPE, SIG_IGN); /* as the gateway does: libuv writes plainly */
-	t.directory = g_dir_make_tmp("stowage-smtp-XXXXXX", NULL);
-	for (size_t i = 0; i < PORTS; i++)
-		t.ports[i] = free_port();
-	make_files();
-	t.conf = load_settings();
-	t.metrics = metrics_new();
-	t.queue = queue_new(&t.conf->queue, &error);
-	assert_null(error);
-	uv_loop_init(&t.loop);
-	uv_async_init(&t.loop, &t.call, on_call);
-	t.server = smtp_server_new(&t.loop, t.conf, t.queue, t.metrics, &error);
-	if (!t.server)
-		fail_msg("%s", error->message);
-	smtp_server_start(t.server);
-	t.thread = g_thread_new("loop", run_loop, NULL);
-	return 0;
-}
-
-static void free_server(void)
-{
-	smtp_server_free(&t.server);
-	uv_close((uv_handle_t *)&t.call, NULL);
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	call(free_server);
-	g_thread_join(t.thread);
-	assert_int_equal(uv_loop_close(&t.loop), 0); /* every handle is closed */
-	queue_free(&t.queue);
-	metrics_free(&t.metrics);
-	conf_unref(t.conf);
-	tree_remove(t.directory);
-	g_free(t.directory);
-	g_free(t.reload_error);
-	return 0;
-}
-
-/* ---- the client's side ---- */
-
-struct peer {
-	int fd;
-	SSL *ssl;
-	GString *got;
-};
-
-static void peer_open(struct peer *peer, enum port port)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)t.ports[port]),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct timeval patience = { .tv_sec = 20 };
-	*peer = (struct peer){ .fd = socket(AF_INET, SOCK_STREAM, 0),
-		.got = g_string_new(NULL) };
-	setsockopt(peer->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(peer->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	assert_int_equal(
-		connect(peer->fd, (struct sockaddr *)&address, sizeof(address)), 0);
-}
-
-static void peer_close(struct peer *peer)
-{
-	SSL_free(peer->ssl);
-	close(peer->fd);
-	g_string_free(peer->got, TRUE);
-}
-
-static bool peer_start_tls(struct peer *peer)
-{
-	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-	peer->ssl = SSL_new(context);
-	SSL_CTX_free(context);
-	SSL_set_fd(peer->ssl, peer->fd);
-	return SSL_connect(peer->ssl) == 1;
-}
-
-static void send_bytes(struct peer *peer, const char *bytes, size_t n_bytes)
-{
-	while (n_bytes) {
-		ssize_t n = peer->ssl ? SSL_write(peer->ssl, bytes, (int)n_bytes)
-				      : send(peer->fd, bytes, n_bytes, MSG_NOSIGNAL);
-		assert_true(n > 0);
-		bytes += n;
-		n_bytes -= (size_t)n;
-	}
-}
-
-static void say(struct peer *peer, const char *text)
-{
-	send_bytes(peer, text, strlen(text));
-}
-
-/* Reads more; false at the end. */
-static bool hear(struct peer *peer)
-{
-	char buffer[4096];
-	ssize_t n = peer->ssl ? SSL_read(peer->ssl, buffer, sizeof(buffer))
-			      : recv(peer->fd, buffer, sizeof(buffer), 0);
-	if (n > 0)
-		g_string_append_len(peer->got, buffer, n);
-	return n > 0;
-}
-
-/* The next whole reply must begin with want; returns its last line, to be freed. */
-static char *expect(struct peer *peer, const char *want)
-{
-	for (;;) {
-		char *end;
-		while ((end = strstr(peer->got->str, "\r\n"))) {
-			g_autofree char *line =
-				g_strndup(peer->got->str, (gsize)(end - peer->got->str));
-			g_string_erase(peer->got, 0, end - peer->got->str + 2);
-			if (line[3] == '-')
-				continue;
-			if (!g_str_has_prefix(line, want))
-				fail_msg("\"%s\", not \"%s\"", line, want);
-			return g_steal_pointer(&line);
-		}
-		if (!hear(peer))
-			fail_msg("closed, not \"%s\"", want);
-	}
-}
-
-static void expect_only(struct peer *peer, const char *want)
-{
-	g_free(expect(peer, want));
-}
-
-static void expect_end(struct peer *peer)
-{
-	while (hear(peer))
-		;
-	assert_string_equal(peer->got->str, "");
-}
-
-static void greet(struct peer *peer, enum port port)
-{
-	peer_open(peer, port);
-	expect_only(peer, "220 mx.example ");
-	say(peer, "EHLO client.example\r\n");
-	expect_only(peer, "250 ");
-}
-
-static void begin_data(struct peer *peer)
-{
-	say(peer, "MAIL FROM:<from@out.example>\r\nRCPT TO:<to@in.example>\r\nDATA\r\n");
-	expect_only(peer, "250 2.1.0");
-	expect_only(peer, "250 2.1.5");
-	expect_only(peer, "354 ");
-}
 
 static char *id_of(const char *reply)
 {
@@ -305,9 +23,9 @@ static char *id_of(const char *reply)
 /* The queue's message, its file's content in *content. */
 static struct queue_message *take(char **content, gsize *n_bytes)
 {
-	struct queue_message *message = queue_take(t.queue);
+	struct queue_message *message = queue_take(door.queue);
 	assert_non_null(message);
-	int fd = queue_open_spool(t.queue, message, NULL);
+	int fd = queue_open_spool(door.queue, message, NULL);
 	assert_true(fd >= 0);
 	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
 	assert_true(g_file_get_contents(path, content, n_bytes, NULL));
@@ -318,10 +36,8 @@ static struct queue_message *take(char **content, gsize *n_bytes)
 static void finish(struct queue_message *message)
 {
 	message->state = QUEUE_SENT;
-	queue_finish(t.queue, message);
+	queue_finish(door.queue, message);
 }
-
-/* ---- tests ---- */
 
 static void a_message_arrives(void **state)
 {
@@ -358,8 +74,8 @@ static void a_message_arrives(void **state)
 	expect_only(&peer, "221 2.0.0");
 	expect_end(&peer);
 	peer_close(&peer);
-	assert_true(metrics_get(t.metrics, METRIC_MESSAGES_RECEIVED_TOTAL, "mx") >= 1);
-	assert_true(metrics_get(t.metrics, METRIC_BYTES_RECEIVED_TOTAL, "mx") >=
+	assert_true(metrics_get(door.metrics, METRIC_MESSAGES_RECEIVED_TOTAL, "mx") >= 1);
+	assert_true(metrics_get(door.metrics, METRIC_BYTES_RECEIVED_TOTAL, "mx") >=
 		    (double)n_bytes);
 }
 
@@ -426,7 +142,7 @@ static size_t spool_files(void)
 {
 	size_t n = 0;
 	const char *name;
-	const char *spool = queue_spool_directory(t.queue);
+	const char *spool = queue_spool_directory(door.queue);
 	g_autoptr(GDir) directory = g_dir_open(spool, 0, NULL);
 	while ((name = g_dir_read_name(directory))) {
 		g_autofree char *path = g_build_filename(spool, name, NULL);
@@ -442,13 +158,13 @@ static size_t sessions_seen;
 
 static void look_at_sessions(void)
 {
-	sessions_seen = t.server ? smtp_server_sessions(t.server) : 0;
+	sessions_seen = door.server ? smtp_server_sessions(door.server) : 0;
 }
 
 static void wait_for_sessions(size_t want)
 {
 	for (int i = 0; i < 2000; i++) {
-		call(look_at_sessions);
+		door_call(look_at_sessions);
 		if (sessions_seen == want)
 			return;
 		g_usleep(5000);
@@ -561,14 +277,14 @@ static void injected_behind_starttls(void **state)
 {
 	(void)state;
 	struct peer peer;
-	double before = metrics_get(t.metrics, METRIC_TLS_FAILURES_TOTAL, "mx");
+	double before = metrics_get(door.metrics, METRIC_TLS_FAILURES_TOTAL, "mx");
 	greet(&peer, MX);
 	say(&peer, "STARTTLS\r\nMAIL FROM:<a@b.example>\r\n");
 	expect_only(&peer, "220 2.0.0");
 	expect_end(&peer);
 	peer_close(&peer);
 	assert_true(
-		metrics_get(t.metrics, METRIC_TLS_FAILURES_TOTAL, "mx") == before + 1);
+		metrics_get(door.metrics, METRIC_TLS_FAILURES_TOTAL, "mx") == before + 1);
 }
 
 static void a_wrong_password_waits(void **state)
@@ -680,16 +396,16 @@ static void accepted_is_accepted(void **state)
 static void reload(void)
 {
 	g_autoptr(GError) error = NULL;
-	struct conf *conf = load_settings();
-	g_autofree char *key = path_of("key.pem"), *spare = path_of("spare.pem");
-	if (t.lose_key) /* after the settings were checked: another's key is there */
+	struct conf *conf = door_load_settings();
+	g_autofree char *key = door_path("key.pem"), *spare = door_path("spare.pem");
+	if (door.lose_key) /* after the settings were checked: another's key is there */
 		certificate_make(spare, key, 7200);
-	struct smtp_settings *fresh = smtp_settings_new(conf, t.metrics, &error);
+	struct smtp_settings *fresh = smtp_settings_new(conf, door.metrics, &error);
 	if (fresh)
-		smtp_server_reload(t.server, fresh, &error);
+		smtp_server_reload(door.server, fresh, &error);
 	smtp_settings_unref(&fresh);
-	g_free(t.reload_error);
-	t.reload_error = error ? g_strdup(error->message) : NULL;
+	g_free(door.reload_error);
+	door.reload_error = error ? g_strdup(error->message) : NULL;
 	conf_unref(conf);
 }
 
@@ -697,11 +413,11 @@ static void settings_change(void **state)
 {
 	(void)state;
 	struct peer open, peer;
-	unsigned old = t.ports[FEW], taken = t.ports[MX];
+	unsigned old = door.ports[FEW], taken = door.ports[MX];
 	greet(&open, FEW);
-	t.ports[FEW] = free_port();
-	call(reload);
-	assert_null(t.reload_error);
+	door.ports[FEW] = door_free_port();
+	door_call(reload);
+	assert_null(door.reload_error);
 	say(&open, "NOOP\r\n"); /* its listener has gone, it has not */
 	expect_only(&open, "250 2.0.0");
 	greet(&peer, FEW);
@@ -715,11 +431,11 @@ static void settings_change(void **state)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 1), 0);
-	t.ports[MX] = old;
-	call(reload);
+	door.ports[MX] = old;
+	door_call(reload);
 	g_autofree char *name = g_strdup_printf("127.0.0.1:%u", old);
-	assert_non_null(strstr(t.reload_error, name));
-	t.ports[MX] = taken;
+	assert_non_null(strstr(door.reload_error, name));
+	door.ports[MX] = taken;
 	greet(&peer, MX);
 	peer_close(&peer);
 	peer_close(&open);
@@ -742,17 +458,17 @@ static void certificates_change(void **state)
 {
 	(void)state;
 	X509 *old = certificate_shown();
-	g_autofree char *certificate = path_of("cert.pem"), *key = path_of("key.pem");
+	g_autofree char *certificate = door_path("cert.pem"), *key = door_path("key.pem");
 	certificate_make(certificate, key, 7200);
-	call(reload);
-	assert_null(t.reload_error);
+	door_call(reload);
+	assert_null(door.reload_error);
 	X509 *new = certificate_shown();
 	assert_int_not_equal(X509_cmp(old, new), 0);
-	assert_true(metrics_get(t.metrics, METRIC_CERTIFICATE_EXPIRY_SECONDS, NULL) >
+	assert_true(metrics_get(door.metrics, METRIC_CERTIFICATE_EXPIRY_SECONDS, NULL) >
 		    (double)(time(NULL) + 7000));
-	t.lose_key = true;
-	call(reload);
-	assert_non_null(strstr(t.reload_error, key));
+	door.lose_key = true;
+	door_call(reload);
+	assert_non_null(strstr(door.reload_error, key));
 	X509 *still = certificate_shown();
 	assert_int_equal(X509_cmp(new, still), 0);
 	X509_free(old);
@@ -766,9 +482,9 @@ static void port_taken(void **state)
 	g_autoptr(GError) error = NULL;
 	uv_loop_t loop;
 	uv_loop_init(&loop);
-	assert_null(smtp_server_new(&loop, t.conf, t.queue, t.metrics, &error));
+	assert_null(smtp_server_new(&loop, door.conf, door.queue, door.metrics, &error));
 	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND));
-	g_autofree char *name = g_strdup_printf("127.0.0.1:%u: ", t.ports[MX]);
+	g_autofree char *name = g_strdup_printf("127.0.0.1:%u: ", door.ports[MX]);
 	assert_non_null(strstr(error->message, name));
 	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
@@ -778,12 +494,12 @@ static void port_taken(void **state)
 static void on_drained(void *context)
 {
 	*(bool *)context = true;
-	smtp_server_free(&t.server);
+	smtp_server_free(&door.server);
 }
 
 static void drain(void)
 {
-	smtp_server_drain(t.server, on_drained, &t.drained);
+	smtp_server_drain(door.server, on_drained, &door.drained);
 }
 
 /* The last test: nothing listens behind it. */
@@ -794,24 +510,24 @@ static void drained(void **state)
 	greet(&idle, MX);
 	greet(&busy, MX);
 	begin_data(&busy);
-	call(drain);
+	door_call(drain);
 	expect_only(&idle, "421 4.3.2");
 	expect_end(&idle);
 	peer_close(&idle);
-	assert_false(t.drained);
+	assert_false(door.drained);
 	say(&busy, "x\r\n.\r\n");
 	expect_only(&busy, "250 2.0.0");
 	expect_only(&busy, "421 4.3.2");
 	expect_end(&busy);
 	peer_close(&busy);
 	wait_for_sessions(0);
-	for (int i = 0; i < 1000 && !t.drained; i++)
-		call(look_at_sessions);
-	assert_true(t.drained);
+	for (int i = 0; i < 1000 && !door.drained; i++)
+		door_call(look_at_sessions);
+	assert_true(door.drained);
 	g_autofree char *content = NULL;
 	gsize n_bytes;
 	finish(take(&content, &n_bytes));
-	assert_true(metrics_get(t.metrics, METRIC_SESSIONS, "mx") == 0);
+	assert_true(metrics_get(door.metrics, METRIC_SESSIONS, "mx") == 0);
 }
 
 int main(void)
@@ -836,5 +552,5 @@ int main(void)
 		cmocka_unit_test(certificates_change),
 		cmocka_unit_test(drained),
 	};
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, door_start, door_stop);
 }

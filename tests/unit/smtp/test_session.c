@@ -344,15 +344,16 @@ static void floods_end(void **state)
 	check_flood(HELLO MAIL, "RCPT TO:<later@d>\r\n", 1100, "|450 4.7.1", 1000);
 }
 
+static const struct conf_listener few = { .name = "few",
+	.max_message_size = 1000,
+	.max_recipients = 3,
+	.max_errors = 1,
+	.max_idle_commands = 2 };
+
 /* Each listener has its own ceilings. */
 static void a_listeners_ceilings(void **state)
 {
 	(void)state;
-	static const struct conf_listener few = { .name = "few",
-		.max_message_size = 1000,
-		.max_recipients = 3,
-		.max_errors = 1,
-		.max_idle_commands = 2 };
 	static const struct session_case table[] = {
 		{ "errors", &few, "FOO\r\nFOO\r\nFOO\r\n", "220|500 5.5.2|421 4.7.0|",
 			"" },
@@ -366,11 +367,6 @@ static void a_listeners_ceilings(void **state)
 static void the_next_hops_refusals(void **state)
 {
 	(void)state;
-	static const struct conf_listener few = { .name = "few",
-		.max_message_size = 1000,
-		.max_recipients = 3,
-		.max_errors = 1,
-		.max_idle_commands = 2 };
 	static const char message[] = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n";
 	static const struct {
 		enum smtp_reply_id id;

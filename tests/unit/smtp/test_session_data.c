@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/queue/spool.h"
 #include "replay.h"
 #include <string.h>
 
@@ -327,6 +328,60 @@ static void a_long_from(void **state)
 	}
 }
 
+/* How the message with a header of n octets and its empty line is answered. */
+static char *answer_to_header(const struct conf_listener *listener, size_t n, bool ends)
+{
+	static const char line[] = "X-Line: 0123456789abcdef0123456789abcdef\r\n";
+	g_autoptr(GString) in = g_string_new(OPEN);
+	size_t begin = in->len;
+	while (in->len - begin + 2 * strlen(line) < n)
+		g_string_append(in, line);
+	g_string_append(in, "X-Last: ");
+	while (in->len - begin + 4 < n)
+		g_string_append_c(in, 'x');
+	g_string_append(in, ends ? "\r\n\r\n" : "xx\r\n");
+	g_string_append(in, "a\r\n.\r\nNOOP\r\n");
+	struct dialog d = { .room = 65536 };
+	dialog_run(&d, listener, in->str, in->len, 4000);
+	assert_true(g_str_has_suffix(d.codes->str, "|250 2.0.0|"));
+	char *answer = g_strdup(strstr(d.codes->str, "354|") + strlen("354|"));
+	dialog_clear(&d);
+	return answer;
+}
+
+/* What could not be sent is not taken: the limit is for the header alone. */
+static void a_large_header(void **state)
+{
+	(void)state;
+	static const struct conf_listener large = { .name = "large",
+		.max_message_size = 10000000,
+		.max_recipients = 3,
+		.max_errors = 20,
+		.max_idle_commands = 100 };
+	struct conf_listener legacy = large, strict = large;
+	legacy.profile = CONF_PROFILE_LEGACY;
+	strict.profile = CONF_PROFILE_STRICT;
+	const struct conf_listener *listeners[] = { &large, &legacy, &strict };
+	static const struct {
+		size_t bytes;
+		bool ends;
+		const char *answer;
+	} headers[] = {
+		{ 1000000, true, "250 2.0.0|250 2.0.0|" },
+		{ SPOOL_HEADER_BYTES_MAX - 4096, true, "250 2.0.0|250 2.0.0|" },
+		{ SPOOL_HEADER_BYTES_MAX - 4095, true, "552 5.3.4|250 2.0.0|" },
+		{ 3000000, true, "552 5.3.4|250 2.0.0|" },
+		{ SPOOL_HEADER_BYTES_MAX, false, "552 5.3.4|250 2.0.0|" },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(listeners); i++) {
+		for (size_t n = 0; n < G_N_ELEMENTS(headers); n++) {
+			g_autofree char *answer = answer_to_header(
+				listeners[i], headers[n].bytes, headers[n].ends);
+			assert_string_equal(answer, headers[n].answer);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +393,7 @@ int main(void)
 		cmocka_unit_test(draining),
 		cmocka_unit_test(floods_end),
 		cmocka_unit_test(a_long_from),
+		cmocka_unit_test(a_large_header),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
