@@ -91,6 +91,15 @@ static void check_unsigned(const struct conf_check *check, const struct s3_setti
 			"is for https only: nothing else would protect the content");
 }
 
+/* Other stores have accounts of other forms. */
+static void check_owner(const struct conf_check *check, const struct s3_settings *s3)
+{
+	const char *owner = s3->endpoint == NULL ? s3->bucket_owner : NULL;
+	if (owner != NULL && (strlen(owner) != 12 || owner[strspn(owner, "0123456789")]))
+		conf_source_problem(check->source, "s3.expected_bucket_owner",
+			"\"%.80s\" is no account of Amazon: write its 12 digits", owner);
+}
+
 /* What AWS's environment variables and profile say has no line of its own. */
 static void check_place(const struct conf_check *check)
 {
@@ -106,6 +115,7 @@ static void check_place(const struct conf_check *check)
 	check_bucket_name(check, &filled);
 	check_region(check, &filled);
 	check_unsigned(check, &filled);
+	check_owner(check, &filled);
 	conf_check_file(
 		check, "s3.ca_file", filled.ca_file, conf_file_check_certificates);
 	s3_ambient_free(&ambient);
@@ -284,16 +294,6 @@ static void check_tags(const struct conf_check *check)
 		conf_source_problem(check->source, "s3.tags", "S3 takes 10 at most");
 }
 
-/* Other stores have accounts of other forms. */
-static void check_owner(const struct conf_check *check)
-{
-	const struct s3_settings *s3 = &check->conf->s3;
-	const char *owner = s3->endpoint == NULL ? s3->bucket_owner : NULL;
-	if (owner != NULL && (strlen(owner) != 12 || owner[strspn(owner, "0123456789")]))
-		conf_source_problem(check->source, "s3.expected_bucket_owner",
-			"\"%.80s\" is no account of Amazon: write its 12 digits", owner);
-}
-
 static void check_upload(const struct conf_check *check)
 {
 	const struct s3_settings *s3 = &check->conf->s3;
@@ -303,7 +303,6 @@ static void check_upload(const struct conf_check *check)
 	check_lock(check);
 	check_tags(check);
 	check_names(check, "s3.kms_context", s3->kms_context);
-	check_owner(check);
 }
 
 /* About those of the section that are given. */

@@ -109,8 +109,7 @@ static const struct conf_field s3_fields[] = {
 		.help = "What an upload is compared with, beside the signed hash: sha256 "
 			"and md5 are sent along, with md5 the ETag is compared too. "
 			"auto: sha256 at Amazon and where a store is found to answer "
-			"with it, else the ETag where it is an MD5; of parts only until "
-			"the store is found to refuse what is not as signed." },
+			"with it, else the ETag where it is an MD5." },
 	{ "unsigned_payload", CONF_KIND_BOOL, "false", TO(s3.unsigned_payload),
 		.help = "Content is not part of signatures. https only." },
 	{ "if_none_match", CONF_KIND_CHOICE, "auto", .choices = if_none_match_choices,

@@ -8,6 +8,8 @@
 
 #include "mime/body_editor.h"
 #include "mime/decode.h"
+#include "mime/text.h"
+#include <string.h>
 
 const char *body_plan_list(const struct body_plan *plan)
 {
@@ -24,15 +26,18 @@ const char *body_plan_fault(const struct body_plan *plan)
 	return plan->fault;
 }
 
-/* The same field twice: both would have to change. */
+/* The same field twice: both would have to change. Encoding changes one field only. */
 static bool has_doubles(const struct body_editor *editor)
 {
 	const struct outline *outline = editor->request->outline;
+	bool any = !editor->request->shortens;
 
 	for (size_t i = 0; i < editor->entity->n_fields; i++) {
 		const struct outline_field *field =
 			outline_field(outline, editor->entity->first_field + i);
 
+		if (!any && strcmp(field->name, "content-transfer-encoding") != 0)
+			continue;
 		if (outline_find(outline, editor->entity, field->name) != field)
 			return true;
 	}
@@ -46,7 +51,8 @@ static bool is_editable(const struct body_editor *editor)
 	return entity->blank_line && entity->kind == OUTLINE_LEAF &&
 	       !has_doubles(editor) &&
 	       entity->body_end - entity->body_start <= POLICY_BODY_BYTES &&
-	       !entity->content.charset_conflict && !entity->content.malformed &&
+	       (editor->request->shortens || !entity->content.charset_conflict) &&
+	       !entity->content.malformed &&
 	       entity->content.encoding != HEADER_ENCODING_UUENCODE &&
 	       entity->content.encoding != HEADER_ENCODING_UNKNOWN;
 }
@@ -88,7 +94,9 @@ static bool plan_part(
 	*planned = false;
 	if (!read_part(editor, planned, error))
 		return false;
-	if (*planned)
+	if (*planned && editor->request->shortens)
+		*planned = !text_is_armoured(editor->text);
+	else if (*planned)
 		*planned = body_edit_text(editor);
 	if (!*planned)
 		return true;

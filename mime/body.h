@@ -35,7 +35,7 @@ struct body_request {
 	const GString *notice; /* as block, in front of the text; NULL: none */
 	const struct mime_markers *markers; /* to be taken out; NULL: none */
 	bool wants_text;                    /* body_plan_text() is asked for */
-	bool shortens; /* also with nothing else to edit: too long lines are encoded */
+	bool shortens; /* nothing is edited: too long lines are encoded */
 };
 
 struct body_plan;

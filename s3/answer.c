@@ -245,11 +245,6 @@ bool s3_answer_is_throttle(const struct s3_answer *answer)
 	return judge(answer)->kind == SLOW;
 }
 
-bool s3_answer_is_about_content(const struct s3_answer *answer)
-{
-	return answer->status == 400 && judge(answer)->advice == check_damaged;
-}
-
 bool s3_answer_is_about_token(const struct s3_answer *answer)
 {
 	static const char *const codes[] = { "ExpiredToken", "InvalidToken",

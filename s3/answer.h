@@ -44,9 +44,6 @@ bool s3_answer_is_transient(const struct s3_answer *answer);
 /* Whether the store asks for fewer requests (SlowDown, 429, 503). */
 bool s3_answer_is_throttle(const struct s3_answer *answer);
 
-/* Whether it refuses the content for being other than was said, signed or summed. */
-bool s3_answer_is_about_content(const struct s3_answer *answer);
-
 /* Whether it refuses the credentials for what new ones of the same source would mend. */
 bool s3_answer_is_about_token(const struct s3_answer *answer);
 

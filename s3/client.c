@@ -81,7 +81,6 @@ bool s3_transfer_has_failed(const struct s3_transfer *transfer)
 {
 	long status = transfer->answer.status;
 	return transfer->error && !s3_transfer_trial_failed(transfer) &&
-	       !s3_transfer_missigned_failed(transfer) &&
 	       !(transfer->is_conditional &&
 		       (status == 400 || status == 412 || status == 501));
 }
@@ -93,16 +92,6 @@ bool s3_transfer_trial_failed(const struct s3_transfer *transfer)
 	       (answer->status == 400 || answer->status == 405 || answer->status == 501 ||
 		       (answer->status == 403 &&
 			       strcmp(answer->code, "SignatureDoesNotMatch") == 0));
-}
-
-bool s3_transfer_missigned_failed(const struct s3_transfer *transfer)
-{
-	return transfer->is_missigned && transfer->answer.status / 100 == 4;
-}
-
-bool s3_transfer_found_strict(const struct s3_transfer *transfer)
-{
-	return transfer->is_missigned && s3_answer_is_about_content(&transfer->answer);
 }
 
 /* Takes error, which is NULL when it is done or cancelled. The
@@ -212,7 +201,7 @@ static bool may_try_again(
 	struct s3_client *client, const struct s3_transfer *transfer, GError **error)
 {
 	if (transfer->attempts >= client->settings.attempts ||
-		batch_failed(transfer->batch) || s3_transfer_missigned_failed(transfer))
+		batch_failed(transfer->batch))
 		return false;
 	if (s3_budget_pay(&client->budget))
 		return true;

@@ -42,16 +42,12 @@ struct s3_transfer *s3_batch_take(struct s3_batch *batch);
 /* When none is left; clears *batch. */
 void s3_batch_free(struct s3_batch **batch);
 
-/* Whether one that ended has an error, and not (perhaps) for its condition, a checksum on
- * trial or a signature that was meant to fail only: that is for its caller to judge. */
+/* Whether one that ended has an error, and not (perhaps) for its condition or a checksum on
+ * trial only: that is for its caller to judge. */
 bool s3_transfer_has_failed(const struct s3_transfer *transfer);
 /* Whether it was refused as by a server that does not know the checksum on trial, or
  * where something on the way takes it out. */
 bool s3_transfer_trial_failed(const struct s3_transfer *transfer);
-/* Whether what was signed as another content was refused, by a 4xx of any kind; and whether
- * expressly for that content. */
-bool s3_transfer_missigned_failed(const struct s3_transfer *transfer);
-bool s3_transfer_found_strict(const struct s3_transfer *transfer);
 
 /* One transfer, from its start to its end: true when it is done. Its
  * error stays in it. */

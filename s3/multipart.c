@@ -22,9 +22,7 @@ struct multipart {
 	uint64_t part_bytes;
 	unsigned n_parts;
 	char *upload_id;
-	unsigned next, again;                /* parts to be sent; again: 0: none */
-	bool etags_are_md5, etags_are_other; /* of parts sent so far */
-	struct done *done;                   /* of n_parts */
+	struct done *done; /* of n_parts */
 };
 
 /* A part on its way. */
@@ -85,33 +83,11 @@ static void empty(struct slot *slot)
 	slot->is_used = false;
 }
 
-/* Whether it is proof enough of a part that the server compares it with the SHA-256 that is
- * signed, if it does. */
-static bool may_trust(const struct multipart *m)
-{
-	return m->plan->seeks_proof && !m->plan->is_unsigned;
-}
-
-/* To be compared with the part's ETag. It is over a third of what an upload costs. */
-static bool needs_md5(const struct multipart *m)
-{
-	if (!may_trust(m))
-		return m->plan->checks_etag;
-	return !m->etags_are_other && !s3_site_is_strict(s3_client_site(m->client));
-}
-
-/* Whether it does is tried once, by a part that is signed as if it had no content. A server
- * that takes it has stored the right content all the same: its MD5 is compared. */
-static bool is_missigned(const struct multipart *m)
-{
-	return may_trust(m) && needs_md5(m) && m->etags_are_md5 &&
-	       s3_site_take_trial(s3_client_site(m->client));
-}
-
-static bool digest_part(struct slot *slot, const struct multipart *m, uint64_t offset,
-	uint64_t size, GError **error)
+static bool fill(struct slot *slot, struct multipart *m, unsigned part, GError **error)
 {
 	const struct s3_plan *plan = m->plan;
+	uint64_t offset = (uint64_t)(part - 1) * m->part_bytes;
+	uint64_t size = MIN(m->part_bytes, m->object->size - offset);
 	uint8_t sha256[32], md5[16];
 	bool needs_sha256 = !plan->is_unsigned || plan->sends_sha256;
 	if ((needs_sha256 || plan->sends_md5) &&
@@ -122,15 +98,6 @@ static bool digest_part(struct slot *slot, const struct multipart *m, uint64_t o
 		sigv4_hex(sha256, slot->sha256);
 	s3_headers_common(&slot->headers, plan);
 	s3_headers_digests(&slot->headers, plan, sha256, plan->sends_md5 ? md5 : NULL);
-	return true;
-}
-
-static bool fill(struct slot *slot, struct multipart *m, unsigned part, GError **error)
-{
-	uint64_t offset = (uint64_t)(part - 1) * m->part_bytes;
-	uint64_t size = MIN(m->part_bytes, m->object->size - offset);
-	if (!digest_part(slot, m, offset, size, error))
-		return false;
 	slot->transfer = (struct s3_transfer){
 		.action = S3_PART,
 		.key = m->object->key,
@@ -143,35 +110,12 @@ static bool fill(struct slot *slot, struct multipart *m, unsigned part, GError *
 		.offset = offset,
 		.size = size,
 		.payload_sha256 =
-			m->plan->is_unsigned ? SIGV4_UNSIGNED_PAYLOAD : slot->sha256,
-		.checks_etag = needs_md5(m),
+			plan->is_unsigned ? SIGV4_UNSIGNED_PAYLOAD : slot->sha256,
+		.checks_etag = plan->checks_etag,
 		.checksum = s3_headers_checksum(&slot->headers),
 	};
 	slot->is_used = true;
 	return true;
-}
-
-static void submit(struct slot *slot, struct multipart *m, struct s3_batch *batch)
-{
-	slot->transfer.is_missigned = is_missigned(m);
-	if (slot->transfer.is_missigned)
-		slot->transfer.payload_sha256 = S3_EMPTY_SHA256;
-	s3_batch_submit(batch, &slot->transfer, 1);
-}
-
-static bool has_md5(const struct s3_transfer *transfer)
-{
-	return s3_answer_etag_is_md5(&transfer->answer);
-}
-
-static void note(struct multipart *m, const struct s3_transfer *transfer)
-{
-	m->etags_are_md5 |= has_md5(transfer);
-	m->etags_are_other |= !has_md5(transfer);
-	m->done[transfer->part - 1] = (struct done){
-		g_strdup(transfer->answer.etag),
-		g_strdup(transfer->checksum),
-	};
 }
 
 /* Takes one that has ended; its slot is free then. */
@@ -180,14 +124,12 @@ static bool take(struct multipart *m, struct s3_batch *batch, GError **error)
 	struct s3_transfer *transfer = s3_batch_take(batch);
 	struct slot *slot = (struct slot *)(void *)((char *)transfer -
 						    offsetof(struct slot, transfer));
-	bool refused = s3_transfer_missigned_failed(transfer);
-	bool good = refused || (!transfer->error && !transfer->is_cancelled);
-	if (s3_transfer_found_strict(transfer))
-		s3_site_learn_strict(s3_client_site(m->client));
-	if (good && transfer->is_missigned && (refused || !has_md5(transfer)))
-		m->again = transfer->part;
-	else if (good)
-		note(m, transfer);
+	bool good = !transfer->error && !transfer->is_cancelled;
+	if (good)
+		m->done[transfer->part - 1] = (struct done){
+			g_strdup(transfer->answer.etag),
+			g_strdup(transfer->checksum),
+		};
 	else if (transfer->error && error && !*error)
 		fail_with(transfer, error);
 	empty(slot);
@@ -202,38 +144,26 @@ static struct slot *free_slot(struct slot *slots, size_t n)
 	return NULL;
 }
 
-static bool has_next(const struct multipart *m)
-{
-	return m->again || m->next <= m->n_parts;
-}
-
-static unsigned take_next(struct multipart *m)
-{
-	unsigned part = m->again ? m->again : m->next++;
-	m->again = 0;
-	return part;
-}
-
 /* While parts are on their way the next one's digest is made. */
 static bool send_parts(struct multipart *m, GError **error)
 {
 	size_t n_slots = MIN(s3_client_connections(m->client), PARALLEL_MAX);
 	struct slot *slots = g_new0(struct slot, n_slots);
 	struct s3_batch *batch = s3_batch_new(m->client);
+	unsigned next = 1;
 	size_t under_way = 0;
 	bool good = true;
-	while ((good && has_next(m)) || under_way) {
-		struct slot *slot =
-			good && has_next(m) ? free_slot(slots, n_slots) : NULL;
-		if (!slot) {
+	while ((good && next <= m->n_parts) || under_way) {
+		struct slot *slot = free_slot(slots, n_slots);
+		if (good && next <= m->n_parts && slot) {
+			good = fill(slot, m, next++, error);
+			if (!good)
+				continue;
+			s3_batch_submit(batch, &slot->transfer, 1);
+			under_way++;
+		} else {
 			good = take(m, batch, error) && good;
 			under_way--;
-			continue;
-		}
-		good = fill(slot, m, take_next(m), error);
-		if (good) {
-			submit(slot, m, batch);
-			under_way++;
 		}
 	}
 	s3_batch_free(&batch);
@@ -355,7 +285,6 @@ bool s3_multipart_put(struct s3_client *client, const struct s3_plan *plan,
 		.plan = plan,
 		.object = object,
 		.part_bytes = s3_multipart_part_bytes(object->size),
-		.next = 1,
 	};
 	/* A retry after a crash need not send it all to be told that it is there. */
 	if (is_conditional(&m)) {

@@ -18,7 +18,6 @@ struct s3_site {
 	int64_t clock_off_s;
 	gint no_conditions;
 	gint proof; /* enum s3_proof */
-	gint is_strict, was_tried;
 	gint is_unencrypted;
 };
 
@@ -185,21 +184,6 @@ void s3_site_learn_unencrypted(struct s3_site *site)
 }
 
 /* ---- proofs ---- */
-
-bool s3_site_is_strict(struct s3_site *site)
-{
-	return g_atomic_int_get(&site->is_strict);
-}
-
-void s3_site_learn_strict(struct s3_site *site)
-{
-	g_atomic_int_set(&site->is_strict, 1);
-}
-
-bool s3_site_take_trial(struct s3_site *site)
-{
-	return g_atomic_int_compare_and_exchange(&site->was_tried, 0, 1);
-}
 
 enum s3_proof s3_site_proof(struct s3_site *site)
 {

@@ -59,12 +59,6 @@ void s3_site_learn_no_conditions(struct s3_site *site);
 /* The server was asked to encrypt and does not say that it has. Said in the log, once. */
 void s3_site_learn_unencrypted(struct s3_site *site);
 
-/* Whether the server was seen to refuse content that is not as signed. */
-bool s3_site_is_strict(struct s3_site *site);
-void s3_site_learn_strict(struct s3_site *site);
-/* True once: for the one who is to find that out. */
-bool s3_site_take_trial(struct s3_site *site);
-
 /* How the server proves what it has stored, beside refusing what is not as signed. */
 enum s3_proof {
 	S3_PROOF_UNKNOWN, /* nothing was stored yet */

@@ -505,7 +505,8 @@ static bool is_good(const struct s3_channel *channel)
 		       (channel->body->len == 0 || *answer->etag) &&
 		       strcmp(answer->root, "Error") != 0;
 	case S3_PART:
-		return fine && *answer->etag && strcmp(answer->root, "Error") != 0;
+		return fine && is_stored(answer->status) && *answer->etag &&
+		       strcmp(answer->root, "Error") != 0;
 	case S3_CREATE:
 		return fine && *answer->upload_id &&
 		       strcmp(answer->root, "InitiateMultipartUploadResult") == 0;

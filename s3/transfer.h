@@ -38,7 +38,6 @@ struct s3_transfer {
 	size_t n_headers;
 	bool is_conditional; /* "If-None-Match: *" is one of them */
 	bool is_trial;       /* so is a checksum that the server may not know */
-	bool is_missigned;   /* payload_sha256 is not the body's: is it refused? */
 	const char *octets;  /* the body; NULL: it is at fd */
 	int fd;
 	uint64_t offset, size;

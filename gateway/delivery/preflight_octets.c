@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define TYPE_BYTES_MAX 4096 /* of a Content-Type that is read */
+#define TYPES_MAX      64   /* that are looked at */
 
 static bool is_usable(const char *charset)
 {
@@ -20,7 +21,7 @@ static bool is_usable(const char *charset)
 static char *charset_of_type(const char *text, const struct fields_span *span)
 {
 	size_t bytes = span->end - span->value;
-	if (!fields_is(text, span, "Content-Type") || bytes > TYPE_BYTES_MAX)
+	if (bytes > TYPE_BYTES_MAX)
 		return NULL;
 	g_autofree char *line = text_line(text + span->value, bytes);
 	GMimeContentType *type = g_mime_content_type_parse(NULL, line);
@@ -37,7 +38,7 @@ static bool is_multipart(const char *text, const struct fields_span *span)
 	static const char prefix[] = "multipart/";
 	size_t begin = span->value, end = span->end;
 	fields_trim(text, &begin, &end);
-	return fields_is(text, span, "Content-Type") && end - begin > strlen(prefix) &&
+	return end - begin > strlen(prefix) &&
 	       !g_ascii_strncasecmp(text + begin, prefix, strlen(prefix));
 }
 
@@ -46,11 +47,14 @@ char *octets_find_charset(const char *text, size_t bytes, size_t header_end)
 	struct fields_span span;
 	char *charset = NULL;
 	bool has_parts = false;
-	for (size_t at = 0; at < bytes && !charset; at = span.end) {
+	unsigned n = 0;
+	for (size_t at = 0; at < bytes && !charset && n < TYPES_MAX; at = span.end) {
 		if (at >= header_end && !has_parts)
 			break;
-		if (fields_at(text, bytes, at, &span) != FIELDS_FIELD)
+		if (fields_at(text, bytes, at, &span) != FIELDS_FIELD ||
+			!fields_is(text, &span, "Content-Type"))
 			continue;
+		n++;
 		charset = charset_of_type(text, &span);
 		has_parts = has_parts || is_multipart(text, &span);
 	}

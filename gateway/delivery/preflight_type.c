@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define VALUE_BYTES_MAX 65536 /* what is longer is no type */
+#define PARAMETERS_MAX  64
 
 struct scan {
 	const char *at;
@@ -100,7 +101,7 @@ static char *take_quoted(struct scan *s)
 static char *take_bare(struct scan *s, const char *name)
 {
 	bool is_name = !g_ascii_strcasecmp(name, "name");
-	size_t bytes = strcspn(s->at, is_name ? ";\"" : ";\" ");
+	size_t bytes = strcspn(s->at, is_name ? ";\"" : ";\" (");
 	s->is_sound = s->is_sound && token_bytes(s->at) == bytes;
 	char *value = g_strndup(s->at, bytes);
 	s->at += bytes;
@@ -148,7 +149,7 @@ static GPtrArray *take_parameters(struct scan *s)
 			break;
 		const char *begin = s->at;
 		struct parameter *parameter = take_parameter(s);
-		if (parameter && *parameter->value &&
+		if (parameter && *parameter->value && parameters->len < PARAMETERS_MAX &&
 			!find(parameters, parameter->name)) {
 			g_ptr_array_add(parameters, parameter);
 			continue;
@@ -182,6 +183,20 @@ static void append_parameters(GString *out, const GPtrArray *parameters)
 	}
 }
 
+/* Also in segments (RFC 2231: boundary*0, boundary*). */
+static bool has_boundary(const GPtrArray *parameters)
+{
+	static const char name[] = "boundary";
+	for (guint i = 0; i < parameters->len; i++) {
+		const struct parameter *parameter = parameters->pdata[i];
+		size_t bytes = strcspn(parameter->name, "*");
+		if (bytes == strlen(name) &&
+			!g_ascii_strncasecmp(parameter->name, name, bytes))
+			return true;
+	}
+	return false;
+}
+
 struct reading {
 	char *type, *subtype;
 	GPtrArray *parameters;
@@ -196,8 +211,8 @@ static void read_type(struct reading *reading, const char *line)
 	if (!token_bytes(s.at))
 		skip_junk(&s);
 	reading->parameters = take_parameters(&s);
-	reading->lacks_boundary = !strcmp(reading->type, "multipart") &&
-				  !find(reading->parameters, "boundary");
+	reading->lacks_boundary =
+		!strcmp(reading->type, "multipart") && !has_boundary(reading->parameters);
 	reading->is_sound = s.is_sound && !reading->lacks_boundary;
 }
 
@@ -229,7 +244,7 @@ char *type_repair(const char *raw, size_t raw_bytes, bool *is_other)
 	read_type(&reading, line);
 	bool is_whole = *reading.type && *reading.subtype;
 	bool is_multipart = !strcmp(reading.type, "multipart");
-	bool is_text = !is_multipart && (!is_whole || reading.lacks_boundary);
+	bool is_text = !is_multipart && !is_whole;
 	GString *out = g_string_new(NULL);
 	if (reading.lacks_boundary || is_text)
 		g_string_append(out, "text/plain");

@@ -6,7 +6,8 @@
 
 struct stowing {
 	unsigned link_expiry_s;
-	unsigned retention_s; /* of objects; 0: not known to end */
+	unsigned settings_retention_s; /* s3.retention; 0: none */
+	unsigned retention_s;          /* of these objects; 0: not known to end */
 	int64_t stored_s;
 	char *time_zone; /* NULL: UTC */
 	char *id;
@@ -54,7 +55,7 @@ struct stowing *stowing_new(const struct conf *conf, const struct rewriter *rewr
 {
 	struct stowing *stowing = g_new0(struct stowing, 1);
 	stowing->link_expiry_s = conf->link_expiry_s;
-	stowing->retention_s = conf->s3_retention_s;
+	stowing->settings_retention_s = stowing->retention_s = conf->s3_retention_s;
 	stowing->stored_s = received_s;
 	stowing->time_zone = g_strdup(conf->time_zone);
 	stowing->id = g_strdup(id);
@@ -117,6 +118,7 @@ void stowing_set_stored(struct stowing *stowing, int64_t now_s)
 
 void stowing_heed_lifecycle(struct stowing *stowing, struct s3_store *store)
 {
+	stowing->retention_s = stowing->settings_retention_s;
 	for (size_t i = 0; i < stowing->n_attachments; i++) {
 		int64_t kept_s = s3_store_kept_s(
 			store, stowing_key(stowing, i), stowing->stored_s);

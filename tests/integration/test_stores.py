@@ -107,19 +107,6 @@ def test_a_passing_fault_repeats_one_part_only(one, store, sink):
     links.check_files(sink.messages[0].data, files)
 
 
-@pytest.mark.parametrize("kind", ["radosgw", "store"])
-def test_a_store_that_compares_what_is_signed_is_found_once(kind, one, request, sink):
-    """By a part that is signed as another content, and sent again."""
-    where = request.getfixturevalue(kind)
-    running = one(where.settings(multipart_threshold="5MiB", connections=1))
-    for number in (1, 2):
-        files = [file(LARGE, f"{number}.bin")]
-        deliver(running, files)
-        links.check_files(sink.messages[-1].data, files)
-        if kind == "store":
-            assert where.asked.count(("PUT", "part")) == 1 + 3 * number
-
-
 def test_content_stored_wrong_is_stored_again(one, store, sink):
     store.wrong_etags = 1
     store.conditions = True

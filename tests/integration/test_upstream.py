@@ -80,11 +80,12 @@ def leaver(words, tls):
     listening = socket.create_server(("127.0.0.1", 0))
 
     def wait_full(connection):
-        before, now = -1, 0
-        while now != before or not now:
+        now, same = 0, 0
+        while same < 5:
             before = now
             time.sleep(0.1)
             now = int.from_bytes(fcntl.ioctl(connection, termios.FIONREAD, b"\0" * 4), "little")
+            same = same + 1 if now == before and now else 0
 
     def talk(connection):
         for said in (b"220 relay.test\r\n", b"250 relay.test\r\n", b"250 ok\r\n", b"250 ok\r\n",

@@ -327,6 +327,8 @@ static const struct {
 		NULL },
 	{ "text/plain (a; b (c)); charset = utf-8 (d)", NULL },
 	{ "multipart/mixed; boundary=\"=_a b\"", NULL },
+	{ "multipart/mixed; boundary*0=ab; boundary*1=cd", NULL },
+	{ "text/plain; charset=us-ascii(Plain text); format=flowed", NULL },
 	{ "application/pdf; name*0*=utf-8''%C3%BC; name*1=.pdf", NULL },
 	/* RFC 2045, section 5.2 */
 	{ "text", "text/plain" },

@@ -27,6 +27,26 @@ static const struct {
 	{ "no long line", PLAIN "\r\nFULL\r\nFULL\r\n", false, LINE_BYTES },
 	{ "without a last line break", PLAIN "\r\nFULL", false, LINE_BYTES },
 	{ "one octet more", PLAIN "\r\nshort\r\nLONG\r\nshort\r\n", true, 76 },
+	{ "fields twice",
+		"MIME-Version: 1.0\r\nMIME-Version: 1.0\r\n" PLAIN "\r\nLONG\r\n", true,
+		76 },
+	{ "two encodings",
+		PLAIN "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: 8bit"
+		      "\r\n\r\nLONG\r\n",
+		false, 999 },
+	{ "two charsets",
+		"Content-Type: text/plain; charset=utf-8; charset=us-ascii\r\n\r\n"
+		"LONG\r\n",
+		true, 76 },
+	{ "octets and equals signs",
+		"Content-Type: text/html; charset=windows-1251\r\n\r\n"
+		"\xcf\xf0 = \xe2 LONG\r\n",
+		true, 76 },
+	{ "inline PGP",
+		PLAIN "\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n\r\nLONG\r\n"
+		      "-----BEGIN PGP SIGNATURE-----\r\n\r\nx\r\n"
+		      "-----END PGP SIGNATURE-----\r\n",
+		false, 999 },
 	{ "no header about it", "Subject: x\r\n\r\nLONG\r\n", true, 76 },
 	{ "bare line feeds", "Content-Type: text/plain\n\nLONG\nshort\n", true, 76 },
 	{ "base64", PLAIN "Content-Transfer-Encoding: base64\r\n\r\nLONG\r\n", false,

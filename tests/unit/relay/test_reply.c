@@ -277,6 +277,9 @@ static const struct {
 		REPLY_REFUSE, NULL },
 	{ "550 5.2.1 <a@b.c>: this account is suspended", REPLY_REFUSE, NULL },
 	{ "450 4.2.1 <a@b.c>: account is disabled", REPLY_RETRY, NULL },
+	{ "550 5.2.1 Account suspended", REPLY_REFUSE, NULL },
+	{ "452 4.2.2 <a@b.c>: Daily quota exceeded", REPLY_RETRY, NULL },
+	{ "550 5.2.2 mailbox has exceeded its daily limit", REPLY_REFUSE, NULL },
 	{ "554 Configuration set <x> does not exist.", REPLY_MEND, "configuration set" },
 	{ "554 Access denied: User `arn:aws:iam::1:user/x' is not authorized to perform "
 	  "`ses:SendRawEmail' on resource `arn:aws:ses:x'",
