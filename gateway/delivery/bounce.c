@@ -74,7 +74,7 @@ enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
 								       : BOUNCE_NOTHING;
 }
 
-int64_t bounce_delay_ms(const struct queue_message *message)
+int64_t bounce_delay_ms(const struct queue_message *message, int64_t leapt_ms)
 {
 	bool wanted = false;
 	for (guint i = 0; i < message->recipients->len && !wanted; i++) {
@@ -82,13 +82,14 @@ int64_t bounce_delay_ms(const struct queue_message *message)
 		wanted = recipient->notify & QUEUE_NOTIFY_DELAY &&
 			 !queue_state_is_final(recipient->state);
 	}
-	return wanted && bounce_is_possible(message) ? message->received_ms + DELAY_MS
-						     : INT64_MAX;
+	return wanted && bounce_is_possible(message)
+		       ? message->received_ms + leapt_ms + DELAY_MS
+		       : INT64_MAX;
 }
 
-bool bounce_is_late(const struct queue_message *message, int64_t now_ms)
+bool bounce_is_late(const struct queue_message *message, int64_t now_ms, int64_t leapt_ms)
 {
-	int64_t delay_ms = bounce_delay_ms(message);
+	int64_t delay_ms = bounce_delay_ms(message, leapt_ms);
 	return message->next_attempt_ms <= delay_ms && delay_ms <= now_ms;
 }
 

@@ -50,13 +50,15 @@ enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
 	enum queue_state before, bool over, bool late, bool relay_reports);
 
 /* When (Unix time) the sender is to hear that message waits: some hours after it came,
- * where NOTIFY=DELAY asks for that; INT64_MAX: never. */
-int64_t bounce_delay_ms(const struct queue_message *message);
+ * where NOTIFY=DELAY asks for that; INT64_MAX: never. leapt_ms: queue_leapt_ms() since
+ * it was received. */
+int64_t bounce_delay_ms(const struct queue_message *message, int64_t leapt_ms);
 
 /* Whether the attempt that is under way at now_ms, for which
  * message->next_attempt_ms still stands, is the first one from there on: no attempt
  * is planned beyond it before. */
-bool bounce_is_late(const struct queue_message *message, int64_t now_ms);
+bool bounce_is_late(
+	const struct queue_message *message, int64_t now_ms, int64_t leapt_ms);
 
 struct bounce {
 	const struct queue_message *message;

@@ -223,6 +223,10 @@ static void report(struct job *job, const enum queue_state *before, bool late)
 	const struct conf_relay *relay =
 		job->relay ? conf_relay_find(conf, job->relay) : &conf->relay;
 	g_autoptr(GError) error = NULL;
+	/* What was not even begun is not open; a report has its header. */
+	if (job->fd < 0 && (job->message->finished_ms || late) &&
+		bounce_is_possible(job->message))
+		job->fd = queue_open_spool(job->queue, job->message, NULL);
 	if (bouncing_report(job->queue, conf, job->message, relay->host, job->fd, before,
 		    late, job->relay_reports, &error))
 		return;
@@ -335,11 +339,9 @@ static void job_deinit(struct job *job)
 static void schedule(const struct job *job, int64_t now_ms)
 {
 	struct queue_message *message = job->message;
-	struct conf_queue settings = job->route->conf->queue;
 	int64_t since_ms = MAX(message->received_ms, message->retried_ms);
-	int64_t leapt_s = queue_leapt_ms(job->queue, since_ms) / 1000;
-	settings.lifetime_s += (unsigned)MIN(leapt_s, G_MAXINT);
-	outcome_schedule(&job->outcome, message, &settings, now_ms);
+	outcome_schedule(&job->outcome, message, &job->route->conf->queue, now_ms,
+		queue_leapt_ms(job->queue, since_ms));
 }
 
 void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
@@ -354,7 +356,8 @@ void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 	message->attempts++;
 	attempt(&job);
 	int64_t now_ms = g_get_real_time() / 1000;
-	bool late = bounce_is_late(message, now_ms);
+	bool late = bounce_is_late(
+		message, now_ms, queue_leapt_ms(queue, message->received_ms));
 	schedule(&job, now_ms);
 	if (is_ours_to_report(message))
 		report(&job, before, late);

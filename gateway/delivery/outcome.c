@@ -164,7 +164,7 @@ static bool is_tried_again(const struct queue_message *message)
 }
 
 void outcome_schedule(const struct outcome *outcome, struct queue_message *message,
-	const struct conf_queue *settings, int64_t now_ms)
+	const struct conf_queue *settings, int64_t now_ms, int64_t leapt_ms)
 {
 	if (!is_tried_again(message)) {
 		message->finished_ms = now_ms;
@@ -176,14 +176,14 @@ void outcome_schedule(const struct outcome *outcome, struct queue_message *messa
 		return; /* for a person, however long that takes */
 	/* Who retries by hand has mended something: it gets its time again. */
 	int64_t since_ms = MAX(message->received_ms, message->retried_ms);
-	int64_t end_ms = since_ms + (int64_t)settings->lifetime_s * 1000;
+	int64_t end_ms = since_ms + (int64_t)settings->lifetime_s * 1000 + leapt_ms;
 	enum queue_failure failure =
 		outcome->deferred ? outcome->failure : QUEUE_FAILURE_MESSAGE;
 	message->next_attempt_ms = message->state == QUEUE_HELD
 					   ? end_ms
 					   : now_ms + queue_retry_delay_ms(settings,
 							      failure, message->attempts);
-	int64_t delay_ms = bounce_delay_ms(message);
+	int64_t delay_ms = bounce_delay_ms(message, leapt_ms);
 	if (message->state != QUEUE_HELD && now_ms < delay_ms)
 		message->next_attempt_ms = MIN(message->next_attempt_ms, delay_ms);
 	if (now_ms < end_ms)

@@ -43,9 +43,9 @@ void outcome_of_recipients(
 
 /* Sets next_attempt_ms for what is to be tried again; finished_ms, and DEAD where the
  * time is over, for what is not. What is held by a fault has the same time to live. No
- * plan passes over bounce_delay_ms(). */
+ * plan passes over bounce_delay_ms(). leapt_ms: queue_leapt_ms() since it began. */
 void outcome_schedule(const struct outcome *outcome, struct queue_message *message,
-	const struct conf_queue *settings, int64_t now_ms);
+	const struct conf_queue *settings, int64_t now_ms, int64_t leapt_ms);
 
 /* The sender cannot be told now whom the attempt has given up (why: a full disk): the
  * next attempt is to find it again. before: the recipients' states before this one. Not

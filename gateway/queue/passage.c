@@ -181,8 +181,10 @@ static int64_t held_until_ms(struct queue *queue, const struct queue_message *me
 		return STORE_NEVER_MS;
 	g_mutex_lock(&queue->lock);
 	int64_t lifetime_ms = (int64_t)queue->settings.lifetime_s * 1000;
-	g_mutex_unlock(&queue->lock);
 	int64_t began_ms = MAX(message->received_ms, message->retried_ms);
+	writer_watch_clock(queue);
+	lifetime_ms += clock_leapt_ms(&queue->clock, began_ms);
+	g_mutex_unlock(&queue->lock);
 	int64_t now_ms = g_get_real_time() / 1000;
 	int64_t end_ms = began_ms + lifetime_ms;
 	return end_ms > now_ms ? end_ms : now_ms + HELD_AGAIN_MS;

@@ -257,7 +257,7 @@ struct queue_hold {
 GPtrArray *queue_holds(struct queue *queue);
 
 /* By how much the clock of the day was set forward since that Unix time: so much less
- * time has passed than it seems. Also over restarts. */
+ * time has passed than it seems. What it leapt while no gateway ran is not known. */
 int64_t queue_leapt_ms(struct queue *queue, int64_t since_ms);
 
 /* A short text kept over restarts under name (letters, digits, "-", "."); recorded with

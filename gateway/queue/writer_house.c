@@ -229,6 +229,7 @@ static bool purge_round(struct queue *queue, bool *left, GError **error)
 	g_mutex_lock(&queue->lock);
 	int64_t history_ms = (int64_t)queue->settings.history_s * 1000;
 	int64_t dead_ms = (int64_t)queue->settings.dead_retention_s * 1000;
+	writer_watch_clock(queue);
 	int64_t now_ms = g_get_real_time() / 1000;
 	history_ms += clock_leapt_within_ms(&queue->clock, now_ms, history_ms);
 	if (dead_ms > 0)

@@ -144,6 +144,19 @@ def test_mail_that_waited_too_long_is_reported(start, sink):
     assert "not now" in status_of(report)
 
 
+def test_mail_that_was_not_even_begun_at_its_end_is_known_for_what_it_is(start, sink):
+    """Its relay was away: the last attempt did not open it."""
+    sink.script["CONNECT"] = lambda argument: "421 4.3.2 not now"
+    one = start(lan(), queue={"lifetime": "3s"})
+    answer = post(one.address, [("bob@example.com", "")],
+                  data=mails.crlf("From: a@client.test\nAuto-Submitted: auto-replied\n\nx\n"))
+    identity = post(one.address, [("bob@example.com", "")])
+    one.wait_for("message.dead", id=answer)
+    event = one.wait_for("bounce.queued", id=identity)
+    assert [e["id"] for e in one.find("bounce.queued")] == [identity]
+    assert b"Subject: Report" in one.command("queue", "export", event["bounce_id"]).stdout
+
+
 def test_what_a_report_is_about_is_said_while_others_wait(start, sink):
     sink.script["RCPT"] = lambda argument: (
         "450 4.2.0 not now" if "slow@" in argument else

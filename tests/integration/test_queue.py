@@ -199,7 +199,10 @@ def test_retry_gives_a_message_past_its_lifetime_a_new_one(
     one.wait_for("message.deferred", id=identity, since=since)
     one.wait_for("message.sent", id=identity, since=since)
     assert not one.find("message.dead", since, id=identity)
-    shown = json.loads(one.command("queue", "show", identity, "--json").stdout)
+    def show():
+        return json.loads(one.command("queue", "show", identity, "--json").stdout)
+    wait_until(lambda: show()["finished"], "the record, which follows the log's event")
+    shown = show()
     assert shown["received"] < shown["retried"] <= shown["finished"]
 
 

@@ -253,17 +253,23 @@ static void test_when_it_is_late(void **state)
 	struct queue_message *message = make_message();
 	struct queue_recipient *first = message->recipients->pdata[0];
 	first->state = QUEUE_DEFERRED;
-	assert_true(bounce_delay_ms(message) == INT64_MAX);
+	assert_true(bounce_delay_ms(message, 0) == INT64_MAX);
 	first->notify = QUEUE_NOTIFY_DELAY;
-	assert_true(bounce_delay_ms(message) == message->received_ms + 4 * HOUR_MS);
+	assert_true(bounce_delay_ms(message, 0) == message->received_ms + 4 * HOUR_MS);
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		int64_t now_ms = message->received_ms + cases[i].now_ms;
 		message->next_attempt_ms = message->received_ms + cases[i].planned_ms;
-		assert_int_equal(bounce_is_late(message, now_ms), cases[i].want);
+		assert_int_equal(bounce_is_late(message, now_ms, 0), cases[i].want);
 	}
+	/* The clock was set forward by a year: that is no delay. */
+	message->next_attempt_ms = message->received_ms + 5000;
+	assert_false(bounce_is_late(
+		message, message->received_ms + 8767 * HOUR_MS, 8766 * HOUR_MS));
+	assert_true(bounce_is_late(
+		message, message->received_ms + 8770 * HOUR_MS, 8766 * HOUR_MS));
 	message->next_attempt_ms = message->received_ms + 4 * HOUR_MS;
 	message->may_bounce = false;
-	assert_false(bounce_is_late(message, message->received_ms + 4 * HOUR_MS));
+	assert_false(bounce_is_late(message, message->received_ms + 4 * HOUR_MS, 0));
 	queue_message_free(message);
 }
 

@@ -133,7 +133,7 @@ static void once_at_most_waits_for_a_person(void **state)
 		/* A person may take any time. */
 		if (message->state == QUEUE_HELD && !message->hold) {
 			message->received_ms = 1;
-			outcome_schedule(&outcome, message, &settings, 900000);
+			outcome_schedule(&outcome, message, &settings, 900000, 0);
 			assert_int_equal(message->state, QUEUE_HELD);
 			assert_int_equal(message->finished_ms, 0);
 		}
@@ -248,7 +248,7 @@ static void what_waits_gets_a_time(void **state)
 		message->attempts = 1;
 		message->finished_ms = 5; /* of an earlier end, before a retry by hand */
 		outcome_of_recipients(&outcome, message, NULL);
-		outcome_schedule(&outcome, message, &settings, now_ms);
+		outcome_schedule(&outcome, message, &settings, now_ms, 0);
 		assert_int_equal(message->state, times[i].want);
 		assert_int_equal(message->finished_ms, times[i].finished ? now_ms : 0);
 		if (message->state == QUEUE_HELD)
@@ -323,7 +323,7 @@ static void who_asked_is_told_of_a_delay_in_time(void **state)
 		message->attempts = 1;
 		int64_t now_ms = message->received_ms + (i ? hours_ms : 1000);
 		outcome_of_recipients(&outcome, message, NULL);
-		outcome_schedule(&outcome, message, &settings, now_ms);
+		outcome_schedule(&outcome, message, &settings, now_ms, 0);
 		assert_int_equal(
 			message->next_attempt_ms == message->received_ms + hours_ms, !i);
 		queue_message_free(message);
