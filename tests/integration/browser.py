@@ -74,13 +74,15 @@ class Browser:
         return self._command("/title", method="GET")
 
     def downloaded(self):
-        """{name: content} of what is there whole."""
+        """{name: content} of what is there whole: Chromium reserves the name by an empty file."""
         found = {}
         for name in os.listdir(self.downloads):
-            if not name.endswith(".crdownload") and not name.startswith("."):
+            if name.endswith(".crdownload"):
+                return {}
+            if not name.startswith("."):
                 with open(os.path.join(self.downloads, name), "rb") as file:
                     found[name] = file.read()
-        return found
+        return {name: content for name, content in found.items() if content}
 
     def download(self, url, name):
         """Opens url; the content once a whole file of that name is there."""
