@@ -5,6 +5,7 @@
 #include "gateway/policy/users.h"
 #include "gateway/problems.h"
 #include "gateway/queue/links_command.h"
+#include "gateway/queue/options.h"
 #include "gateway/queue/queue_command.h"
 #include "gateway/relay/relay.h"
 #include "gateway/sandbox.h"
@@ -188,16 +189,10 @@ static char *take_config(int *argc, char **argv)
 	return path;
 }
 
-static bool is_help(const char *word)
-{
-	return !strcmp(word, "--help") || !strcmp(word, "-h");
-}
-
 /* What needs no settings: the verb is missing, or help is asked for, of a verb too. */
 static bool asks_for_help(int argc, char **argv)
 {
-	return argc < 2 || !strcmp(argv[1], "help") || is_help(argv[1]) ||
-	       (argc > 2 && is_help(argv[2]));
+	return argc < 2 || options_ask_for_help(argc - 1, argv + 1);
 }
 
 static int run_queue(int argc, char **argv)

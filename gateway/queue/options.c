@@ -216,3 +216,14 @@ void options_clear(struct options *options)
 {
 	selection_clear(&options->selection);
 }
+
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+bool options_ask_for_help(int argc, char **argv)
+{
+	return !strcmp(argv[0], "help") || is_help(argv[0]) ||
+	       (argc > 1 && is_help(argv[1]));
+}

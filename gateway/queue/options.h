@@ -1,7 +1,7 @@
 /*
  * options - the words behind stowage queue VERB and stowage links VERB. Pure.
  *
- * Internal to gateway/queue/. One table for both, so that an option means the same
+ * Internal to gateway/queue/, but for options_ask_for_help(). One table for both, so that an option means the same
  * everywhere; which of them a verb takes is the verb's to say.
  */
 #ifndef GATEWAY_QUEUE_OPTIONS_H
@@ -45,5 +45,9 @@ struct options {
 bool options_parse(
 	struct options *options, unsigned taken, int argc, char **argv, GError **error);
 void options_clear(struct options *options);
+
+/* Whether argv, which begins with the verb, asks for help, in its place or of it. argc is 1 or
+ * more. */
+bool options_ask_for_help(int argc, char **argv);
 
 #endif

@@ -45,24 +45,12 @@ static int run_verb(
 	return code;
 }
 
-static bool is_help(const char *word)
-{
-	return !strcmp(word, "--help") || !strcmp(word, "-h");
-}
-
-/* "help", "--help", "list --help" */
-static bool asks_for_help(int argc, char **argv)
-{
-	return !strcmp(argv[0], "help") || is_help(argv[0]) ||
-	       (argc > 1 && is_help(argv[1]));
-}
-
 int visit_run(struct visit *visit, const struct visit_verb *verbs, size_t n_verbs,
 	int argc, char **argv)
 {
 	if (argc < 1)
 		return visit_misused(visit, "a verb is missing", NULL);
-	if (asks_for_help(argc, argv)) {
+	if (options_ask_for_help(argc, argv)) {
 		fputs(visit->usage, stdout);
 		return EX_OK;
 	}
