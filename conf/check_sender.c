@@ -1,6 +1,7 @@
 /* In whose name mail is sent, and what SES is told of it. Connects to nobody. */
 #include "conf/check.h"
 #include "conf/ses.h"
+#include "conf/subject.h"
 #include <string.h>
 
 #define LOCAL_BYTES_MAX 64 /* RFC 5321, section 4.5.3.1.1 */
@@ -211,6 +212,40 @@ static void check_told(const struct conf_check *check)
 	}
 }
 
+/* A listener to which anyone can send without logging in; NULL: there is none. */
+static const struct conf_listener *find_open(const struct conf_check *check)
+{
+	for (size_t i = 0; i < check->conf->n_listeners; i++) {
+		const struct conf_listener *listener = &check->conf->listeners[i];
+		const struct conf_subject subject = { check, listener, i };
+		if (listener->auth != CONF_AUTH_REQUIRED &&
+			conf_subject_is_open_to_world(&subject))
+			return listener;
+	}
+	return NULL;
+}
+
+/* From is what its author writes: a stranger can claim to be anyone of such a domain. */
+static void check_strangers(const struct conf_check *check)
+{
+	const struct conf_sender *sender = &check->conf->sender;
+	const struct conf_listener *open = find_open(check);
+	if (open == NULL || sender->from == NULL ||
+		conf_check_any_bad(check, "listeners", "sender", NULL))
+		return;
+	for (size_t i = 0; sender->verified != NULL && sender->verified[i] != NULL; i++) {
+		g_autofree char *path = g_strdup_printf("sender.verified[%zu]", i);
+		if (strchr(sender->verified[i], '@') != NULL ||
+			conf_source_is_bad(check->source, path))
+			continue;
+		conf_source_warning(check->source, path,
+			"is a whole domain, and strangers can send by the listener "
+			"\"%s\": what they write in From of that domain leaves "
+			"unchanged; name single addresses instead",
+			open->name != NULL ? open->name : "");
+	}
+}
+
 void conf_check_sender(const struct conf_check *check)
 {
 	const struct conf *conf = check->conf;
@@ -219,6 +254,7 @@ void conf_check_sender(const struct conf_check *check)
 	check_display_name(check);
 	check_envelope_id(check);
 	check_reports(check);
+	check_strangers(check);
 	check_told(check);
 	for (size_t i = 0; i < conf->n_routes; i++)
 		check_preserved(check, i);

@@ -35,6 +35,7 @@ enum conf_kind {
 	CONF_KIND_HOST,        /* [const char *] domain name or numeric address */
 	CONF_KIND_DOMAIN,      /* [const char *] domain name */
 	CONF_KIND_URL,         /* [const char *] http or https, of an origin: no path */
+	CONF_KIND_BASE_URL,    /* [const char *] the same, or with a path */
 	CONF_KIND_DOMAINS,     /* [const char *const *] NULL-ended */
 	/* [const char *const *] NULL-ended, domains and mailboxes */
 	CONF_KIND_IDENTITIES,

@@ -33,11 +33,13 @@ static const struct conf_field s3_fields[] = {
 		.unset =
 			"AWS_REGION, the profile's, us-east-1 where an endpoint is given",
 		.help = "The bucket's region." },
-	{ "endpoint", CONF_KIND_URL, .example = "https://s3.example.com", TO(s3.endpoint),
+	{ "endpoint", CONF_KIND_BASE_URL, .example = "https://s3.example.com",
+		TO(s3.endpoint),
 		.unset =
 			"AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's, Amazon S3 "
 			"of the region",
-		.help = "Another store that speaks S3. http only to loopback." },
+		.help = "Another store that speaks S3, with the path before its buckets "
+			"where it has one. http only to loopback." },
 	{ "prefix", CONF_KIND_TEXT, .example = "mail", TO(s3.prefix),
 		.help = "What all keys begin with, without the slash behind it." },
 	{ "path_style", CONF_KIND_BOOL, "false", TO(s3.path_style),

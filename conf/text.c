@@ -115,9 +115,16 @@ static bool check_identity(const char *text, GError **error)
 					 : conf_domain_check(text, error);
 }
 
-static bool check_url(const char *text, GError **error)
+/* The same however it is encoded and normalised. */
+static bool is_plain_path(const char *path)
 {
-	g_autoptr(GUri) uri = g_uri_parse(text, G_URI_FLAGS_NONE, NULL);
+	static const char plain[] = "/" G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-._~";
+	return path[strspn(path, plain)] == '\0' && strstr(path, "//") == NULL;
+}
+
+static bool check_any_url(const char *text, bool may_have_path, GError **error)
+{
+	g_autoptr(GUri) uri = g_uri_parse(text, G_URI_FLAGS_ENCODED_PATH, NULL);
 	if (strchr(text, '@') != NULL) { /* not shown: a password may stand before it */
 		g_set_error(error, CONF_ERROR, CONF_ERROR_VALUE,
 			"holds an @: write https://HOST or https://HOST:PORT, "
@@ -127,12 +134,27 @@ static bool check_url(const char *text, GError **error)
 	bool sound = uri != NULL && g_uri_get_host(uri) != NULL && g_str_is_ascii(text) &&
 		     check_host(g_uri_get_host(uri), NULL) &&
 		     g_uri_get_query(uri) == NULL && g_uri_get_fragment(uri) == NULL &&
-		     *g_uri_get_path(uri) == '\0' && g_uri_get_port(uri) != 0 &&
+		     (may_have_path ? is_plain_path(g_uri_get_path(uri))
+				    : *g_uri_get_path(uri) == '\0') &&
+		     g_uri_get_port(uri) != 0 &&
 		     (strcmp(g_uri_get_scheme(uri), "https") == 0 ||
 			     strcmp(g_uri_get_scheme(uri), "http") == 0);
 	return sound || conf_value_refuse(text, error,
 				"is not such a URL: write https://HOST or "
-				"https://HOST:PORT, with nothing behind it");
+				"https://HOST:PORT, with %s",
+				may_have_path ? "or without a path of letters, digits "
+						"and -._~"
+					      : "nothing behind it");
+}
+
+static bool check_url(const char *text, GError **error)
+{
+	return check_any_url(text, false, error);
+}
+
+static bool check_base_url(const char *text, GError **error)
+{
+	return check_any_url(text, true, error);
 }
 
 bool conf_text_check(enum conf_kind kind, const char *text, GError **error)
@@ -149,6 +171,7 @@ bool conf_text_check(enum conf_kind kind, const char *text, GError **error)
 		[CONF_KIND_HOST] = check_host,
 		[CONF_KIND_DOMAIN] = conf_domain_check,
 		[CONF_KIND_URL] = check_url,
+		[CONF_KIND_BASE_URL] = check_base_url,
 		[CONF_KIND_IDENTITIES] = check_identity,
 		[CONF_KIND_SERVERS] = check_server,
 		[CONF_KIND_PAIRS] = check_pair,

@@ -4,7 +4,9 @@
 
 #include "gateway/write.h"
 #include <glib.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,79 +34,51 @@ static void write_line(GString *line)
 	(void)write_all(STDERR_FILENO, line->str, line->len);
 }
 
-static void append_escaped(GString *line, gunichar c)
+/* Text that a peer sent must not move the cursor of the one who reads it: terminals obey
+ * control characters of Unicode's first block too, and marks of direction hide what is
+ * written. As JSON escapes a character, so that JSON stays what it was. */
+static void append_visible(GString *line, const char *valid)
 {
-	static const char characters[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
-	const char *named = c < 0x80 ? strchr(characters, (int)c) : NULL;
-	if (named)
-		g_string_append_printf(line, "\\%c", names[named - characters]);
-	else
-		g_string_append_printf(line, "\\u%04x", c);
-}
-
-/* JSON wants what ASCII has of control characters escaped, but no others: terminals obey
- * those of Unicode's first block too, and marks of direction hide what is written. */
-static void append_json(GString *line, const char *text)
-{
-	g_autofree char *valid =
-		g_utf8_validate(text, -1, NULL) ? NULL : g_utf8_make_valid(text, -1);
-	const char *p = valid ? valid : text, *run = p;
-	g_string_append_c(line, '"');
-	for (; *p; p = g_utf8_next_char(p)) {
+	const char *run = valid;
+	for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+		if (*p >= ' ' && *p < 0x7f)
+			continue;
 		gunichar c = g_utf8_get_char(p);
-		bool plain = c < 0x80 ? c >= ' ' && c < 0x7f && c != '"' && c != '\\'
-				      : g_unichar_isprint(c) || c > 0xffff;
-		if (plain)
+		if (g_unichar_isprint(c) || c > 0xffff)
 			continue;
 		g_string_append_len(line, run, p - run);
-		append_escaped(line, c);
+		g_string_append_printf(line, "\\u%04x", c);
 		run = g_utf8_next_char(p);
 	}
-	g_string_append_len(line, run, p - run);
-	g_string_append_c(line, '"');
+	g_string_append(line, run);
 }
 
-static void append_member(GString *line, const char *key, const char *text)
+static json_t *json_text(const char *text)
 {
-	append_json(line, key);
-	g_string_append_c(line, ':');
-	append_json(line, text);
+	json_t *string = json_string(text);
+	if (string)
+		return string;
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+	return json_string(valid);
 }
 
-/* By hand, as some lines are written for each message. */
 static void format_json(GString *line, const char *now, enum log_level level,
 	const char *event, const struct log_field *fields)
 {
-	g_string_append_c(line, '{');
-	append_member(line, "time", now);
-	g_string_append_c(line, ',');
-	append_member(line, "level", levels[level].name);
-	g_string_append_c(line, ',');
-	append_member(line, "event", event);
+	json_t *object = json_object();
+	json_object_set_new(object, "time", json_text(now));
+	json_object_set_new(object, "level", json_text(levels[level].name));
+	json_object_set_new(object, "event", json_text(event));
 	for (const struct log_field *f = fields; f->key; f++) {
-		if (!f->is_number && !f->text)
-			continue;
-		g_string_append_c(line, ',');
 		if (f->is_number)
-			g_string_append_printf(line, "\"%s\":%" G_GINT64_FORMAT, f->key,
-				(gint64)f->number);
-		else
-			append_member(line, f->key, f->text);
+			json_object_set_new(object, f->key, json_integer(f->number));
+		else if (f->text)
+			json_object_set_new(object, f->key, json_text(f->text));
 	}
-	g_string_append_c(line, '}');
-}
-
-/* Text that a peer sent must not move the cursor of the one who reads it. */
-static void append_visible(GString *line, const char *text)
-{
-	g_autofree char *valid = g_utf8_make_valid(text, -1);
-	for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
-		gunichar c = g_utf8_get_char(p);
-		if (g_unichar_isprint(c))
-			g_string_append_unichar(line, c);
-		else
-			g_string_append_printf(line, "\\u%04x", c);
-	}
+	char *dumped = json_dumps(object, JSON_COMPACT);
+	append_visible(line, dumped);
+	free(dumped);
+	json_decref(object);
 }
 
 static void format_human(GString *line, const char *now, enum log_level level,
@@ -118,8 +92,9 @@ static void format_human(GString *line, const char *now, enum log_level level,
 			g_string_append_printf(line, "  %s=%" G_GINT64_FORMAT, f->key,
 				(gint64)f->number);
 		} else if (f->text) {
+			g_autofree char *valid = g_utf8_make_valid(f->text, -1);
 			g_string_append_printf(line, "  %s=", f->key);
-			append_visible(line, f->text);
+			append_visible(line, valid);
 		}
 	}
 }

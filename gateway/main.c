@@ -119,8 +119,8 @@ static int run_serve(int argc, char **argv)
 	return serve(made);
 }
 
-/* False where a bucket has none, or the source that is configured cannot work: the gateway
- * would not start. */
+/* False where a bucket has none, or the source that is configured cannot work:
+ * the gateway would not start. */
 static bool check_credentials(const struct conf *conf)
 {
 	if (conf->s3.directory)
@@ -195,33 +195,31 @@ static bool asks_for_help(int argc, char **argv)
 	return argc < 2 || options_ask_for_help(argc - 1, argv + 1);
 }
 
-static int run_queue(int argc, char **argv)
+/* What is asked of the queue's record: settings are needed, their warnings are not. */
+static int run_visit(int argc, char **argv,
+	int (*command)(const struct conf *conf, int argc, char **argv))
 {
 	g_autofree char *path = take_config(&argc, argv);
 	if (asks_for_help(argc, argv))
-		return queue_command(NULL, argc - 1, argv + 1);
+		return command(NULL, argc - 1, argv + 1);
 	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
 	struct conf *conf = problems_load_conf(path, warnings);
 	if (!conf)
 		return EX_CONFIG;
-	int code = queue_command(conf, argc - 1, argv + 1);
+	int code = command(conf, argc - 1, argv + 1);
 	conf_unref(conf);
 	return code;
 }
 
+static int run_queue(int argc, char **argv)
+{
+	return run_visit(argc, argv, queue_command);
+}
+
 static int run_links(int argc, char **argv)
 {
-	g_autofree char *path = take_config(&argc, argv);
-	if (asks_for_help(argc, argv))
-		return links_command(NULL, argc - 1, argv + 1);
-	g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-	struct conf *conf = problems_load_conf(path, warnings);
-	if (!conf)
-		return EX_CONFIG;
-	signal(SIGPIPE, SIG_IGN); /* a connection that has gone is an error like others */
-	int code = links_command(conf, argc - 1, argv + 1);
-	conf_unref(conf);
-	return code;
+	signal(SIGPIPE, SIG_IGN); /* a store that has gone is an error like others */
+	return run_visit(argc, argv, links_command);
 }
 
 static int run_user(int argc, char **argv)

@@ -57,7 +57,8 @@ bool body_plan_apply(const struct body_plan *plan, struct splice *splice);
 
 void body_plan_free(struct body_plan **plan);
 
-/* Whether a line has over BODY_LINE_BYTES_MAX octets. */
-bool body_has_long_line(const GString *octets);
+/* Makes a part of any type and size base64, which is computed when it is read: its octets
+ * stay the same. False when an edit overlaps another. */
+bool body_to_base64(const struct body_request *request, struct splice *splice);
 
 #endif

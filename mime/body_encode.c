@@ -8,7 +8,8 @@
 
 enum { BASE64_LINE_BYTES = 76 };
 
-bool body_has_long_line(const GString *octets)
+/* Whether a line has over BODY_LINE_BYTES_MAX octets. */
+static bool has_long_line(const GString *octets)
 {
 	const char *p = octets->str, *end = octets->str + octets->len;
 
@@ -40,7 +41,7 @@ static bool fits_as_it_is(const struct body_editor *editor, const GString *edite
 	for (size_t i = 0; i < editor->changes->len && !eight_bit; i++)
 		if (!body_change_is_ascii(body_changes_at(editor->changes, i)))
 			return false;
-	return !body_has_long_line(edited);
+	return !has_long_line(edited);
 }
 
 static void plan_identity(const struct body_editor *editor, struct body_plan *plan)
@@ -262,4 +263,23 @@ bool body_plan_encoded(
 	if (!same_octets)
 		plan_whole(editor, plan, edited);
 	return true;
+}
+
+bool body_to_base64(const struct body_request *request, struct splice *splice)
+{
+	struct body_plan plan = { .changes = body_changes_new() };
+	const struct body_editor editor = {
+		.request = request,
+		.entity = outline_entity(request->outline, request->entity),
+	};
+	bool ok;
+
+	body_plan_field(&editor, &plan, "content-transfer-encoding",
+		"Content-Transfer-Encoding: base64");
+	ok = body_plan_apply(&plan, splice) &&
+	     splice_encode(splice, editor.entity->body_start,
+		     editor.entity->body_end - editor.entity->body_start,
+		     request->newline);
+	g_array_unref(plan.changes);
+	return ok;
 }

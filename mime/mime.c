@@ -99,14 +99,8 @@ static void list_parts(struct mime_message *message)
 	}
 }
 
-struct mime_message *mime_message_new(int fd, uint64_t original_bytes,
+struct mime_message *mime_message_new(int fd, const char *octets, uint64_t original_bytes,
 	const struct mime_settings *settings, GError **error)
-{
-	return mime_message_new_of(fd, NULL, original_bytes, settings, error);
-}
-
-struct mime_message *mime_message_new_of(int fd, const char *octets,
-	uint64_t original_bytes, const struct mime_settings *settings, GError **error)
 {
 	struct mime_message *message = g_new0(struct mime_message, 1);
 

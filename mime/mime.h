@@ -106,16 +106,14 @@ struct mime_link {
 struct mime_message;
 
 /*
- * Reads the message of original_bytes octets at fd (borrowed; must stay open
- * and unchanged) and decides. A message that cannot be understood is no error:
- * it has no attachments and mime_message_untouched_reason() says why. NULL
+ * Reads the message of original_bytes octets at fd (borrowed; must stay open and
+ * unchanged) and decides; where octets (borrowed; may be NULL) holds all of it
+ * already, it is not read from fd. A message that cannot be understood is no
+ * error: it has no attachments and mime_message_untouched_reason() says why. NULL
  * with MIME_ERROR_IO otherwise.
  */
-struct mime_message *mime_message_new(int fd, uint64_t original_bytes,
+struct mime_message *mime_message_new(int fd, const char *octets, uint64_t original_bytes,
 	const struct mime_settings *settings, GError **error);
-/* The same, not read from fd where octets, borrowed too, holds all of it already. */
-struct mime_message *mime_message_new_of(int fd, const char *octets,
-	uint64_t original_bytes, const struct mime_settings *settings, GError **error);
 
 /* Why the whole message is left as it is (signed, broken, over a limit), or NULL. */
 const char *mime_message_untouched_reason(const struct mime_message *message);
@@ -217,14 +215,27 @@ bool mime_message_link(struct mime_message *message, const struct mime_link *lin
 	size_t n_links, struct splice *splice, GError **error);
 
 /*
- * For a next hop that takes no line over 998 octets (RFC 5321, section 4.5.3.1.6): edits
- * splice so that texts with longer ones are quoted-printable; what they say stays the
- * same. *changed tells whether there were any. Texts that splice alters already have no
- * such lines and stay, as does what may not change, what is larger than 2 MiB, attached
- * messages and parts that are no text. False with MIME_ERROR_IO.
+ * For a next hop that takes no line over 998 octets (RFC 5321, section 4.5.3.1.6), no NUL
+ * and no octets but of texts above 127: edits splice so that what stays in the message
+ * has none; what it says stays the same. Texts of up to 2 MiB with such lines become
+ * quoted-printable, larger ones and all other parts base64; lines that are too long in
+ * either encoding are folded. *changed tells whether there were any. Signed and encrypted
+ * multiparts stay as they are, so do headers of parts, inline PGP, and parts that splice
+ * alters already. False with MIME_ERROR_IO.
  */
 bool mime_message_shorten_lines(struct mime_message *message, struct splice *splice,
 	bool *changed, GError **error);
+
+/*
+ * Shows mend each Content-Type and Content-Disposition in the headers of the parts, not
+ * in the message's own or an attached message's: its lines, length octets of them. What
+ * that returns (lines too, or nothing; newline ends the message's) takes the field's
+ * place, and is freed; NULL: it stays. Fields in signed and encrypted multiparts and
+ * those that splice alters already are not changed. False with MIME_ERROR_IO.
+ */
+typedef GString *(*mime_mend)(const char *field, size_t length, const char *newline);
+bool mime_message_mend_fields(struct mime_message *message, struct splice *splice,
+	mime_mend mend, GError **error);
 
 /*
  * For a message that can go neither as it is nor without its attachments: all of it as

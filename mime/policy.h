@@ -30,6 +30,9 @@ struct policy_part {
 	bool is_protected; /* it, or what it stands in, is signed or the like */
 	bool referenced;   /* from an HTML text */
 	bool fixed;        /* ... to which no link can be given: it is not the body */
+	/* it is a signed or encrypted multipart, or stands in one: not even its encoding
+	 * may change (RFC 1847, section 2.1) */
+	bool is_sealed;
 	enum policy_role role;
 	const char *reason;
 	char *file_name; /* cleaned, or NULL */

@@ -44,10 +44,10 @@ static bool is_signature(const struct header_content *content)
 }
 
 /*
- * Why a multipart and all in it stays as it is, or NULL. PGP/MIME and S/MIME are known
- * also by their parts: some mail servers turn them into multipart/mixed.
+ * Why a multipart that is signed or encrypted stays as it is, or NULL. PGP/MIME and
+ * S/MIME are known also by their parts: some mail servers turn them into multipart/mixed.
  */
-static const char *protection_of(const struct policy *policy, size_t i)
+static const char *seal_of(const struct policy *policy, size_t i)
 {
 	const struct header_content *content = content_at(policy, i);
 	size_t first, second;
@@ -56,8 +56,6 @@ static const char *protection_of(const struct policy *policy, size_t i)
 		return "signed: no part of it may change";
 	if (header_is(content, "multipart/encrypted"))
 		return "encrypted: no part of it may change";
-	if (header_is(content, "multipart/report"))
-		return "a report for programs to read";
 	first = policy_next_child(policy, i, i);
 	if (first == OUTLINE_NONE)
 		return NULL;
@@ -153,6 +151,7 @@ static bool survey_parent(struct policy *policy, size_t i)
 		return true;
 	parent = part_at(policy, at);
 	part->scope = parent->scope;
+	part->is_sealed = parent->is_sealed;
 	part->is_protected = parent->is_protected;
 	part->reason = parent->reason;
 	if (entity_at(policy, at)->kind != OUTLINE_MESSAGE)
@@ -166,6 +165,20 @@ static bool survey_parent(struct policy *policy, size_t i)
 	return false;
 }
 
+static void survey_multipart(const struct policy *policy, size_t i)
+{
+	struct policy_part *part = part_at(policy, i);
+	const char *reason = part->is_sealed ? NULL : seal_of(policy, i);
+
+	part->is_sealed = part->is_sealed || reason != NULL;
+	if (header_is(content_at(policy, i), "multipart/report"))
+		reason = "a report for programs to read";
+	if (part->is_protected || reason == NULL)
+		return;
+	part->is_protected = true;
+	part->reason = reason;
+}
+
 void policy_survey(struct policy *policy)
 {
 	size_t number = 0;
@@ -173,19 +186,12 @@ void policy_survey(struct policy *policy)
 	for (size_t i = 0; i < policy->parts->len; i++) {
 		const struct outline_entity *entity = entity_at(policy, i);
 		struct policy_part *part = part_at(policy, i);
+		bool is_asked = survey_parent(policy, i);
 
-		if (!survey_parent(policy, i))
+		if (entity->kind == OUTLINE_MULTIPART)
+			survey_multipart(policy, i);
+		if (!is_asked || entity->kind == OUTLINE_MULTIPART)
 			continue;
-		if (entity->kind == OUTLINE_MULTIPART) {
-			const char *reason =
-				part->is_protected ? NULL : protection_of(policy, i);
-
-			if (reason != NULL) {
-				part->is_protected = true;
-				part->reason = reason;
-			}
-			continue;
-		}
 		part->leaf = true;
 		part->number = ++number;
 		part->file_name = name_of(policy, &entity->content);

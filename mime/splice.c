@@ -6,14 +6,24 @@
 
 #include "mime/mime.h"
 #include <errno.h>
+#include <openssl/evp.h>
 #include <string.h>
 #include <unistd.h>
+
+enum {
+	/* RFC 2045, section 6.8: lines of 76 letters stand for 57 octets */
+	BASE64_LETTERS = 76,
+	BASE64_OCTETS = 57,
+	BASE64_LINES = 128, /* that are made at once */
+	NEWLINE_BYTES_MAX = 2,
+};
 
 struct edit {
 	uint64_t offset;
 	uint64_t length;
 	char *text;
-	size_t text_bytes;
+	uint64_t text_bytes;
+	const char *newline; /* the text is the range's base64; NULL: it is text */
 };
 
 struct splice {
@@ -80,24 +90,43 @@ static bool overlaps(
 	return false;
 }
 
+/* Takes edit's text. */
+static bool add_edit(struct splice *splice, struct edit edit)
+{
+	size_t at = position_of(splice, edit.offset);
+	bool fits = edit.offset <= splice->original_bytes &&
+		    edit.length <= splice->original_bytes - edit.offset &&
+		    !overlaps(splice, at, edit.offset, edit.length);
+
+	if (!fits || (edit.length == 0 && edit.text_bytes == 0)) {
+		clear_edit(&edit);
+		return fits;
+	}
+	g_array_insert_val(splice->edits, (guint)at, edit);
+	splice->result_bytes = splice->result_bytes - edit.length + edit.text_bytes;
+	return true;
+}
+
 bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length,
 	const char *text, size_t text_bytes)
 {
-	struct edit edit = {
-		.offset = offset, .length = length, .text_bytes = text_bytes
-	};
-	size_t at = position_of(splice, offset);
+	struct edit edit = { offset, length, g_memdup2(text, text_bytes), text_bytes,
+		NULL };
 
-	if (offset > splice->original_bytes || length > splice->original_bytes - offset)
-		return false;
-	if (overlaps(splice, at, offset, length))
-		return false;
-	if (length == 0 && text_bytes == 0)
-		return true;
-	edit.text = g_memdup2(text, text_bytes);
-	g_array_insert_val(splice->edits, (guint)at, edit);
-	splice->result_bytes = splice->result_bytes - length + text_bytes;
-	return true;
+	return add_edit(splice, edit);
+}
+
+bool splice_encode(
+	struct splice *splice, uint64_t offset, uint64_t length, const char *newline)
+{
+	uint64_t lines = length / BASE64_OCTETS + (length % BASE64_OCTETS != 0);
+	uint64_t breaks = lines > 0 ? lines - 1 : 0;
+	struct edit edit = { offset, length, NULL,
+		(length / 3 + (length % 3 != 0)) * 4 + breaks * strlen(newline),
+		newline };
+
+	g_assert(strlen(newline) <= NEWLINE_BYTES_MAX);
+	return add_edit(splice, edit);
 }
 
 bool splice_leaves(const struct splice *splice, uint64_t start, uint64_t end)
@@ -115,15 +144,96 @@ void splice_reader_init(struct splice_reader *reader, const struct splice *splic
 	*reader = (struct splice_reader){ .splice = splice, .fd = fd };
 }
 
-/* Copies what is left of the text of the edit that begins here; steps over its range. */
-static size_t read_text(struct splice_reader *reader, const struct edit *edit,
+/* At least one octet of the original, from offset on. */
+static ssize_t read_file(const struct splice_reader *reader, uint64_t offset,
+	char *buffer, size_t buffer_bytes, GError **error)
+{
+	ssize_t n;
+
+	do
+		n = pread(reader->fd, buffer, buffer_bytes, (off_t)offset);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		g_set_error(error, MIME_ERROR, MIME_ERROR_IO,
+			"cannot read the message: %s", g_strerror(errno));
+		return -1;
+	}
+	if (n == 0) {
+		g_set_error(error, MIME_ERROR, MIME_ERROR_IO,
+			"the message's file ends early, at octet %" G_GUINT64_FORMAT,
+			offset);
+		return -1;
+	}
+	return n;
+}
+
+/* Letters of up to BASE64_LINES lines, from that line of the edit's on, with their line
+ * breaks, into coded: their number. */
+static ssize_t encode_lines(const struct splice_reader *reader, const struct edit *edit,
+	uint64_t line, char *coded, GError **error)
+{
+	char octets[BASE64_LINES * BASE64_OCTETS];
+	uint64_t offset = edit->offset + line * BASE64_OCTETS;
+	uint64_t end = edit->offset + edit->length;
+	size_t want = (size_t)MIN(end - offset, sizeof(octets)), have = 0;
+	char *out = coded;
+
+	while (have < want) {
+		ssize_t n = read_file(
+			reader, offset + have, octets + have, want - have, error);
+
+		if (n < 0)
+			return -1;
+		have += (size_t)n;
+	}
+	for (size_t at = 0; at < want; at += BASE64_OCTETS) {
+		size_t n = MIN(want - at, BASE64_OCTETS);
+
+		out += EVP_EncodeBlock(
+			(unsigned char *)out, (const unsigned char *)octets + at, (int)n);
+		if (offset + at + n < end)
+			out = stpcpy(out, edit->newline);
+	}
+	return out - coded;
+}
+
+static ssize_t read_base64(const struct splice_reader *reader, const struct edit *edit,
+	char *buffer, size_t buffer_bytes, GError **error)
+{
+	char coded[BASE64_LINES * (BASE64_LETTERS + NEWLINE_BYTES_MAX) + 1];
+	size_t line_bytes = BASE64_LETTERS + strlen(edit->newline);
+	size_t skip = (size_t)(reader->text_at % line_bytes);
+	ssize_t n =
+		encode_lines(reader, edit, reader->text_at / line_bytes, coded, error);
+
+	if (n < 0)
+		return -1;
+	n = MIN(n - (ssize_t)skip, (ssize_t)buffer_bytes);
+	memcpy(buffer, coded + skip, (size_t)n);
+	return n;
+}
+
+static ssize_t read_copy(const struct splice_reader *reader, const struct edit *edit,
 	char *buffer, size_t buffer_bytes)
 {
-	size_t n = MIN(edit->text_bytes - reader->text_at, buffer_bytes);
+	size_t n = (size_t)MIN(edit->text_bytes - reader->text_at, buffer_bytes);
 
 	if (n > 0)
 		memcpy(buffer, edit->text + reader->text_at, n);
-	reader->text_at += n;
+	return (ssize_t)n;
+}
+
+/* What is left of the text of the edit that begins here; steps over its range. */
+static ssize_t read_edit(struct splice_reader *reader, const struct edit *edit,
+	char *buffer, size_t buffer_bytes, GError **error)
+{
+	ssize_t n = edit->newline != NULL
+			    ? read_base64(reader, edit, buffer, buffer_bytes, error)
+			    : read_copy(reader, edit, buffer, buffer_bytes);
+
+	if (n < 0)
+		return -1;
+	reader->text_at += (uint64_t)n;
 	if (reader->text_at == edit->text_bytes) {
 		reader->original_at += edit->length;
 		reader->text_at = 0;
@@ -136,23 +246,10 @@ static ssize_t read_original(struct splice_reader *reader, uint64_t until, char 
 	size_t buffer_bytes, GError **error)
 {
 	size_t want = (size_t)MIN(until - reader->original_at, buffer_bytes);
-	ssize_t n;
+	ssize_t n = read_file(reader, reader->original_at, buffer, want, error);
 
-	do
-		n = pread(reader->fd, buffer, want, (off_t)reader->original_at);
-	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		g_set_error(error, MIME_ERROR, MIME_ERROR_IO,
-			"cannot read the message: %s", g_strerror(errno));
-		return -1;
-	}
-	if (n == 0) {
-		g_set_error(error, MIME_ERROR, MIME_ERROR_IO,
-			"the message's file ends early, at octet %" G_GUINT64_FORMAT,
-			reader->original_at);
-		return -1;
-	}
-	reader->original_at += (uint64_t)n;
+	if (n > 0)
+		reader->original_at += (uint64_t)n;
 	return n;
 }
 
@@ -168,16 +265,17 @@ ssize_t splice_read(
 
 		if (reader->edit < splice->edits->len)
 			edit = edit_at(splice, reader->edit);
-		if (edit != NULL && edit->offset == reader->original_at) {
-			filled += read_text(
-				reader, edit, buffer + filled, buffer_bytes - filled);
-			continue;
-		}
-		if (reader->original_at == splice->original_bytes)
+		bool at_edit = edit != NULL && edit->offset == reader->original_at;
+
+		if (!at_edit && reader->original_at == splice->original_bytes)
 			break;
-		n = read_original(reader,
-			edit != NULL ? edit->offset : splice->original_bytes,
-			buffer + filled, buffer_bytes - filled, error);
+		if (at_edit)
+			n = read_edit(reader, edit, buffer + filled,
+				buffer_bytes - filled, error);
+		else
+			n = read_original(reader,
+				edit != NULL ? edit->offset : splice->original_bytes,
+				buffer + filled, buffer_bytes - filled, error);
 		if (n < 0)
 			return -1;
 		filled += (size_t)n;

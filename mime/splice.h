@@ -32,6 +32,15 @@ bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length,
 	const char *text, size_t text_bytes);
 
 /*
+ * Replaces length octets at offset of the original by their base64 (RFC 2045, section
+ * 6.8), which is made anew whenever it is read: no copy is kept, however many there are.
+ * newline (a constant of one or two octets) stands between the lines, not behind the
+ * last. False as above.
+ */
+bool splice_encode(
+	struct splice *splice, uint64_t offset, uint64_t length, const char *newline);
+
+/*
  * True when the octets of the original from start to end (exclusive) stay, and nothing is
  * inserted between or behind them.
  */
@@ -47,7 +56,7 @@ struct splice_reader {
 	int fd; /* of the original; borrowed; read with pread only */
 	size_t edit;
 	uint64_t original_at;
-	size_t text_at;
+	uint64_t text_at;
 };
 
 void splice_reader_init(

@@ -240,11 +240,6 @@ bool s3_answer_is_transient(const struct s3_answer *answer)
 	return judge(answer)->kind != MEND;
 }
 
-bool s3_answer_is_throttle(const struct s3_answer *answer)
-{
-	return judge(answer)->kind == SLOW;
-}
-
 bool s3_answer_is_about_token(const struct s3_answer *answer)
 {
 	static const char *const codes[] = { "ExpiredToken", "InvalidToken",

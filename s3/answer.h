@@ -27,6 +27,7 @@ struct s3_answer {
 	char etag[160];         /* without its quotes */
 	char checksum[64];      /* x-amz-checksum-sha256 */
 	char encryption[32];    /* x-amz-server-side-encryption */
+	char lock[32];          /* x-amz-object-lock-mode */
 	char stored_sha256[72]; /* x-amz-meta-sha256 */
 	int64_t size;           /* Content-Length; -1: not given */
 };
@@ -40,9 +41,6 @@ void s3_answer_set(char *field, size_t field_bytes, const char *text, size_t tex
 
 /* Whether another attempt right away may do better (5xx, SlowDown, damage on the way). */
 bool s3_answer_is_transient(const struct s3_answer *answer);
-
-/* Whether the store asks for fewer requests (SlowDown, 429, 503). */
-bool s3_answer_is_throttle(const struct s3_answer *answer);
 
 /* Whether it refuses the credentials for what new ones of the same source would mend. */
 bool s3_answer_is_about_token(const struct s3_answer *answer);

@@ -162,8 +162,8 @@ static void start_ready(struct s3_client *client)
 
 static void on_retry_timer(uv_timer_t *timer);
 
-/* For the first that rests; and for those that are ready, once the store is left alone for
- * long enough. */
+/* For the first that rests; and for those that are ready, once the store is
+ * left alone for long enough. */
 static void arm_retry_timer(struct s3_client *client)
 {
 	const struct s3_transfer *next = g_queue_peek_head(&client->resting);

@@ -42,8 +42,8 @@ struct s3_transfer *s3_batch_take(struct s3_batch *batch);
 /* When none is left; clears *batch. */
 void s3_batch_free(struct s3_batch **batch);
 
-/* Whether one that ended has an error, and not (perhaps) for its condition or a checksum on
- * trial only: that is for its caller to judge. */
+/* Whether one that ended has an error, and not (perhaps) for its condition or a checksum
+ * on trial only: that is for its caller to judge. */
 bool s3_transfer_has_failed(const struct s3_transfer *transfer);
 /* Whether it was refused as by a server that does not know the checksum on trial, or
  * where something on the way takes it out. */

@@ -1,4 +1,5 @@
-/* Checks what will sign, and reads the JSON in which services and programs hand it out. */
+/* Checks what will sign, and reads the JSON in which services and
+ * programs hand it out. */
 #include "s3/credential_set.h"
 #include "s3/answer.h"
 #include "s3/error.h"

@@ -19,7 +19,8 @@ static bool has_own_credentials(const struct s3_link_settings *s)
 	       s->secret_access_key_file || s->profile || s->credentials_file;
 }
 
-/* Nothing of the uploads' identity may leak into it: an empty set, then what is its own. */
+/* Nothing of the uploads' identity may leak into it: an empty set, then
+ * what is its own. */
 static void take_credentials(struct s3_links *links, const struct s3_links_basis *basis)
 {
 	const struct s3_link_settings *s = &basis->settings->links;

@@ -286,11 +286,13 @@ bool s3_multipart_put(struct s3_client *client, const struct s3_plan *plan,
 		.object = object,
 		.part_bytes = s3_multipart_part_bytes(object->size),
 	};
-	/* A retry after a crash need not send it all to be told that it is there. */
+	/* A retry after a crash need not send it all to be told that it is there. Where
+	 * that is not to be learnt now, COMPLETE's condition says it. */
 	if (is_conditional(&m)) {
 		enum s3_found found = s3_upload_look(client, plan, object, error);
-		if (found != S3_FOUND_NOTHING)
+		if (found == S3_FOUND_SAME || found == S3_FOUND_OTHER)
 			return found == S3_FOUND_SAME;
+		g_clear_error(error);
 	}
 	m.n_parts = (unsigned)((object->size + m.part_bytes - 1) / m.part_bytes);
 	m.done = g_new0(struct done, m.n_parts);

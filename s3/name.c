@@ -29,7 +29,7 @@ static const char *suffix_of(const char *name)
 static bool is_harmful(gunichar c)
 {
 	return g_unichar_iscntrl(c) || c == '/' || c == '\\' || c == 0x2028 ||
-	       c == 0x2029 || c == 0x200e || c == 0x200f ||
+	       c == 0x2029 || c == 0x061c || c == 0x200e || c == 0x200f ||
 	       (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 

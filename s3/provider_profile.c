@@ -1,5 +1,5 @@
-/* A profile of AWS's shared credentials and config files, and the profiles it leads to. The
- * credentials file comes first where both say something. */
+/* A profile of AWS's shared credentials and config files, and the profiles it leads to.
+ * The credentials file comes first where both say something. */
 #include "s3/credential_file.h"
 #include "s3/credential_set.h"
 #include "s3/error.h"

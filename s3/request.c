@@ -85,8 +85,9 @@ static bool read_context(struct s3_plan *plan, GError **error)
 }
 
 /*
- * Amazon compares a SHA-256, which is known. Several others refuse requests with one: they
- * compare what is signed, and their ETag is compared here, until they are found to know it.
+ * Amazon compares a SHA-256, which is known. Several others refuse requests
+ * with one: they compare what is signed, and their ETag is compared here, until
+ * they are found to know it.
  */
 static void choose_digests(struct s3_plan *plan, bool is_amazon)
 {
@@ -145,8 +146,8 @@ void s3_plan_deinit(struct s3_plan *plan)
 	g_clear_pointer(&plan->context, g_free);
 }
 
-/* An MD5 that nothing is compared with is not taken, where at least the signature lets the
- * server compare. */
+/* An MD5 that nothing is compared with is not taken, where at least the
+ * signature lets the server compare. */
 struct s3_plan s3_plan_for(const struct s3_plan *plan, enum s3_proof proof)
 {
 	struct s3_plan fitting = *plan;

@@ -15,6 +15,8 @@
 #define SIGNED_FOR_S 60
 #define ASK_AGAIN_MS (6 * 3600 * 1000)
 #define NO_ANSWER_MS (10 * 60 * 1000)
+/* For both identities, from the start on: then links are signed without knowing. */
+#define FIRST_ANSWER_MS (2 * TIMEOUT_MS)
 
 struct s3_retention {
 	struct s3_retention_basis basis;
@@ -26,8 +28,12 @@ struct s3_retention {
 	GMutex lock;
 	struct s3_lifecycle *lifecycle; /* NULL: not known */
 	bool answered;                  /* when asked last, if only by a refusal */
-	const struct s3_place *place;   /* where it was asked last; NULL: nowhere yet */
-	int64_t clock_s;                /* as the site's clock was off then */
+	GCond asked;                    /* first_by_us is 0 now */
+	/* monotonic: the watch's first question has not ended yet and is not waited for
+	 * beyond; 0: it has, or there is none */
+	int64_t first_by_us;
+	const struct s3_place *place; /* where it was asked last; NULL: nowhere yet */
+	int64_t clock_s;              /* as the site's clock was off then */
 };
 
 /* The bucket's ?lifecycle, signed; g_free(). NULL: no credentials. */
@@ -81,7 +87,8 @@ static struct s3_lifecycle *ask(const struct s3_retention *retention,
 	return lifecycle;
 }
 
-/* Whether uploads have taught since that the bucket is elsewhere or the clock is wrong. */
+/* Whether uploads have taught since that the bucket is elsewhere or the
+ * clock is wrong. */
 static bool has_moved(struct s3_retention *retention)
 {
 	struct s3_site *site = retention->basis.site;
@@ -148,9 +155,28 @@ static struct s3_lifecycle_end end_of(
 	return end;
 }
 
+static void end_first_question(struct s3_retention *retention)
+{
+	g_mutex_lock(&retention->lock);
+	retention->first_by_us = 0;
+	g_cond_broadcast(&retention->asked);
+	g_mutex_unlock(&retention->lock);
+}
+
+static void wait_for_first_answer(struct s3_retention *retention)
+{
+	g_mutex_lock(&retention->lock);
+	bool in_time = true;
+	while (retention->first_by_us && in_time)
+		in_time = g_cond_wait_until(
+			&retention->asked, &retention->lock, retention->first_by_us);
+	g_mutex_unlock(&retention->lock);
+}
+
 int64_t s3_retention_kept_s(
 	struct s3_retention *retention, const char *key, int64_t stored_s)
 {
+	wait_for_first_answer(retention);
 	ask_if_moved(retention);
 	struct s3_lifecycle_end end = end_of(retention, key, stored_s);
 	return s3_lifecycle_kept_s(&end, stored_s);
@@ -158,7 +184,8 @@ int64_t s3_retention_kept_s(
 
 /* ---- the thread ---- */
 
-/* "after 7 d", "on 2027-01-01", "in the night after they came, since 2025-01-01"; g_free(). */
+/* "after 7 d", "on 2027-01-01", "in the night after they came, since
+ * 2025-01-01"; g_free(). */
 static char *end_text(const struct s3_lifecycle_end *end, int64_t now_s)
 {
 	if (end->days)
@@ -206,6 +233,7 @@ static gpointer run(gpointer data)
 	int waited;
 	do {
 		s3_retention_ask(retention);
+		end_first_question(retention);
 		warn(retention);
 		waited = poll(
 			&stop, 1, was_answered(retention) ? ASK_AGAIN_MS : NO_ANSWER_MS);
@@ -225,9 +253,13 @@ void s3_retention_watch(struct s3_retention *retention, unsigned expiry_s)
 		return;
 	sigset_t all, before;
 	sigfillset(&all);
+	retention->first_by_us =
+		g_get_monotonic_time() + FIRST_ANSWER_MS * G_TIME_SPAN_MILLISECOND;
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	retention->thread = g_thread_try_new("retention", run, retention, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!retention->thread)
+		end_first_question(retention);
 }
 
 /* ---- from birth to end ---- */
@@ -239,6 +271,7 @@ struct s3_retention *s3_retention_new(const struct s3_retention_basis *basis)
 	retention->stop_fd = -1;
 	g_mutex_init(&retention->asking);
 	g_mutex_init(&retention->lock);
+	g_cond_init(&retention->asked);
 	return retention;
 }
 
@@ -255,6 +288,7 @@ void s3_retention_free(struct s3_retention **retention)
 	if (gone->stop_fd >= 0)
 		close(gone->stop_fd);
 	s3_lifecycle_free(&gone->lifecycle);
+	g_cond_clear(&gone->asked);
 	g_mutex_clear(&gone->lock);
 	g_mutex_clear(&gone->asking);
 	g_free(gone);

@@ -34,7 +34,8 @@ void s3_retention_ask(struct s3_retention *retention);
 void s3_retention_watch(struct s3_retention *retention, unsigned expiry_s);
 
 /* For how long at least the object of key is kept after it was stored at stored_s (Unix
- * time), in seconds; 0: not known to end. Asks again, as s3_retention_ask(), where an upload
+ * time), in seconds; 0: not known to end. Waits for the watch's first answer, ten seconds
+ * from its start at most. Asks again, as s3_retention_ask(), where an upload
  * has found the bucket in another region or the clock wrong since. */
 int64_t s3_retention_kept_s(
 	struct s3_retention *retention, const char *key, int64_t stored_s);

@@ -71,7 +71,7 @@ struct s3_settings {
 	/* What is NULL or false of region, endpoint, ca_file, path_style, dual_stack and
 	 * fips is looked for in the environment and the profile (ambient.h). */
 	const char *region;   /* "eu-west-1" */
-	const char *endpoint; /* "https://host[:port]"; NULL: Amazon's for the region */
+	const char *endpoint; /* "https://host[:port][/path]"; NULL: Amazon's */
 	const char *prefix;   /* of keys, without slashes at the ends; may be NULL */
 	bool path_style;      /* /bucket/key instead of bucket.host/key */
 	const char *ca_file;  /* PEM; NULL: the distribution's bundle */
@@ -183,7 +183,8 @@ char *s3_store_link_warning(struct s3_store *store, int64_t now_s, unsigned expi
 void s3_store_watch_lifecycle(struct s3_store *store, unsigned expiry_s);
 void s3_store_ask_lifecycle(struct s3_store *store);
 /* For how long at least the object of key is kept after it was stored at stored_s (Unix
- * time), in seconds; 0: not known to end. */
+ * time), in seconds; 0: not known to end. Waits for what watch is told first, ten seconds
+ * from its start at most. */
 int64_t s3_store_kept_s(struct s3_store *store, const char *key, int64_t stored_s);
 
 /*

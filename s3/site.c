@@ -16,7 +16,7 @@ struct s3_site {
 	GMutex lock;
 	GPtrArray *places; /* struct s3_place; the last one holds */
 	int64_t clock_off_s;
-	gint no_conditions;
+	gint no_conditions, no_expectations;
 	gint proof; /* enum s3_proof */
 	gint is_unencrypted;
 };
@@ -171,6 +171,16 @@ void s3_site_learn_no_conditions(struct s3_site *site)
 		g_message("the store of bucket %s does not know \"If-None-Match: *\": "
 			  "it is not sent any more",
 			site->address.bucket);
+}
+
+bool s3_site_knows_expectations(struct s3_site *site)
+{
+	return !g_atomic_int_get(&site->no_expectations);
+}
+
+void s3_site_learn_no_expectations(struct s3_site *site)
+{
+	g_atomic_int_set(&site->no_expectations, 1);
 }
 
 /* ---- encryption ---- */

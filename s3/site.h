@@ -56,6 +56,10 @@ bool s3_site_learn_clock(struct s3_site *site, int64_t off_s);
 bool s3_site_knows_conditions(struct s3_site *site);
 void s3_site_learn_no_conditions(struct s3_site *site);
 
+/* The same of "Expect: 100-continue". */
+bool s3_site_knows_expectations(struct s3_site *site);
+void s3_site_learn_no_expectations(struct s3_site *site);
+
 /* The server was asked to encrypt and does not say that it has. Said in the log, once. */
 void s3_site_learn_unencrypted(struct s3_site *site);
 

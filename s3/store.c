@@ -36,6 +36,7 @@ struct s3_store {
 	struct s3_directory *directory;
 	struct s3_links *links;
 	struct s3_retention *retention; /* NULL: a directory */
+	gint has_looked_at_lock;
 };
 
 /* ---- settings ---- */
@@ -283,12 +284,52 @@ static bool put_in_directory(struct s3_directory *directory,
 	return true;
 }
 
+/* With the credentials of links, if there are such. The transfer's
+ * error is the caller's. */
+static bool look(struct s3_store *store, const char *key, struct s3_transfer *transfer)
+{
+	struct s3_headers headers = { 0 };
+	s3_headers_common(&headers, &store->plan);
+	*transfer = (struct s3_transfer){
+		.action = S3_HEAD,
+		.key = key,
+		.credentials = s3_links_credentials(store->links),
+		.headers = headers.pairs,
+		.n_headers = headers.n,
+		.payload_sha256 = S3_EMPTY_SHA256,
+	};
+	bool found = s3_client_run(store->client, transfer);
+	s3_headers_clear(&headers);
+	return found;
+}
+
+/* Amazon refuses what it cannot lock. Others may leave the word aside, and then do not
+ * say it back. */
+static void look_at_lock(struct s3_store *store, const char *key)
+{
+	struct s3_transfer transfer;
+	if (store->settings.lock == S3_LOCK_NONE || s3_site_is_amazon(store->site) ||
+		!g_atomic_int_compare_and_exchange(&store->has_looked_at_lock, 0, 1))
+		return;
+	if (look(store, key, &transfer) && !*transfer.answer.lock)
+		g_warning(
+			"the store of bucket %s does not say that it has locked what "
+			"it was to (s3.object_lock): see whether it can; some tell only "
+			"a key of links that has s3:GetObjectRetention",
+			store->bucket);
+	g_clear_error(&transfer.error);
+}
+
 bool s3_store_put(struct s3_store *store, const struct s3_object *objects,
 	size_t n_objects, GError **error)
 {
-	if (store->client)
-		return s3_upload(store->client, &store->plan, objects, n_objects, error);
-	return put_in_directory(store->directory, objects, n_objects, error);
+	if (!store->client)
+		return put_in_directory(store->directory, objects, n_objects, error);
+	if (!s3_upload(store->client, &store->plan, objects, n_objects, error))
+		return false;
+	if (n_objects > 0)
+		look_at_lock(store, objects[0].key);
+	return true;
 }
 
 char *s3_store_presign(struct s3_store *store, const char *key, const char *file_name,
@@ -334,18 +375,9 @@ enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError *
 	}
 	if (!store->client)
 		return s3_directory_find(store->settings.directory, key, error);
-	struct s3_headers headers = { 0 };
-	s3_headers_common(&headers, &store->plan);
-	struct s3_transfer transfer = {
-		.action = S3_HEAD,
-		.key = key,
-		.credentials = s3_links_credentials(store->links),
-		.headers = headers.pairs,
-		.n_headers = headers.n,
-		.payload_sha256 = S3_EMPTY_SHA256,
-	};
+	struct s3_transfer transfer;
 	enum s3_presence presence = S3_UNKNOWN;
-	if (s3_client_run(store->client, &transfer))
+	if (look(store, key, &transfer))
 		presence = S3_PRESENT;
 	else if (transfer.answer.status == 404)
 		presence = S3_ABSENT;
@@ -353,7 +385,6 @@ enum s3_presence s3_store_find(struct s3_store *store, const char *key, GError *
 		g_propagate_error(error, transfer.error);
 	else
 		g_clear_error(&transfer.error);
-	s3_headers_clear(&headers);
 	return presence;
 }
 

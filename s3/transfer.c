@@ -305,7 +305,8 @@ static void add_headers(struct s3_channel *channel, const struct sigv4_pair *que
 		add_header(channel, headers[i].name, headers[i].value);
 	add_signature(channel, &request, credentials);
 	add_line(channel, "Accept:");
-	if (transfer->action != S3_PUT || transfer->size <= EXPECT_ABOVE_BYTES)
+	if (transfer->action != S3_PUT || transfer->size <= EXPECT_ABOVE_BYTES ||
+		!s3_site_knows_expectations(channel->settings->site))
 		add_line(channel, "Expect:");
 }
 
@@ -392,10 +393,12 @@ static void read_header(CURL *easy, const char *name, char *field, size_t field_
 		s3_answer_set(field, field_bytes, header->value, strlen(header->value));
 }
 
+/* What stands between may have made it a weak one. */
 static void read_etag(CURL *easy, struct s3_answer *answer)
 {
-	char quoted[sizeof(answer->etag)] = "";
-	read_header(easy, "etag", quoted, sizeof(quoted));
+	char field[sizeof(answer->etag)] = "";
+	read_header(easy, "etag", field, sizeof(field));
+	const char *quoted = g_str_has_prefix(field, "W/") ? field + 2 : field;
 	size_t length = strlen(quoted);
 	bool is_quoted = length >= 2 && quoted[0] == '"' && quoted[length - 1] == '"';
 	if (is_quoted)
@@ -447,6 +450,7 @@ static void read_answer(struct s3_channel *channel)
 	read_header(easy, "x-amz-bucket-region", answer->region, sizeof(answer->region));
 	read_header(easy, "x-amz-meta-sha256", answer->stored_sha256,
 		sizeof(answer->stored_sha256));
+	read_header(easy, "x-amz-object-lock-mode", answer->lock, sizeof(answer->lock));
 	if (!*answer->request_id)
 		read_header(easy, "x-amz-request-id", answer->request_id,
 			sizeof(answer->request_id));
@@ -493,8 +497,9 @@ static bool is_stored(long status)
 	return status == 200 || status == 201 || status == 204;
 }
 
-/* A portal or any web server may say 200 to a PUT, with a page. A store has nothing to say,
- * and if so it names what it has stored. A 200 to COMPLETE comes before its outcome. */
+/* A portal or any web server may say 200 to a PUT, with a page. A store has
+ * nothing to say, and if so it names what it has stored. A 200 to COMPLETE
+ * comes before its outcome. */
 static bool is_good(const struct s3_channel *channel)
 {
 	const struct s3_answer *answer = &channel->transfer->answer;
@@ -523,6 +528,18 @@ static bool is_good(const struct s3_channel *channel)
 	return fine;
 }
 
+/* What says so before it has it all is no store. */
+static bool was_all_sent(struct s3_channel *channel, GError **error)
+{
+	const struct s3_transfer *transfer = channel->transfer;
+	curl_off_t sent = 0;
+	curl_easy_getinfo(channel->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	return transfer->action == S3_HEAD || (uint64_t)sent >= transfer->size ||
+	       s3_fail(error, S3_ERROR_RETRY,
+		       "S3 at %s: it answered %ld before it had all that was to be sent",
+		       channel->place->endpoint.host, transfer->answer.status);
+}
+
 /* Whether the refusal is one that the next attempt avoids. */
 static bool is_corrected(struct s3_channel *channel)
 {
@@ -539,6 +556,10 @@ static bool is_corrected(struct s3_channel *channel)
 	else if (s3_answer_is_about_token(answer))
 		corrected = s3_credentials_chain_refused(
 			chain_of(channel, transfer), channel->credentials);
+	if (answer->status == 417) {
+		s3_site_learn_no_expectations(site);
+		corrected = true;
+	}
 	transfer->corrections += corrected;
 	return corrected;
 }
@@ -553,6 +574,8 @@ static enum s3_verdict judge_answer(struct s3_channel *channel, GError **error)
 	}
 	read_answer(channel);
 	if (is_good(channel)) {
+		if (!was_all_sent(channel, error))
+			return S3_AGAIN_LATER;
 		if (is_same(channel, error))
 			return S3_DONE;
 		transfer->is_conditional = false; /* what is there must go */

@@ -128,7 +128,7 @@ enum s3_found s3_upload_look(struct s3_client *client, const struct s3_plan *pla
 	if (s3_client_run(client, &head)) {
 		found = compare(plan, object, &head.answer, error);
 	} else if (g_error_matches(head.error, S3_ERROR, S3_ERROR_RETRY)) {
-		found = S3_FOUND_OTHER;
+		found = S3_FOUND_UNKNOWN;
 		g_propagate_error(error, g_steal_pointer(&head.error));
 	}
 	g_clear_error(&head.error);

@@ -17,7 +17,8 @@ bool s3_upload(struct s3_client *client, const struct s3_plan *plan,
 
 enum s3_found {
 	S3_FOUND_SAME,
-	S3_FOUND_OTHER,   /* with error: also where the store does not answer now */
+	S3_FOUND_OTHER,   /* with error */
+	S3_FOUND_UNKNOWN, /* with error: the store does not answer that now */
 	S3_FOUND_NOTHING, /* or it may not be looked at */
 };
 

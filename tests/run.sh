@@ -62,7 +62,7 @@ fuzz() { # TARGET...: two at a time
 integration() { # PYTEST-ARGUMENT...
 	code=0
 	STOWAGE_BUILD=$root/build-test STOWAGE_RELEASE=$root/build PYTHONDONTWRITEBYTECODE=1 \
-		/usr/bin/python3 -m pytest -p no:cacheprovider -q -n 2 --dist loadfile --timeout 180 \
+		/usr/bin/python3 -m pytest -p no:cacheprovider -q -n 2 --dist loadfile --timeout 300 \
 		--junitxml "$log/integration.xml" tests/integration "$@" || code=$?
 	numbers=$(/usr/bin/python3 - "$log/integration.xml" <<-'PY' || true
 		import sys, xml.etree.ElementTree as xml
@@ -102,12 +102,12 @@ ninja -C build-fuzz $(for target in $fuzzers; do echo "${target#"$root"/build-fu
 }
 
 step unit tests
-unit build-test
+unit build-test -t 3
 
 step unit tests under valgrind
 # those that take valgrind long, and those that are scripts, are left out
 unit build $(meson test -C build --list 2>/dev/null | sed 's|.* / ||' |
-	grep -vxE 'checker.*|client|crash|queue_command|relay|server') -t 10 --wrap "valgrind -q \
+	grep -vxE 'checker.*|client|crash|queue_command|relay(_.*)?|server') -t 10 --wrap "valgrind -q \
 	--error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
 	--suppressions=$root/tests/valgrind.supp"
 

@@ -101,8 +101,8 @@ static unsigned evaluate_conditions(
 	return 200;
 }
 
-/* Digits up to end as a number, UINT64_MAX for larger ones; false where there are none, or
- * others. */
+/* Digits up to end as a number, UINT64_MAX for larger ones; false where
+ * there are none, or others. */
 static bool read_number(const char *text, const char *end, uint64_t *value)
 {
 	*value = 0;

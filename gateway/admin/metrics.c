@@ -214,17 +214,6 @@ void metrics_set(
 	g_mutex_unlock(&metrics->mutex);
 }
 
-double metrics_get(struct metrics *metrics, enum metric metric, const char *label)
-{
-	if (!infos[metric].label)
-		label = NULL;
-	g_mutex_lock(&metrics->mutex);
-	const struct series *series = find_series(&metrics->families[metric], label);
-	double value = series ? series->value : 0;
-	g_mutex_unlock(&metrics->mutex);
-	return value;
-}
-
 /* Whole numbers without exponent, others with all their digits; no locale. */
 static void print_value(GString *out, double value)
 {

@@ -54,8 +54,6 @@ void metrics_add(
 /* Sets a gauge. */
 void metrics_set(
 	struct metrics *metrics, enum metric metric, const char *label, double value);
-/* A counter's or gauge's value, 0 where it was never touched (for tests). */
-double metrics_get(struct metrics *metrics, enum metric metric, const char *label);
 /* The whole exposition, with HELP and TYPE lines; also process_resident_memory_bytes,
  * process_open_fds, process_start_time_seconds and stowage_build_info{version}. */
 GString *metrics_print(struct metrics *metrics);

@@ -526,7 +526,7 @@ bool presigned_key_is_plain(const char *key)
 		return false;
 	g_auto(GStrv) names = g_strsplit(key, "/", -1);
 	for (char **name = names; *name; name++) {
-		if (!**name || !strcmp(*name, ".") || strstr(*name, ".."))
+		if (!**name || !strcmp(*name, ".") || !strcmp(*name, ".."))
 			return false;
 	}
 	return true;

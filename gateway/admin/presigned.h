@@ -60,7 +60,7 @@ bool presigned_check(struct presigned *result, const struct presigned_request *r
 void presigned_deinit(struct presigned *result);
 
 /* Whether key may become a path: A-Z a-z 0-9 . _ - and single slashes between names, none
- * of them "." or holding "..", 1 to 1024 octets. */
+ * of them "." or "..", 1 to 1024 octets: what the store takes. */
 bool presigned_key_is_plain(const char *key);
 
 #endif

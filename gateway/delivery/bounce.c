@@ -1,9 +1,10 @@
 /* Who hears what, and the words of it. Sending is bouncing.c's. */
 #include "gateway/delivery/bounce.h"
 
-#include "gateway/delivery/preflight_fields.h"
+#include "gateway/delivery/preflight_rules.h"
 #include "gateway/delivery/preflight_text.h"
 #include "gateway/delivery/preflight_tidy.h"
+#include "gateway/enhanced_code.h"
 #include <gmime/gmime.h>
 #include <string.h>
 
@@ -16,16 +17,45 @@ bool bounce_is_possible(const struct queue_message *message)
 	return message->may_bounce && *message->reverse_path;
 }
 
-static bool begins_with(
-	const char *text, const struct fields_span *span, const char *word)
+/* Where the comment (RFC 5322, 3.2.2) that begins at at ends; without an end: at end. */
+static size_t skip_comment(const char *text, size_t at, size_t end)
 {
-	size_t begin = span->value, end = span->end, bytes = strlen(word);
-	fields_trim(text, &begin, &end);
-	return end - begin >= bytes && !g_ascii_strncasecmp(text + begin, word, bytes);
+	size_t depth = 0;
+	do {
+		depth += text[at] == '(';
+		depth -= text[at] == ')';
+		at += text[at] == '\\' ? 2 : 1;
+	} while (depth > 0 && at < end);
+	return MIN(at, end);
+}
+
+static size_t skip_cfws(const char *text, size_t at, size_t end)
+{
+	while (at < end && (g_ascii_isspace(text[at]) || text[at] == '('))
+		at = text[at] == '(' ? skip_comment(text, at, end) : at + 1;
+	return at;
+}
+
+/* Whether a field's value begins with those words, whatever stands behind them. */
+static bool begins_with(
+	const char *text, const struct fields_span *span, const char *const *words)
+{
+	size_t at = span->value, end = span->end;
+	for (; *words; words++) {
+		size_t bytes = strlen(*words);
+		at = skip_cfws(text, at, end);
+		if (end - at < bytes ||
+			g_ascii_strncasecmp(text + at, *words, bytes) != 0)
+			return false;
+		at += bytes;
+	}
+	return at == end || !(g_ascii_isalnum(text[at]) || text[at] == '-');
 }
 
 bool bounce_is_answer(const char *header, size_t bytes)
 {
+	static const char *const reply[] = { "auto-replied", NULL };
+	static const char *const report[] = { "multipart", "/", "report", NULL };
 	struct fields_span span;
 	for (size_t at = 0; at < bytes; at = span.end) {
 		enum fields_kind kind = fields_at(header, bytes, at, &span);
@@ -34,10 +64,10 @@ bool bounce_is_answer(const char *header, size_t bytes)
 		if (kind == FIELDS_JUNK)
 			continue;
 		if (fields_is(header, &span, "Auto-Submitted") &&
-			begins_with(header, &span, "auto-replied"))
+			begins_with(header, &span, reply))
 			return true;
 		if (fields_is(header, &span, "Content-Type") &&
-			begins_with(header, &span, "multipart/report"))
+			begins_with(header, &span, report))
 			return true;
 	}
 	return false;
@@ -56,22 +86,27 @@ bool bounce_is_own_path(const struct conf_sender *sender, const char *reverse_pa
 	       reverse_path[local_bytes] == '+';
 }
 
-enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
-	enum queue_state before, bool over, bool late, bool relay_reports)
+/* Whether the sender asked to be told of that (of enum queue_notify), and was not yet. */
+static bool is_owed(const struct queue_recipient *recipient, unsigned what)
 {
-	unsigned notify = recipient->notify;
-	bool failed = recipient->state == QUEUE_DEAD && before != QUEUE_DEAD;
-	bool waits = recipient->state == QUEUE_DEFERRED || recipient->state == QUEUE_HELD;
-	if (failed || (over && waits))
-		return notify == QUEUE_NOTIFY_DEFAULT || notify & QUEUE_NOTIFY_FAILURE
-			       ? BOUNCE_FAILED
-			       : BOUNCE_NOTHING;
-	if (late && !over && notify & QUEUE_NOTIFY_DELAY &&
-		!queue_state_is_final(recipient->state))
-		return BOUNCE_DELAYED;
-	bool sent = recipient->state == QUEUE_SENT && before != QUEUE_SENT;
-	return sent && notify & QUEUE_NOTIFY_SUCCESS && !relay_reports ? BOUNCE_RELAYED
-								       : BOUNCE_NOTHING;
+	unsigned notify = recipient->notify ? recipient->notify : QUEUE_NOTIFY_FAILURE;
+	return notify & ~recipient->told & what;
+}
+
+enum bounce_action bounce_action_for(
+	const struct queue_recipient *recipient, bool over, bool late)
+{
+	if (recipient->state == QUEUE_SENT)
+		return is_owed(recipient, QUEUE_NOTIFY_SUCCESS) ? BOUNCE_RELAYED
+								: BOUNCE_NOTHING;
+	if (recipient->state == QUEUE_BOUNCED)
+		return BOUNCE_NOTHING;
+	if (!over && recipient->state != QUEUE_DEAD)
+		return late && is_owed(recipient, QUEUE_NOTIFY_DELAY) ? BOUNCE_DELAYED
+								      : BOUNCE_NOTHING;
+	if (!is_owed(recipient, QUEUE_NOTIFY_FAILURE))
+		return BOUNCE_NOTHING;
+	return recipient->state == QUEUE_UNCERTAIN ? BOUNCE_UNKNOWN : BOUNCE_FAILED;
 }
 
 int64_t bounce_delay_ms(const struct queue_message *message, int64_t leapt_ms)
@@ -79,18 +114,12 @@ int64_t bounce_delay_ms(const struct queue_message *message, int64_t leapt_ms)
 	bool wanted = false;
 	for (guint i = 0; i < message->recipients->len && !wanted; i++) {
 		const struct queue_recipient *recipient = message->recipients->pdata[i];
-		wanted = recipient->notify & QUEUE_NOTIFY_DELAY &&
+		wanted = is_owed(recipient, QUEUE_NOTIFY_DELAY) &&
 			 !queue_state_is_final(recipient->state);
 	}
 	return wanted && bounce_is_possible(message)
 		       ? message->received_ms + leapt_ms + DELAY_MS
 		       : INT64_MAX;
-}
-
-bool bounce_is_late(const struct queue_message *message, int64_t now_ms, int64_t leapt_ms)
-{
-	int64_t delay_ms = bounce_delay_ms(message, leapt_ms);
-	return message->next_attempt_ms <= delay_ms && delay_ms <= now_ms;
 }
 
 /* ---- words ---- */
@@ -122,36 +151,23 @@ static char *print_date(int64_t time_s)
 	return g_mime_utils_header_format_date(time);
 }
 
-/* Of the enhanced code at the head of a reply (RFC 3463), 0: there is none of that class. */
-static size_t enhanced_bytes(const char *reply, char class)
-{
-	static const char digits[] = "0123456789";
-	if (reply[0] != class || reply[1] != '.')
-		return 0;
-	size_t subject = strspn(reply + 2, digits);
-	if (subject < 1 || subject > 3 || reply[2 + subject] != '.')
-		return 0;
-	size_t detail = strspn(reply + 3 + subject, digits);
-	bool ends = reply[3 + subject + detail] != '.';
-	return detail >= 1 && detail <= 3 && ends ? 3 + subject + detail : 0;
-}
-
 /* The reply's own code where it fits its class; else what can be said without one. */
 static char *status_of(const struct queue_recipient *recipient, enum bounce_action action)
 {
 	const char *reply = recipient->reply ? recipient->reply : "";
-	char class = action == BOUNCE_RELAYED   ? '2'
-		     : action == BOUNCE_DELAYED ? '4'
-						: '5';
-	size_t bytes = enhanced_bytes(reply, class);
-	if (bytes)
-		return g_strndup(reply, bytes);
+	unsigned class = action == BOUNCE_RELAYED ? 2 : action == BOUNCE_DELAYED ? 4 : 5;
+	struct enhanced_code code;
+	if (action == BOUNCE_UNKNOWN)
+		return g_strdup("4.4.2"); /* RFC 3463, 3.5: "bad connection" */
+	if (enhanced_code_parse(reply, &code) && code.class == class)
+		return g_strndup(reply, code.bytes);
 	if (action == BOUNCE_RELAYED)
 		return g_strdup("2.0.0");
 	if (action == BOUNCE_DELAYED)
 		return g_strdup("4.0.0");
 	/* RFC 3463, 3.5: X.4.7 "delivery time expired" */
-	return g_strdup(recipient->state == QUEUE_DEAD ? "5.0.0" : "5.4.7");
+	bool refused = recipient->state == QUEUE_DEAD && recipient->reply_code / 100 != 4;
+	return g_strdup(refused ? "5.0.0" : "5.4.7");
 }
 
 static bool has_action(const struct bounce *bounce, enum bounce_action action)
@@ -167,6 +183,8 @@ static const char *subject_of(const struct bounce *bounce)
 {
 	if (has_action(bounce, BOUNCE_FAILED))
 		return "Mail could not be delivered";
+	if (has_action(bounce, BOUNCE_UNKNOWN))
+		return "Mail may not have been delivered";
 	return has_action(bounce, BOUNCE_DELAYED) ? "Mail is delayed"
 						  : "Mail was handed on";
 }
@@ -235,6 +253,13 @@ static void append_words(GString *out, const struct bounce *bounce)
 		g_string_append(
 			out, "\r\nNothing more will be tried for these addresses.\r\n");
 	}
+	if (has_action(bounce, BOUNCE_UNKNOWN)) {
+		g_string_append(out,
+			"\r\nIt was sent, and never answered, so that nobody knows\r\n"
+			"whether it arrived, for:\r\n");
+		append_told(out, bounce, BOUNCE_UNKNOWN);
+		g_string_append(out, "\r\nIt will not be sent to them once more.\r\n");
+	}
 	if (has_action(bounce, BOUNCE_DELAYED)) {
 		g_autofree char *until = print_date(bounce->until_s);
 		g_string_append(out, "\r\nIt has not been delivered yet to:\r\n");
@@ -261,24 +286,31 @@ static void append_text(GString *out, const struct bounce *bounce)
 	g_string_append_len(out, words->str, (gssize)words->len);
 }
 
-/* A field of message/delivery-status, which is in ASCII (RFC 3464, 2.1). */
+/* A field of message/delivery-status, which is in ASCII (RFC 3464, 2.1): other characters
+ * of a cleaned value as in utf-8-addr-xtext (RFC 6533, 3). */
 static void append_field(GString *out, const char *name, const char *value)
 {
-	g_autofree char *ascii = g_strdup(value);
-	for (char *c = ascii; *c; c++)
-		*c = (unsigned char)*c < 0x80 ? *c : '?';
-	text_append_field(out, name, ascii, "\r\n");
+	g_autoptr(GString) ascii = g_string_new(NULL);
+	for (const char *c = value; *c; c = g_utf8_next_char(c)) {
+		if ((unsigned char)*c < 0x80)
+			g_string_append_c(ascii, *c);
+		else
+			g_string_append_printf(ascii, "\\x{%X}", g_utf8_get_char(c));
+	}
+	text_append_field(out, name, ascii->str, "\r\n");
 }
 
 static void append_recipient(GString *out, const struct bounce *bounce,
 	const struct queue_recipient *recipient, enum bounce_action action)
 {
 	static const char *const actions[] = { [BOUNCE_FAILED] = "failed",
+		[BOUNCE_UNKNOWN] = "failed",
 		[BOUNCE_DELAYED] = "delayed",
 		[BOUNCE_RELAYED] = "relayed" };
 	g_autofree char *status = status_of(recipient, action);
 	g_autofree char *address = clean(recipient->original);
-	g_autofree char *final = g_strconcat("rfc822;", address, NULL);
+	g_autofree char *final = g_strconcat(
+		g_str_is_ascii(address) ? "rfc822;" : "utf-8;", address, NULL);
 	g_string_append(out, "\r\n");
 	if (recipient->orcpt) {
 		g_autofree char *original = decode_xtext(recipient->orcpt);
@@ -323,20 +355,27 @@ static void append_status(GString *out, const struct bounce *bounce)
 	}
 }
 
-/* Up to its empty line, or to the last line that is whole. */
+/* Up to where the body begins, or to the last line that is whole. */
 static size_t header_section_bytes(const struct bounce *bounce)
 {
-	const char *original = bounce->original;
-	size_t n = bounce->original_bytes;
-	const char *end = n ? memmem(original, n, "\r\n\r\n", 4) : NULL;
-	if (end)
-		return (size_t)(end - original) + 2;
-	while (n && original[n - 1] != '\n')
-		n--;
-	return n;
+	const char *text = bounce->original;
+	size_t bytes = bounce->original_bytes;
+	size_t at = fields_own_trace_end(text, bytes, bounce->message->id);
+	struct fields_span span;
+	for (;; at = span.end) {
+		enum fields_kind kind = fields_at(text, bytes, at, &span);
+		if (kind == FIELDS_EMPTY || kind == FIELDS_EOF ||
+			(kind == FIELDS_JUNK &&
+				!rules_header_goes_on(text, bytes, span.end)))
+			break;
+	}
+	while (at && text[at - 1] != '\n')
+		at--;
+	return at;
 }
 
-/* A report that the relay refuses for a line or a NUL of the original would tell nobody. */
+/* A report that the relay refuses for a line or a NUL of the original
+ * would tell nobody. */
 static bool has_what_relays_refuse(const char *text, size_t bytes)
 {
 	const char *end = text + bytes;

@@ -22,6 +22,7 @@
 enum bounce_action {
 	BOUNCE_NOTHING,
 	BOUNCE_FAILED,
+	BOUNCE_UNKNOWN, /* given up: sent, and never answered */
 	BOUNCE_DELAYED,
 	BOUNCE_RELAYED, /* to a relay that reports no success (RFC 3461, 5.2.2) */
 };
@@ -32,8 +33,9 @@ enum bounce_action {
 bool bounce_is_possible(const struct queue_message *message);
 
 /* Whether a header says that its message is a report or another answer of a machine:
- * multipart/report, or Auto-Submitted: auto-replied. Answered, it could be so for ever,
- * since what goes through SES has a reverse-path. */
+ * multipart/report, or Auto-Submitted: auto-replied, both with comments and parameters
+ * as their RFCs allow. Answered, it could be so for ever, since what goes through SES has
+ * a reverse-path. */
 bool bounce_is_answer(const char *header, size_t bytes);
 
 /* Whether a reverse-path is one that the gateway itself gave a message
@@ -41,24 +43,17 @@ bool bounce_is_answer(const char *header, size_t bytes);
 bool bounce_is_own_path(const struct conf_sender *sender, const char *reverse_path);
 
 /*
- * What the sender is to hear of recipient after an attempt that found it in state before.
- * over: the message's time is over, so that what is still open has failed. late: so that
- * who asked for it hears of the delay. relay_reports: the relay took NOTIFY and reports
- * success itself.
+ * What the sender has still to hear of recipient, as it stands after an attempt: what it
+ * was told already is BOUNCED, or in told. over: the message is given up, so that what is
+ * still open has failed. late: so that who asked for it hears of the delay.
  */
-enum bounce_action bounce_action_for(const struct queue_recipient *recipient,
-	enum queue_state before, bool over, bool late, bool relay_reports);
+enum bounce_action bounce_action_for(
+	const struct queue_recipient *recipient, bool over, bool late);
 
 /* When (Unix time) the sender is to hear that message waits: some hours after it came,
- * where NOTIFY=DELAY asks for that; INT64_MAX: never. leapt_ms: queue_leapt_ms() since
- * it was received. */
+ * where NOTIFY=DELAY asks for that and it was not told yet; INT64_MAX: never. leapt_ms:
+ * queue_leapt_ms() since it was received. */
 int64_t bounce_delay_ms(const struct queue_message *message, int64_t leapt_ms);
-
-/* Whether the attempt that is under way at now_ms, for which
- * message->next_attempt_ms still stands, is the first one from there on: no attempt
- * is planned beyond it before. */
-bool bounce_is_late(
-	const struct queue_message *message, int64_t now_ms, int64_t leapt_ms);
 
 struct bounce {
 	const struct queue_message *message;

@@ -6,26 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum queue_state *bouncing_states(const struct queue_message *message)
+/* False: there is nothing to tell. What a person holds has no time that it is late by. */
+static bool choose_actions(
+	const struct queue_message *message, bool late, enum bounce_action *actions)
 {
-	enum queue_state *states = g_new(enum queue_state, message->recipients->len + 1);
-	for (guint i = 0; i < message->recipients->len; i++) {
-		const struct queue_recipient *recipient =
-			g_ptr_array_index(message->recipients, i);
-		states[i] = recipient->state;
-	}
-	return states;
-}
-
-/* False: there is nothing to tell. */
-static bool choose_actions(const struct queue_message *message,
-	const enum queue_state *before, bool late, bool relay_reports,
-	enum bounce_action *actions)
-{
+	bool by_person = message->state == QUEUE_HELD && !message->hold;
 	bool any = false;
 	for (guint i = 0; i < message->recipients->len; i++) {
-		actions[i] = bounce_action_for(g_ptr_array_index(message->recipients, i),
-			before[i], message->state == QUEUE_DEAD, late, relay_reports);
+		actions[i] = bounce_action_for(message->recipients->pdata[i],
+			message->state == QUEUE_DEAD, late && !by_person);
 		any |= actions[i] != BOUNCE_NOTHING;
 	}
 	return any;
@@ -64,9 +53,11 @@ static bool would_loop(
 	return bounce_is_answer((const char *)original->data, original->len);
 }
 
-static GString *print(const struct conf *conf, const struct queue_message *message,
-	const enum bounce_action *actions, const char *relay_host, int fd, const char *id)
+static GString *print(const struct bouncing *bouncing,
+	const struct queue_message *message, const enum bounce_action *actions, int fd,
+	const char *id)
 {
+	const struct conf *conf = bouncing->conf;
 	bool is_whole;
 	g_autoptr(GByteArray) original = read_original(message, fd, &is_whole);
 	g_autofree char *daemon = g_strconcat("MAILER-DAEMON@", conf->hostname, NULL);
@@ -76,13 +67,12 @@ static GString *print(const struct conf *conf, const struct queue_message *messa
 		.id = id,
 		.hostname = conf->hostname,
 		.from = conf->sender.from ? conf->sender.from : daemon,
-		.relay = relay_host,
+		.relay = bouncing->relay_host,
 		.original = (const char *)original->data,
 		.original_bytes = original->len,
 		.is_whole = is_whole,
 		.now_s = g_get_real_time() / G_USEC_PER_SEC,
-		.until_s = MAX(message->received_ms, message->retried_ms) / 1000 +
-			   (int64_t)conf->queue.lifetime_s,
+		.until_s = bouncing->end_ms / 1000,
 	};
 	return bounce_print(&bounce);
 }
@@ -137,14 +127,14 @@ static bool write_spool(struct spool *spool, const GString *text, GError **error
 	return true;
 }
 
-static bool queue_report(struct queue *queue, const struct conf *conf,
-	const struct queue_message *message, const enum bounce_action *actions,
-	const char *relay_host, int fd, char id[MESSAGE_ID_BYTES], GError **error)
+static bool queue_report(const struct bouncing *bouncing,
+	const struct queue_message *message, const enum bounce_action *actions, int fd,
+	char id[MESSAGE_ID_BYTES], GError **error)
 {
+	struct queue *queue = bouncing->queue;
 	struct queue_message *report = queue_message_new();
 	g_strlcpy(id, report->id, MESSAGE_ID_BYTES);
-	g_autoptr(GString) text =
-		print(conf, message, actions, relay_host, fd, report->id);
+	g_autoptr(GString) text = print(bouncing, message, actions, fd, report->id);
 	struct spool *spool = spool_new(queue_spool_directory(queue), report->id);
 	report->reverse_path = g_strdup(""); /* RFC 5321, 4.5.5: never answered */
 	report->listener = g_strdup("bounce");
@@ -159,20 +149,49 @@ static bool queue_report(struct queue *queue, const struct conf *conf,
 	return false;
 }
 
-/* Who was told is settled. */
-static void settle(struct queue_message *message, const enum bounce_action *actions)
+static bool is_end(enum bounce_action action)
 {
-	bool all_settled = true;
+	return action == BOUNCE_FAILED || action == BOUNCE_UNKNOWN;
+}
+
+static void note_told(struct queue_recipient *recipient, enum bounce_action action)
+{
+	if (is_end(action))
+		recipient->state = QUEUE_BOUNCED;
+	else if (action == BOUNCE_DELAYED)
+		recipient->told |= QUEUE_NOTIFY_DELAY;
+	else if (action == BOUNCE_RELAYED)
+		recipient->told |= QUEUE_NOTIFY_SUCCESS;
+}
+
+/* Where the report is of some only, the message's history says of whom. */
+static void add_events(
+	struct queue_message *message, const enum bounce_action *actions, const char *id)
+{
+	g_autofree char *text = g_strdup_printf("its sender was told so: %s", id);
 	for (guint i = 0; i < message->recipients->len; i++) {
-		struct queue_recipient *recipient =
-			g_ptr_array_index(message->recipients, i);
-		if (actions[i] == BOUNCE_FAILED)
-			recipient->state = QUEUE_BOUNCED;
+		if (is_end(actions[i]))
+			queue_message_add_event(
+				message, (int)i, QUEUE_BOUNCED, 0, text, NULL);
+	}
+}
+
+/* Who was told is settled; id: of the report. */
+static void settle(
+	struct queue_message *message, const enum bounce_action *actions, const char *id)
+{
+	bool all_settled = true, all_told = true;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		struct queue_recipient *recipient = message->recipients->pdata[i];
+		note_told(recipient, actions[i]);
+		all_told &= is_end(actions[i]);
 		all_settled &= recipient->state == QUEUE_BOUNCED ||
 			       recipient->state == QUEUE_SENT;
 	}
 	if (message->state == QUEUE_DEAD && all_settled)
 		message->state = QUEUE_BOUNCED;
+	if (!all_told)
+		add_events(message, actions, id);
 }
 
 /* The reply to the first that was refused; else why the message has failed. */
@@ -189,22 +208,34 @@ static char *reason_of(
 	return g_strdup(message->reason);
 }
 
-bool bouncing_report(struct queue *queue, const struct conf *conf,
-	struct queue_message *message, const char *relay_host, int fd,
-	const enum queue_state *before, bool late, bool relay_reports, GError **error)
+/* To one who may be told, and has something to hear. fd: the message's spool, -1: the
+ * report goes without it. */
+static bool tell(const struct bouncing *bouncing, struct queue_message *message,
+	const enum bounce_action *actions, int fd, GError **error)
 {
-	g_autofree enum bounce_action *actions =
-		g_new0(enum bounce_action, message->recipients->len + 1);
-	if (!conf->queue.bounces || !bounce_is_possible(message) ||
-		!choose_actions(message, before, late, relay_reports, actions) ||
-		would_loop(conf, message, fd))
-		return true;
 	char id[MESSAGE_ID_BYTES];
-	if (!queue_report(queue, conf, message, actions, relay_host, fd, id, error))
+	if (would_loop(bouncing->conf, message, fd))
+		return true;
+	if (!queue_report(bouncing, message, actions, fd, id, error))
 		return false;
 	g_autofree char *reason = reason_of(message, actions);
-	settle(message, actions);
+	settle(message, actions, id);
 	log_info("bounce.queued", LOG_TEXT("id", message->id), LOG_TEXT("bounce_id", id),
 		LOG_TEXT("recipient", message->reverse_path), LOG_TEXT("reason", reason));
 	return true;
+}
+
+bool bouncing_report(
+	const struct bouncing *bouncing, struct queue_message *message, GError **error)
+{
+	g_autofree enum bounce_action *actions =
+		g_new0(enum bounce_action, message->recipients->len + 1);
+	if (!bouncing->conf->queue.bounces || !bounce_is_possible(message) ||
+		!choose_actions(message, bouncing->late, actions))
+		return true;
+	int fd = queue_open_spool(bouncing->queue, message, NULL);
+	bool told = tell(bouncing, message, actions, fd, error);
+	if (fd >= 0)
+		close(fd);
+	return told;
 }

@@ -96,13 +96,17 @@ static bool write_links(struct job *job, bool *linked, GError **error)
 	return true;
 }
 
-/* SES refuses long lines. */
-static bool shorten_lines(struct job *job, bool *shortened, GError **error)
+/* SES refuses long lines and headers of parts that it cannot read, and may refuse what is
+ * binary. */
+static bool mend_parts(struct job *job, bool *shortened, GError **error)
 {
 	*shortened = false;
 	if (!conf_relay_is_ses(job->content.relay))
 		return true;
-	if (!rewriter_shorten_lines(job->rewriter, job->content.splice, shortened, error))
+	if (!rewriter_shorten_lines(
+		    job->rewriter, job->content.splice, shortened, error) ||
+		!rewriter_mend_fields(
+			job->rewriter, job->content.splice, preflight_part_field, error))
 		return false;
 	if (*shortened)
 		log_info("message.lines_shortened", LOG_TEXT("id", job->message->id));
@@ -173,7 +177,7 @@ bool content_prepare(struct job *job, const struct conf_route *route,
 	content_clear(content);
 	content->route = route;
 	content->relay = relay;
-	if (write_links(job, &linked, error) && shorten_lines(job, &shortened, error) &&
+	if (write_links(job, &linked, error) && mend_parts(job, &shortened, error) &&
 		edit_header(job, linked, shortened, error))
 		return true;
 	content_clear(content);

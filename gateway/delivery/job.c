@@ -1,5 +1,5 @@
-/* The steps of one delivery attempt, in order. What a step does lies in rewriter, stowing,
- * content, sending and s3/; what its failure means in outcome. */
+/* The steps of one delivery attempt, in order. What a step does lies in rewriter,
+ * stowing, content, sending and s3/; what its failure means in outcome. */
 #include "gateway/delivery/job_private.h"
 
 #include "gateway/delivery/bouncing.h"
@@ -217,24 +217,26 @@ static void log_outcome(const struct job *job)
 }
 
 /* A report that cannot be queued is the next attempt's to make. */
-static void report(struct job *job, const enum queue_state *before, bool late)
+static void report(struct job *job, const struct outcome_times *times)
 {
 	const struct conf *conf = job->route->conf;
 	const struct conf_relay *relay =
 		job->relay ? conf_relay_find(conf, job->relay) : &conf->relay;
 	g_autoptr(GError) error = NULL;
-	/* What was not even begun is not open; a report has its header. */
-	if (job->fd < 0 && (job->message->finished_ms || late) &&
-		bounce_is_possible(job->message))
-		job->fd = queue_open_spool(job->queue, job->message, NULL);
-	if (bouncing_report(job->queue, conf, job->message, relay->host, job->fd, before,
-		    late, job->relay_reports, &error))
+	const struct bouncing bouncing = {
+		.queue = job->queue,
+		.conf = conf,
+		.relay_host = relay->host,
+		.late = times->now_ms >= times->delay_ms,
+		.end_ms = times->end_ms,
+	};
+	if (bouncing_report(&bouncing, job->message, &error))
 		return;
 	log_error("bounce.failed", LOG_TEXT("id", job->message->id),
 		LOG_TEXT("reason", error->message));
 	if (!job->message->transit)
-		outcome_put_off(job->message, before, &conf->queue,
-			g_get_real_time() / 1000, error->message);
+		outcome_put_off(
+			job->message, &conf->queue, times->now_ms, error->message);
 }
 
 static enum queue_failure failure_of(const GError *error)
@@ -243,7 +245,8 @@ static enum queue_failure failure_of(const GError *error)
 					   : QUEUE_FAILURE_UPSTREAM;
 }
 
-/* What a person has to mend after a step failed so; NULL: it may pass by itself. g_free() */
+/* What a person has to mend after a step failed so; NULL: it may pass
+ * by itself. g_free() */
 static char *hold_of(const GError *error)
 {
 	if (g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND))
@@ -269,9 +272,9 @@ static bool is_way_known(const struct job *job)
 	return !recipients->markers || !recipients->domains || !recipients->fallback;
 }
 
-/* Whose answer it is what became of the message: the gateway's, once it is in the queue or
- * some recipient has it, so that a client that waits for the next hop is told 250; else
- * that client hears it. */
+/* Whose answer it is what became of the message: the gateway's, once it is in the queue
+ * or some recipient has it, so that a client that waits for the next hop is told 250;
+ * else that client hears it. */
 static bool is_ours_to_report(const struct queue_message *message)
 {
 	bool ours = !message->transit;
@@ -282,14 +285,23 @@ static bool is_ours_to_report(const struct queue_message *message)
 	return ours;
 }
 
-/* What is known to be in vain is not begun. */
-static void attempt(struct job *job)
+/* Else nothing but its report is left to be made. */
+static bool has_open(const struct queue_message *message)
+{
+	bool any = false;
+	for (guint i = 0; i < message->recipients->len && !any; i++)
+		any = groups_is_open(message->recipients->pdata[i]);
+	return any;
+}
+
+/* What is known to be in vain is not begun. find_kept() of what it has left. */
+static bool *attempt(struct job *job)
 {
 	struct queue_message *message = job->message;
 	const char *failed_step = NULL;
 	g_autoptr(GError) error = NULL;
 	groups_recover(message);
-	if (!is_way_known(job) || sending_is_possible(job))
+	if (has_open(message) && (!is_way_known(job) || sending_is_possible(job)))
 		failed_step = run_steps(job, &error);
 	/* No link was made for it: the relay went away meanwhile, say. */
 	if (job->unrecorded)
@@ -297,9 +309,10 @@ static void attempt(struct job *job)
 	if (failed_step)
 		outcome_of_failure(&job->outcome, message, failed_step, error,
 			hold_of(error), failure_of(error));
-	g_autofree bool *kept = find_kept(job);
+	bool *kept = find_kept(job);
 	if (!failed_step)
 		outcome_of_recipients(&job->outcome, message, kept);
+	return kept;
 }
 
 /* The message's own end of the attempt, unless the relay's reply says all of it. */
@@ -335,13 +348,19 @@ static void job_deinit(struct job *job)
 		close(job->fd);
 }
 
-/* Its lifetime is time that has passed, whatever became of the clock meanwhile. */
-static void schedule(const struct job *job, int64_t now_ms)
+/* They count time that has passed, whatever became of the clock meanwhile. */
+static struct outcome_times find_times(const struct job *job)
 {
-	struct queue_message *message = job->message;
-	int64_t since_ms = MAX(message->received_ms, message->retried_ms);
-	outcome_schedule(&job->outcome, message, &job->route->conf->queue, now_ms,
-		queue_leapt_ms(job->queue, since_ms));
+	const struct queue_message *message = job->message;
+	struct outcome_times times = { .now_ms = g_get_real_time() / 1000,
+		.end_ms = INT64_MAX,
+		.delay_ms = INT64_MAX };
+	if (outcome_is_open(message)) {
+		times.end_ms = queue_lifetime_end_ms(job->queue, message);
+		times.delay_ms = bounce_delay_ms(
+			message, queue_leapt_ms(job->queue, message->received_ms));
+	}
+	return times;
 }
 
 void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
@@ -352,15 +371,15 @@ void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 		.route = route,
 		.message = message,
 		.fd = -1 };
-	g_autofree enum queue_state *before = bouncing_states(message);
 	message->attempts++;
-	attempt(&job);
-	int64_t now_ms = g_get_real_time() / 1000;
-	bool late = bounce_is_late(
-		message, now_ms, queue_leapt_ms(queue, message->received_ms));
-	schedule(&job, now_ms);
+	g_autofree bool *kept = attempt(&job);
+	const struct outcome_times times = find_times(&job);
+	outcome_schedule(&job.outcome, message, &route->conf->queue, &times);
+	outcome_keep(message, kept);
 	if (is_ours_to_report(message))
-		report(&job, before, late);
+		report(&job, &times);
+	if (queue_state_is_final(message->state))
+		outcome_end_recipients(message, NULL);
 	add_event(message);
 	log_outcome(&job);
 	count(&job);

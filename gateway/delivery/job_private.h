@@ -28,13 +28,10 @@ struct job {
 	struct rewriter *rewriter;
 	struct stowing *stowing;
 	struct content content; /* the one made last */
-	char *unnamed;    /* why the text names no recipients, where it must; or NULL */
-	bool explained;   /* why the message is untouched was logged */
-	bool links_noted; /* the links' ends were recorded */
-	bool unrecorded;  /* what was stored is not in the queue's record yet */
-	/* Every relay that took it reports success where that was asked for, to the
-	 * client itself; of those asked so far */
-	bool relay_reports, relay_asked;
+	char *unnamed;     /* why the text names no recipients, where it must; or NULL */
+	bool explained;    /* why the message is untouched was logged */
+	bool links_noted;  /* the links' ends were recorded */
+	bool unrecorded;   /* what was stored is not in the queue's record yet */
 	const char *relay; /* the last that was given the message; NULL: none */
 	struct outcome outcome;
 };

@@ -2,7 +2,6 @@
 #include "gateway/delivery/outcome.h"
 
 #include "conf/value.h"
-#include "gateway/delivery/bounce.h"
 #include "gateway/delivery/groups.h"
 #include "gateway/error.h"
 
@@ -81,8 +80,8 @@ static bool is_kept(const struct queue_recipient *recipient, const bool *kept, g
 	return kept && kept[i] && recipient->state == QUEUE_UNCERTAIN;
 }
 
-/* Once nobody else waits, those that may not be sent to again wait for a person; true where
- * there are such. */
+/* Once nobody else waits, those that may not be sent to again wait for a person;
+ * true where there are such. */
 static bool keep(struct queue_message *message, const bool *kept)
 {
 	bool any = false;
@@ -130,6 +129,18 @@ static char *reason_of(const struct queue_recipient *because, enum queue_state s
 		"<%s>: %d %s", because->forward_path, because->reply_code, reply);
 }
 
+static bool hold_kept(struct queue_message *message, const bool *kept)
+{
+	if (!keep(message, kept))
+		return false;
+	message->state = QUEUE_HELD;
+	set_hold(message, NULL);
+	set_reason(
+		message, g_strdup("no reply came to the message's end: it may have been "
+				  "taken, and its route sends it once at most"));
+	return true;
+}
+
 void outcome_of_recipients(
 	const struct outcome *outcome, struct queue_message *message, const bool *kept)
 {
@@ -138,14 +149,9 @@ void outcome_of_recipients(
 		const struct queue_recipient *r = message->recipients->pdata[i];
 		message->uncertain |= r->state == QUEUE_UNCERTAIN;
 	}
-	set_hold(message, NULL);
-	if (keep(message, kept)) {
-		message->state = QUEUE_HELD;
-		set_reason(message,
-			g_strdup("no reply came to the message's end: it may have been "
-				 "taken, and its route sends it once at most"));
+	if (hold_kept(message, kept))
 		return;
-	}
+	set_hold(message, NULL);
 	message->state = state_of_recipients(message->recipients, kept, &because);
 	set_reason(message,
 		because ? reason_of(because, message->state) : g_strdup("no recipients"));
@@ -157,16 +163,17 @@ void outcome_of_recipients(
 			g_strdup_printf("%s (%s)", message->reason, outcome->advice));
 }
 
-static bool is_tried_again(const struct queue_message *message)
+bool outcome_is_open(const struct queue_message *message)
 {
 	return message->state == QUEUE_DEFERRED || message->state == QUEUE_UNCERTAIN ||
 	       message->state == QUEUE_HELD;
 }
 
 void outcome_schedule(const struct outcome *outcome, struct queue_message *message,
-	const struct conf_queue *settings, int64_t now_ms, int64_t leapt_ms)
+	const struct conf_queue *settings, const struct outcome_times *times)
 {
-	if (!is_tried_again(message)) {
+	int64_t now_ms = times->now_ms;
+	if (!outcome_is_open(message)) {
 		message->finished_ms = now_ms;
 		return;
 	}
@@ -174,19 +181,15 @@ void outcome_schedule(const struct outcome *outcome, struct queue_message *messa
 	message->finished_ms = 0;
 	if (message->state == QUEUE_HELD && !message->hold)
 		return; /* for a person, however long that takes */
-	/* Who retries by hand has mended something: it gets its time again. */
-	int64_t since_ms = MAX(message->received_ms, message->retried_ms);
-	int64_t end_ms = since_ms + (int64_t)settings->lifetime_s * 1000 + leapt_ms;
 	enum queue_failure failure =
 		outcome->deferred ? outcome->failure : QUEUE_FAILURE_MESSAGE;
 	message->next_attempt_ms = message->state == QUEUE_HELD
-					   ? end_ms
+					   ? times->end_ms
 					   : now_ms + queue_retry_delay_ms(settings,
 							      failure, message->attempts);
-	int64_t delay_ms = bounce_delay_ms(message, leapt_ms);
-	if (message->state != QUEUE_HELD && now_ms < delay_ms)
-		message->next_attempt_ms = MIN(message->next_attempt_ms, delay_ms);
-	if (now_ms < end_ms)
+	if (now_ms < times->delay_ms)
+		message->next_attempt_ms = MIN(message->next_attempt_ms, times->delay_ms);
+	if (now_ms < times->end_ms)
 		return;
 	g_autofree char *lifetime =
 		conf_value_print(settings->lifetime_s, CONF_UNIT_SECONDS);
@@ -197,18 +200,11 @@ void outcome_schedule(const struct outcome *outcome, struct queue_message *messa
 		g_strdup_printf("not delivered in %s: %s", lifetime, message->reason));
 }
 
-void outcome_put_off(struct queue_message *message, const enum queue_state *before,
-	const struct conf_queue *settings, int64_t now_ms, const char *why)
+void outcome_put_off(struct queue_message *message, const struct conf_queue *settings,
+	int64_t now_ms, const char *why)
 {
-	bool any = false;
-	for (guint i = 0; i < message->recipients->len; i++) {
-		struct queue_recipient *recipient = message->recipients->pdata[i];
-		if (recipient->state == QUEUE_DEAD && before[i] != QUEUE_DEAD)
-			recipient->state = QUEUE_DEFERRED;
-		any |= groups_is_open(recipient);
-	}
-	if (message->state != QUEUE_DEAD || !any)
-		return;
+	if (outcome_is_open(message))
+		return; /* with what it is tried again for anyway */
 	message->state = QUEUE_DEFERRED;
 	message->finished_ms = 0;
 	message->next_attempt_ms =
@@ -216,4 +212,34 @@ void outcome_put_off(struct queue_message *message, const enum queue_state *befo
 		queue_retry_delay_ms(settings, QUEUE_FAILURE_UPSTREAM, message->attempts);
 	set_reason(message, g_strdup_printf("%s; the report of it cannot be queued: %s",
 				    message->reason, why));
+}
+
+void outcome_end_recipients(struct queue_message *message, const bool *kept)
+{
+	bool alike = true;
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		alike &= groups_is_open(r) && !is_kept(r, kept, i);
+	}
+	for (guint i = 0; i < message->recipients->len; i++) {
+		struct queue_recipient *r = message->recipients->pdata[i];
+		if (!groups_is_open(r) || is_kept(r, kept, i))
+			continue;
+		r->state = QUEUE_DEAD;
+		if (!alike)
+			queue_message_add_event(message, (int)i, QUEUE_DEAD,
+				r->reply_code, r->reply, NULL);
+	}
+}
+
+void outcome_keep(struct queue_message *message, const bool *kept)
+{
+	bool any = false;
+	for (guint i = 0; i < message->recipients->len && !any; i++)
+		any = is_kept(message->recipients->pdata[i], kept, i);
+	if (message->state != QUEUE_DEAD || !any)
+		return;
+	outcome_end_recipients(message, kept);
+	hold_kept(message, kept);
+	message->finished_ms = 0;
 }

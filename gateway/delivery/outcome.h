@@ -41,16 +41,33 @@ void outcome_of_failure(struct outcome *outcome, struct queue_message *message,
 void outcome_of_recipients(
 	const struct outcome *outcome, struct queue_message *message, const bool *kept);
 
+/* Whether it is to be tried again, by itself or once a person has seen to it. */
+bool outcome_is_open(const struct queue_message *message);
+
+/* Unix times that plans go by; of what is not open the first alone. */
+struct outcome_times {
+	int64_t now_ms;
+	int64_t end_ms;   /* queue_lifetime_end_ms() */
+	int64_t delay_ms; /* bounce_delay_ms() */
+};
+
 /* Sets next_attempt_ms for what is to be tried again; finished_ms, and DEAD where the
  * time is over, for what is not. What is held by a fault has the same time to live. No
- * plan passes over bounce_delay_ms(). leapt_ms: queue_leapt_ms() since it began. */
+ * plan passes over the time when the sender is to hear that it waits. */
 void outcome_schedule(const struct outcome *outcome, struct queue_message *message,
-	const struct conf_queue *settings, int64_t now_ms, int64_t leapt_ms);
+	const struct conf_queue *settings, const struct outcome_times *times);
 
-/* The sender cannot be told now whom the attempt has given up (why: a full disk): the
- * next attempt is to find it again. before: the recipients' states before this one. Not
- * for a message in transit. */
-void outcome_put_off(struct queue_message *message, const enum queue_state *before,
-	const struct conf_queue *settings, int64_t now_ms, const char *why);
+/* The sender cannot be told now what became of a message that has ended (why: a full
+ * disk): the next attempt is to do so. Not for a message in transit. */
+void outcome_put_off(struct queue_message *message, const struct conf_queue *settings,
+	int64_t now_ms, const char *why);
+
+/* Of a message that is given up each recipient is: what has no end yet is DEAD, and where
+ * they differ its history says of whom. But for those kept (NULL: none). */
+void outcome_end_recipients(struct queue_message *message, const bool *kept);
+
+/* Of a message that was given up, those kept wait for a person as ever, and it with them;
+ * only the others have ended. */
+void outcome_keep(struct queue_message *message, const bool *kept);
 
 #endif

@@ -208,40 +208,53 @@ static bool breaks_signatures(const struct draft *draft)
 	       draft->rewrite_from || draft->drop_sender || draft->encode;
 }
 
-/* A Content-Type that SES would stumble over, mended; beside it the original where it may
- * have meant another one. */
-static bool mend_type(struct draft *draft, const struct fields_span *span)
+/* Content-Type or Content-Disposition, mended; beside it the original where it may have
+ * meant another one. NULL: the field, which says that, is sound. */
+static GString *mend_value(const char *text, const struct fields_span *span,
+	const GString *said, const char *newline)
 {
-	bool is_other;
-	g_autoptr(GString) said = whole_value(draft, span, NULL);
-	if (!draft->preflight->is_ses || type_is_sound(said->str, said->len))
-		return keep_field(draft, span, NULL);
-	g_autofree char *value = type_repair(said->str, said->len, &is_other);
-	g_autoptr(GString) text = g_string_new(NULL);
+	bool is_type = fields_is(text, span, "Content-Type"), is_other = false;
+	if (is_type ? type_is_sound(said->str, said->len)
+		    : type_disposition_is_sound(said->str, said->len))
+		return NULL;
+	g_autofree char *value = is_type ? type_repair(said->str, said->len, &is_other)
+					 : type_disposition_repair(said->str, said->len);
 	g_autofree char *original =
 		is_other ? sender_original_text(said->str, said->len) : NULL;
-	if (value && draft->encode && !text_is_ascii(value, strlen(value))) {
-		g_string_assign(said, value);
+	GString *lines = g_string_new(NULL);
+	if (value && !text_is_ascii(value, strlen(value))) {
+		g_autoptr(GString) beyond = g_string_new(value);
 		g_free(value);
-		value = words_encode(draft->text, span, said);
+		value = words_encode(text, span, beyond);
 	}
 	if (value)
-		text_append_field(text, "Content-Type", value, draft->newline);
+		text_append_field(lines, is_type ? "Content-Type" : "Content-Disposition",
+			value, newline);
 	if (original)
-		text_append_field(
-			text, "X-Unparsed-Content-Type", original, draft->newline);
-	return replace(draft, span, text);
+		text_append_field(lines, "X-Unparsed-Content-Type", original, newline);
+	return lines;
 }
 
-/* mime/ may have edited it already: then its text stands. rule: RULES_MAX for a double. */
+/* One of these that SES would stumble over. */
+static bool mend_mime_field(struct draft *draft, const struct fields_span *span)
+{
+	if (!draft->preflight->is_ses)
+		return keep_field(draft, span, NULL);
+	g_autoptr(GString) said = whole_value(draft, span, NULL);
+	g_autoptr(GString) lines = mend_value(draft->text, span, said, draft->newline);
+	return lines ? replace(draft, span, lines) : keep_field(draft, span, NULL);
+}
+
+/* mime/ may have edited it already: then its text stands. rule:
+ * RULES_MAX for a double. */
 static void edit_mime_field(
 	struct draft *draft, const struct fields_span *span, size_t rule)
 {
 	size_t before = draft->n_edits;
 	if (rule == RULES_MAX)
 		(void)replace(draft, span, NULL);
-	else if (rule == RULES_CONTENT_TYPE)
-		(void)mend_type(draft, span);
+	else if (rule == RULES_CONTENT_TYPE || rule == RULES_CONTENT_DISPOSITION)
+		(void)mend_mime_field(draft, span);
 	else
 		(void)keep_field(draft, span, NULL);
 	if (rule == RULES_CONTENT_TYPE)
@@ -422,4 +435,24 @@ char *preflight_reverse_path(const struct preflight *preflight)
 	return sender->envelope_has_id
 		       ? with_id(own, preflight->id, *given ? "" : CONF_SENDER_REPORT)
 		       : g_strdup(own);
+}
+
+GString *preflight_part_field(const char *field, size_t bytes, const char *newline)
+{
+	struct fields_span span;
+	if (fields_at(field, bytes, 0, &span) != FIELDS_FIELD)
+		return NULL;
+	g_autoptr(GString) said =
+		g_string_new_len(field + span.value, (gssize)(span.end - span.value));
+	GString *lines = mend_value(field, &span, said, newline);
+	bool is_beyond = words_are_wanted(field, &span) &&
+			 g_utf8_validate_len(said->str, said->len, NULL);
+	if (lines || (!is_beyond && !tidy_is_needed(field, bytes, newline)))
+		return lines;
+	g_autofree char *name = g_strndup(field, span.name_end);
+	g_autofree char *value = is_beyond ? words_encode(field, &span, said)
+					   : text_line(said->str, said->len);
+	lines = g_string_new(NULL);
+	text_append_field(lines, name, g_strstrip(value), newline);
+	return lines;
 }

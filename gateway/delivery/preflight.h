@@ -48,8 +48,8 @@ struct preflight {
  * what SES is told (preflight_ses.h).
  *
  * With is_ses also: doubles of SES's own list and every DKIM-Signature go; lists of
- * addresses and a Content-Type that SES refuses are mended (preflight_addresses.h,
- * preflight_type.h); the Message-ID, which SES
+ * addresses, a Content-Type and a Content-Disposition that SES refuses are mended
+ * (preflight_addresses.h, preflight_type.h); the Message-ID, which SES
  * replaces, is named in References.
  *
  * With wants_ascii the header is of ASCII afterwards (preflight_words.h). Bare CR,
@@ -63,6 +63,13 @@ struct preflight {
  */
 bool preflight_edit(const struct preflight *preflight, const char *header,
 	size_t header_bytes, struct splice *splice, GError **error);
+
+/*
+ * What is to stand for SES instead of a part's Content-Type or Content-Disposition, bytes
+ * of its lines: the same as preflight_edit() makes of the message's own. g_string_free();
+ * NULL: it stays.
+ */
+GString *preflight_part_field(const char *field, size_t bytes, const char *newline);
 
 /* The reverse-path to use at the relay; g_free(). Uses sender, preserve_sender,
  * is_ses, id and reverse_path: sender.envelope, with "+ID" in its local part where

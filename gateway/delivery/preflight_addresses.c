@@ -63,8 +63,8 @@ static bool is_address_at(const char *at, const char *end)
 	return !memchr(at, '\0', (size_t)(end - at)) && text_is_address(address);
 }
 
-/* "<address>" and what may follow it. An "@" in the phrase before it, without quotes, makes
- * some readers take that for the author: fine only where it is the same address. */
+/* "<address>" and what may follow it. An "@" in the phrase before it, without quotes,
+ * makes some readers take that for the author: fine only where it is the same address. */
 static bool scan_angle(struct scan *s, const char *phrase, const char *phrase_end)
 {
 	const char *open = s->at;
@@ -333,8 +333,8 @@ static void append_list(
 	}
 }
 
-/* Octets of a list that are read at once: all of a short one, of a long one those up to the
- * last end of an entry outside of groups; where none can be told, up to any comma. */
+/* Octets of a list that are read at once: all of a short one, of a long one those up to
+ * the last end of an entry outside of groups; where none can be told, up to any comma. */
 static size_t piece_bytes(const char *raw, size_t raw_bytes)
 {
 	size_t sure = 0, any = 0;

@@ -1,5 +1,5 @@
-/* Finds the header block, takes stock of its fields, and decides about senders, Reply-To and
- * References. Edits nothing. */
+/* Finds the header block, takes stock of its fields, and decides about senders, Reply-To
+ * and References. Edits nothing. */
 #include "gateway/delivery/preflight_draft.h"
 
 #include "gateway/delivery/preflight_addresses.h"
@@ -38,27 +38,13 @@ static bool is_empty_value(const char *text, const struct fields_span *span)
 	return !*clean;
 }
 
-/*
- * Whether a header goes on after a line that is no field: by the line that follows.
- * Otherwise the body began without an empty line, as some devices send it, and nothing of
- * it may vanish.
- */
-static bool header_goes_on(const char *text, size_t bytes, size_t at)
-{
-	struct fields_span next;
-	size_t index;
-	return fields_at(text, bytes, at, &next) == FIELDS_FIELD &&
-	       (rules_find(text, &next, &index) || fields_has_prefix(text, &next, "X-") ||
-		       fields_is(text, &next, "Received"));
-}
-
 /* mbox's separator line ("From alice Thu ..."), which some spools
  * and devices send along. */
 static bool is_postmark(const char *text, size_t bytes, const struct fields_span *line)
 {
 	return ((bytes >= 5 && !memcmp(text, "From ", 5)) ||
 		       (bytes >= 6 && !memcmp(text, ">From ", 6))) &&
-	       header_goes_on(text, bytes, line->end);
+	       rules_header_goes_on(text, bytes, line->end);
 }
 
 static void find_block(struct draft *draft, size_t bytes)
@@ -78,7 +64,7 @@ static void find_block(struct draft *draft, size_t bytes)
 			break;
 		/* After a rewrite mime/ has read on in any case. */
 		if (kind == FIELDS_JUNK && !draft->preflight->body_changed &&
-			!header_goes_on(draft->text, bytes, span.end))
+			!rules_header_goes_on(draft->text, bytes, span.end))
 			break;
 		draft->end = span.end;
 	}

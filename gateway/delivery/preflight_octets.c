@@ -1,4 +1,5 @@
-/* Finds the declared charset and converts by it. Which fields are read so is preflight.c's. */
+/* Finds the declared charset and converts by it. Which fields are read so
+ * is preflight.c's. */
 #include "gateway/delivery/preflight_octets.h"
 
 #include "gateway/delivery/preflight_fields.h"
@@ -17,7 +18,8 @@ static bool is_usable(const char *charset)
 	return charset && !charset_is_utf8(charset) && charset_holds_ascii(charset);
 }
 
-/* The charset of a text's Content-Type; NULL: it is none, or says nothing of use; g_free(). */
+/* The charset of a text's Content-Type; NULL: it is none, or says nothing
+ * of use; g_free(). */
 static char *charset_of_type(const char *text, const struct fields_span *span)
 {
 	size_t bytes = span->end - span->value;

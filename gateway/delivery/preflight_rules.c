@@ -21,6 +21,8 @@ static const struct rules_rule rules[] = {
 	[RULES_ORIGINAL_SENDER] = RULE("X-Original-Sender", RULES_ONCE, false, false),
 	[RULES_ORIGINAL_REPLY_TO] = RULE("X-Original-Reply-To", RULES_ONCE, false, false),
 	[RULES_CONTENT_TYPE] = RULE("Content-Type", RULES_MIME, false, false),
+	[RULES_CONTENT_DISPOSITION] =
+		RULE("Content-Disposition", RULES_MIME, false, false),
 	[RULES_MIME_VERSION] = RULE("MIME-Version", RULES_MIME, false, false),
 	RULE("Bcc", RULES_DROP, false, false),
 	RULE("Resent-Bcc", RULES_DROP, false, false),
@@ -31,7 +33,6 @@ static const struct rules_rule rules[] = {
 	RULE("Content-Base", RULES_MIME, false, false),
 	RULE("Content-Class", RULES_MIME, false, false),
 	RULE("Content-Description", RULES_MIME, false, false),
-	RULE("Content-Disposition", RULES_MIME, false, false),
 	RULE("Content-Duration", RULES_MIME, false, false),
 	RULE("Content-ID", RULES_MIME, false, false),
 	RULE("Content-Language", RULES_MIME, false, false),
@@ -92,4 +93,13 @@ const struct rules_rule *rules_find(
 		return &rules[i];
 	}
 	return NULL;
+}
+
+bool rules_header_goes_on(const char *text, size_t bytes, size_t at)
+{
+	struct fields_span next;
+	size_t index;
+	return fields_at(text, bytes, at, &next) == FIELDS_FIELD &&
+	       (rules_find(text, &next, &index) || fields_has_prefix(text, &next, "X-") ||
+		       fields_is(text, &next, "Received"));
 }

@@ -33,6 +33,7 @@ enum rules_id {
 	RULES_ORIGINAL_SENDER,
 	RULES_ORIGINAL_REPLY_TO,
 	RULES_CONTENT_TYPE,
+	RULES_CONTENT_DISPOSITION,
 	RULES_MIME_VERSION,
 	RULES_NAMED,
 };
@@ -49,5 +50,12 @@ struct rules_rule {
 /* The field's rule, its place in *index (below RULES_MAX); NULL: there is none. */
 const struct rules_rule *rules_find(
 	const char *text, const struct fields_span *span, size_t *index);
+
+/*
+ * Whether a header goes on at the line that follows one that is no field: whether it is a
+ * field as headers have it. Otherwise the body began without an empty line, as some
+ * devices send it.
+ */
+bool rules_header_goes_on(const char *text, size_t bytes, size_t at);
 
 #endif

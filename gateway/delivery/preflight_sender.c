@@ -74,8 +74,9 @@ static GPtrArray *read_authors(const char *raw, size_t raw_bytes)
 	return authors;
 }
 
-/* Of a From that cannot be read ("Camera 3 cam@example.org", "[cam@example.org]",
- * "<mailto:...>"), the one address in it, and what stands beside that as its name. */
+/* Of a From that cannot be read ("Camera 3 cam@example.org", "'cam@example.org'",
+ * "<mailto:...>", all of it in an encoded-word), the one address in it, and what stands
+ * beside that as its name. */
 static GPtrArray *guess_authors(const char *raw, size_t raw_bytes)
 {
 	GPtrArray *authors = g_ptr_array_new_with_free_func(author_free);
@@ -100,14 +101,24 @@ static GPtrArray *guess_authors(const char *raw, size_t raw_bytes)
 	return authors;
 }
 
+static bool any_has_address(const GPtrArray *authors)
+{
+	for (guint i = 0; i < authors->len; i++) {
+		const struct author *author = authors->pdata[i];
+		if (text_is_address(author->address))
+			return true;
+	}
+	return false;
+}
+
 /* To be named only: nobody is verified by what was guessed. */
 static GPtrArray *name_authors(const char *raw, size_t raw_bytes)
 {
-	GPtrArray *authors = read_authors(raw, raw_bytes);
-	if (authors->len)
-		return authors;
-	g_ptr_array_unref(authors);
-	return guess_authors(raw, raw_bytes);
+	g_autoptr(GPtrArray) authors = read_authors(raw, raw_bytes);
+	if (any_has_address(authors))
+		return g_steal_pointer(&authors);
+	g_autoptr(GPtrArray) guessed = guess_authors(raw, raw_bytes);
+	return guessed->len ? g_steal_pointer(&guessed) : g_steal_pointer(&authors);
 }
 
 /* Equal as SES compares addresses: the domain ignores case, the local part does not. */
@@ -255,8 +266,8 @@ static bool is_common_form(const char *shown, const char *name, const char *quot
 	return g_str_has_prefix(shown, form);
 }
 
-/* Whether shown is a name that a gateway or a list made of name: by our pattern, or in the
- * common form, where it may stand in quotes. */
+/* Whether shown is a name that a gateway or a list made of name: by our pattern, or in
+ * the common form, where it may stand in quotes. */
 static bool is_made_of(const struct conf_sender *sender, const struct author *shown,
 	const char *name, const struct author *author)
 {
@@ -309,8 +320,8 @@ char *sender_original_text(const char *raw, size_t raw_bytes)
 	return is_ascii ? g_steal_pointer(&clean) : text_unstructured(clean);
 }
 
-/* The authors in an X-Original-From, which is in encoded-words as a whole where it was beyond
- * ASCII: sender_original_text(). */
+/* The authors in an X-Original-From, which is in encoded-words as a whole where it was
+ * beyond ASCII: sender_original_text(). */
 static GPtrArray *read_original(const char *raw, size_t raw_bytes)
 {
 	if (raw_bytes > VALUE_BYTES || memchr(raw, '@', raw_bytes))
@@ -320,8 +331,8 @@ static GPtrArray *read_original(const char *raw, size_t raw_bytes)
 	return name_authors(text, strlen(text));
 }
 
-/* The author whom an earlier gateway has replaced by the one that authors begin with; NULL:
- * none did. */
+/* The author whom an earlier gateway has replaced by the one that authors
+ * begin with; NULL: none did. */
 static GPtrArray *read_earlier(const struct conf_sender *sender, const GPtrArray *authors,
 	const char *earlier, size_t earlier_bytes)
 {

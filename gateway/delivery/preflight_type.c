@@ -100,7 +100,8 @@ static char *take_quoted(struct scan *s)
 /* A value without quotes, as it was meant: file names have blanks. */
 static char *take_bare(struct scan *s, const char *name)
 {
-	bool is_name = !g_ascii_strcasecmp(name, "name");
+	bool is_name = !g_ascii_strcasecmp(name, "name") ||
+		       !g_ascii_strcasecmp(name, "filename");
 	size_t bytes = strcspn(s->at, is_name ? ";\"" : ";\" (");
 	s->is_sound = s->is_sound && token_bytes(s->at) == bytes;
 	char *value = g_strndup(s->at, bytes);
@@ -198,7 +199,7 @@ static bool has_boundary(const GPtrArray *parameters)
 }
 
 struct reading {
-	char *type, *subtype;
+	char *type, *subtype; /* "" of a disposition */
 	GPtrArray *parameters;
 	bool is_sound, lacks_boundary;
 };
@@ -255,6 +256,46 @@ char *type_repair(const char *raw, size_t raw_bytes, bool *is_other)
 		    (is_text && *reading.type && strcmp(reading.type, "text") != 0);
 	if (!reading.lacks_boundary)
 		append_parameters(out, reading.parameters);
+	reading_clear(&reading);
+	return g_string_free(out, FALSE);
+}
+
+static void read_disposition(struct reading *reading, const char *line)
+{
+	struct scan s = { line, true };
+	*reading = (struct reading){ 0 };
+	skip_blanks(&s);
+	g_autofree char *token = take_token(&s);
+	reading->type = g_ascii_strdown(token, -1);
+	skip_blanks(&s);
+	if (!token_bytes(s.at))
+		skip_junk(&s);
+	reading->parameters = take_parameters(&s);
+	reading->is_sound = s.is_sound;
+}
+
+bool type_disposition_is_sound(const char *raw, size_t raw_bytes)
+{
+	struct reading reading;
+	if (raw_bytes > VALUE_BYTES_MAX)
+		return false;
+	g_autofree char *line = text_line(raw, raw_bytes);
+	read_disposition(&reading, line);
+	reading_clear(&reading);
+	return reading.is_sound;
+}
+
+char *type_disposition_repair(const char *raw, size_t raw_bytes)
+{
+	struct reading reading;
+	g_autofree char *line = text_line(raw, MIN(raw_bytes, VALUE_BYTES_MAX));
+	/* Some encode all of it, as if it were text. */
+	g_autofree char *said = text_decode(line);
+	if (said[strspn(said, " ;")] == '\0')
+		return NULL;
+	read_disposition(&reading, said);
+	GString *out = g_string_new(*reading.type ? reading.type : "attachment");
+	append_parameters(out, reading.parameters);
 	reading_clear(&reading);
 	return g_string_free(out, FALSE);
 }

@@ -1,6 +1,6 @@
 /*
- * preflight_type - a message's Content-Type said so that SES takes it: it refuses a
- * message for one that its parser stumbles over. Pure.
+ * preflight_type - Content-Type and Content-Disposition said so that SES takes them: it
+ * refuses a message for one that its parser stumbles over. Pure.
  */
 #ifndef GATEWAY_DELIVERY_PREFLIGHT_TYPE_H
 #define GATEWAY_DELIVERY_PREFLIGHT_TYPE_H
@@ -20,5 +20,10 @@ bool type_is_sound(const char *raw, size_t raw_bytes);
  * another type than was meant. NULL: nothing is in it; g_free().
  */
 char *type_repair(const char *raw, size_t raw_bytes, bool *is_other);
+
+/* The same of a Content-Disposition (RFC 2183, section 2). The repaired one is
+ * "attachment" where what it says is none. */
+bool type_disposition_is_sound(const char *raw, size_t raw_bytes);
+char *type_disposition_repair(const char *raw, size_t raw_bytes);
 
 #endif

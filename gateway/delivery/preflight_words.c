@@ -7,8 +7,8 @@
 #include <gmime/gmime.h>
 #include <string.h>
 
-/* A longer field is no person's text, and would cost memory; but for lists, which are read
- * piece by piece. */
+/* A longer field is no person's text, and would cost memory; but for lists,
+ * which are read piece by piece. */
 #define VALUE_BYTES_MAX 65536
 
 enum kind { TEXT, ADDRESSES, TYPE, DISPOSITION };

@@ -222,7 +222,8 @@ static bool open_container(struct rewriter *rewriter, size_t index,
 	return ok;
 }
 
-/* Files that are added are none of Outlook's containers: those in containers stay shut. */
+/* Files that are added are none of Outlook's containers: those in
+ * containers stay shut. */
 static bool open_containers(struct rewriter *rewriter, GError **error)
 {
 	const struct mime_attachment *attachments;
@@ -249,7 +250,7 @@ struct rewriter *rewriter_new(int fd, const char *octets, uint64_t size,
 	rewriter->original_bytes = size;
 	rewriter->fds = g_array_new(false, false, sizeof(int));
 	rewriter->starts = g_array_new(false, false, sizeof(guint));
-	rewriter->message = mime_message_new_of(fd, octets, size, settings, error);
+	rewriter->message = mime_message_new(fd, octets, size, settings, error);
 	if (!rewriter->message ||
 		!(size <= MEMORY_BYTES ? extract_to_memory(rewriter, size, error)
 				       : extract_to_files(rewriter, error)) ||
@@ -337,6 +338,12 @@ bool rewriter_shorten_lines(
 	struct rewriter *rewriter, struct splice *splice, bool *changed, GError **error)
 {
 	return mime_message_shorten_lines(rewriter->message, splice, changed, error);
+}
+
+bool rewriter_mend_fields(
+	struct rewriter *rewriter, struct splice *splice, mime_mend mend, GError **error)
+{
+	return mime_message_mend_fields(rewriter->message, splice, mend, error);
 }
 
 bool rewriter_link(struct rewriter *rewriter, const struct mime_link *links,

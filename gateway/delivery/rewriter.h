@@ -43,6 +43,10 @@ bool rewriter_is_whole(const struct rewriter *rewriter);
 bool rewriter_shorten_lines(
 	struct rewriter *rewriter, struct splice *splice, bool *changed, GError **error);
 
+/* See mime_message_mend_fields(). */
+bool rewriter_mend_fields(
+	struct rewriter *rewriter, struct splice *splice, mime_mend mend, GError **error);
+
 /* See mime_message_link(), or mime_message_link_whole() where rewriter_is_whole(). */
 bool rewriter_link(struct rewriter *rewriter, const struct mime_link *links,
 	size_t n_links, struct splice *splice, GError **error);

@@ -18,7 +18,8 @@ struct sending {
 	struct relay_recipient *tries;   /* those of the attempt under way */
 	bool *waits;                     /* per result: it goes by the relay at hand */
 	size_t n;
-	bool alone; /* the message has no recipients but the group's */
+	bool alone;                    /* the message has no recipients but the group's */
+	struct relay_message outgoing; /* as the relay at hand has it */
 };
 
 static void sending_init(struct sending *s, struct job *job, const struct group *group)
@@ -76,6 +77,14 @@ static size_t count_waiting(const struct sending *s)
 
 /* ---- What is recorded while it goes ---- */
 
+/* Whether the relay at hand tells the client itself of success, where
+ * it asked for that. */
+static bool relay_reports(const struct sending *s)
+{
+	return s->outgoing.takes_dsn &&
+	       !strcmp(s->outgoing.reverse_path, s->job->message->reverse_path);
+}
+
 /* Into the queue's record of the recipients: what the attempt under way has settled, and
  * whom the final dot concerns. */
 static void take_tries(const struct sending *s)
@@ -89,6 +98,8 @@ static void take_tries(const struct sending *s)
 			recipient->state = QUEUE_RELAYING;
 		else if (s->tries[index].reply)
 			outcome_take_verdict(recipient, &s->tries[index]);
+		if (recipient->state == QUEUE_SENT && relay_reports(s))
+			recipient->told |= QUEUE_NOTIFY_SUCCESS;
 	}
 }
 
@@ -247,14 +258,6 @@ static void note_relay_id(struct queue_message *message, const char *relay_id)
 	message->relay_id = g_strdup(relay_id);
 }
 
-static void note_reports(struct job *job, const struct relay_message *outgoing)
-{
-	bool reports = outgoing->takes_dsn &&
-		       !strcmp(outgoing->reverse_path, job->message->reverse_path);
-	job->relay_reports = reports && (job->relay_reports || !job->relay_asked);
-	job->relay_asked = true;
-}
-
 /* Those that wait, by that relay. */
 static void send_by(struct sending *s, struct relay *relay)
 {
@@ -269,7 +272,7 @@ static void send_by(struct sending *s, struct relay *relay)
 			.verdict = s->waits[i] ? RELAY_DEFERRED : RELAY_SENT,
 		};
 	}
-	struct relay_message outgoing = {
+	s->outgoing = (struct relay_message){
 		.id = message->id,
 		.reverse_path = job->content.reverse_path,
 		.body_8bit = message->body_8bit,
@@ -287,10 +290,9 @@ static void send_by(struct sending *s, struct relay *relay)
 		.context = s,
 	};
 	job->relay = relay_name(relay);
-	relay_send(relay, &outgoing);
-	note_reports(job, &outgoing);
-	note_relay_id(message, outgoing.relay_id);
-	g_free(outgoing.relay_id);
+	relay_send(relay, &s->outgoing);
+	note_relay_id(message, s->outgoing.relay_id);
+	g_clear_pointer(&s->outgoing.relay_id, g_free);
 }
 
 /* The first that the relay could not be used for; NULL: none. */

@@ -17,8 +17,6 @@
 
 struct folder {
 	char name[SPOOL_FOLDER_BYTES];
-	int fd;
-	bool touched;
 	int64_t used_us; /* monotonic */
 };
 
@@ -26,26 +24,17 @@ struct folders {
 	int spool_fd; /* borrowed */
 	char *directory;
 	GHashTable *in_use; /* name to struct folder: their names are durable */
-	bool parent_touched;
+	gint failed;        /* atomic: a sync; what is durable is not known any more */
 	int64_t look_all_us;
 	GQueue left; /* of char *: IDs whose files could not be removed yet */
 };
-
-static void folder_free(void *data)
-{
-	struct folder *folder = data;
-	if (folder->fd >= 0)
-		close(folder->fd);
-	g_free(folder);
-}
 
 struct folders *folders_new(int spool_fd, const char *directory)
 {
 	struct folders *folders = g_new0(struct folders, 1);
 	folders->spool_fd = spool_fd;
 	folders->directory = g_strdup(directory);
-	folders->in_use =
-		g_hash_table_new_full(g_str_hash, g_str_equal, NULL, folder_free);
+	folders->in_use = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
 	folders->look_all_us = g_get_monotonic_time() + LOOK_ALL_US;
 	return folders;
 }
@@ -60,63 +49,54 @@ void folders_free(struct folders **folders)
 	g_clear_pointer(folders, g_free);
 }
 
-void folders_touch(struct folders *folders, const char *id)
-{
-	char name[SPOOL_FOLDER_BYTES];
-	spool_folder(id, name);
-	struct folder *folder = g_hash_table_lookup(folders->in_use, name);
-	if (!folder) {
-		folder = g_new0(struct folder, 1);
-		memcpy(folder->name, name, sizeof name);
-		folder->fd = -1;
-		g_hash_table_insert(folders->in_use, folder->name, folder);
-		folders->parent_touched = true; /* its name may be new there */
-	}
-	folder->touched = true;
-	folder->used_us = g_get_monotonic_time();
-}
-
-static bool fail(const struct folders *folders, const char *name, GError **error)
+static bool fail(
+	const struct folders *folders, const char *name, const char *what, GError **error)
 {
 	g_set_error(error, GATEWAY_ERROR, gateway_error_of_errno(errno),
-		"%s%s%s: cannot sync: %s", folders->directory, *name ? "/" : "", name,
+		"%s%s%s: cannot %s: %s", folders->directory, *name ? "/" : "", name, what,
 		g_strerror(errno));
 	return false;
 }
 
-static bool sync_one(const struct folders *folders, struct folder *folder, GError **error)
+/* Its name may be new in the spool directory. */
+static bool begin_use(struct folders *folders, const char *name, GError **error)
 {
-	if (folder->fd < 0)
-		folder->fd = openat(folders->spool_fd, folder->name,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (folder->fd < 0 || fsync(folder->fd) < 0)
-		return fail(folders, folder->name, error);
-	folder->touched = false;
+	if (fsync(folders->spool_fd) < 0)
+		return fail(folders, "", "sync", error);
+	struct folder *folder = g_new0(struct folder, 1);
+	g_strlcpy(folder->name, name, sizeof folder->name);
+	g_hash_table_insert(folders->in_use, folder->name, folder);
 	return true;
 }
 
-static bool sync_touched(struct folders *folders, GError **error)
+int folders_open(struct folders *folders, const char *name, GError **error)
 {
-	GHashTableIter each;
-	void *folder;
-	g_hash_table_iter_init(&each, folders->in_use);
-	while (g_hash_table_iter_next(&each, NULL, &folder)) {
-		if (((struct folder *)folder)->touched &&
-			!sync_one(folders, folder, error))
-			return false;
+	if (g_atomic_int_compare_and_exchange(&folders->failed, TRUE, FALSE))
+		g_hash_table_remove_all(folders->in_use);
+	/* Anew each time: a sync tells each opened file of a failure once. */
+	int fd = openat(
+		folders->spool_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) {
+		fail(folders, name, "open", error);
+		return -1;
 	}
-	if (folders->parent_touched && fsync(folders->spool_fd) < 0)
-		return fail(folders, "", error);
-	folders->parent_touched = false;
-	return true;
+	struct folder *folder = g_hash_table_lookup(folders->in_use, name);
+	if (!folder && begin_use(folders, name, error))
+		folder = g_hash_table_lookup(folders->in_use, name);
+	if (!folder) {
+		close(fd);
+		return -1;
+	}
+	folder->used_us = g_get_monotonic_time();
+	return fd;
 }
 
-bool folders_sync(struct folders *folders, GError **error)
+bool folders_sync(struct folders *folders, const char *name, int fd, GError **error)
 {
-	if (sync_touched(folders, error))
+	if (fsync(fd) == 0)
 		return true;
-	/* What is durable is not known any more. */
-	g_hash_table_remove_all(folders->in_use);
+	fail(folders, name, "sync", error);
+	g_atomic_int_set(&folders->failed, TRUE);
 	return false;
 }
 

@@ -2,8 +2,9 @@
  * folders - the spool directory's folders as the writer sees them: their syncs, and the
  * end of empty ones.
  *
- * Internal to gateway/queue/. Used by the writer's thread alone; sessions make folders
- * beside it, but only the writer removes them, so that it knows which ones are durable.
+ * Internal to gateway/queue/. Used by the writer's thread alone, but for folders_sync();
+ * sessions make folders beside it, but only the writer removes them, so that it knows
+ * which ones are durable.
  */
 #ifndef GATEWAY_QUEUE_FOLDERS_H
 #define GATEWAY_QUEUE_FOLDERS_H
@@ -16,10 +17,12 @@ struct folders;
 struct folders *folders_new(int spool_fd, const char *directory);
 void folders_free(struct folders **folders);
 
-/* Message id's folder is to be synced with the next folders_sync(). */
-void folders_touch(struct folders *folders, const char *id);
-/* Makes the names of files in the folders touched survive a crash. */
-bool folders_sync(struct folders *folders, GError **error);
+/* A descriptor of that folder, whose own name survives a crash then; -1 with error.
+ * close() it. */
+int folders_open(struct folders *folders, const char *name, GError **error);
+/* Makes the names of the files in that folder survive a crash. May be called from any
+ * thread. */
+bool folders_sync(struct folders *folders, const char *name, int fd, GError **error);
 
 /* Message id's file is removed; its folder too, once it is empty and
  * not in use any more. */

@@ -1,5 +1,5 @@
-/* What is held by faults that a person can mend. Leaves to the relay and the store to find
- * such faults, and to the commands what a person asks for. */
+/* What is held by faults that a person can mend. Leaves to the relay and the store to
+ * find such faults, and to the commands what a person asks for. */
 #include "gateway/queue/holds.h"
 
 #include "gateway/log.h"
@@ -76,21 +76,8 @@ static void alert(struct hold *hold, const char *reason)
 		LOG_TEXT("reason", reason), LOG_TEXT("advice", advice));
 }
 
-/* For whoever asks while the writer works. */
-static void show(struct queue *queue, const struct hold *hold)
+static void forget_if_over(struct queue *queue, const struct hold *hold)
 {
-	g_mutex_lock(&queue->lock);
-	if (hold->messages > 0)
-		g_hash_table_insert(queue->held, g_strdup(hold->name),
-			GSIZE_TO_POINTER((gsize)hold->messages));
-	else
-		g_hash_table_remove(queue->held, hold->name);
-	g_mutex_unlock(&queue->lock);
-}
-
-static void forget_if_over(struct queue *queue, struct hold *hold)
-{
-	show(queue, hold);
 	if (hold->messages <= 0 && !hold->releasing && !hold->probing)
 		g_hash_table_remove(queue->holds->by_name, hold->name);
 }
@@ -114,13 +101,26 @@ static bool see_hold(void *context, const struct store_hold *seen)
 	struct queue *queue = context;
 	struct hold *hold = hold_of(queue->holds, seen->hold);
 	if (!hold)
-		return false;
+		return true; /* the others may be known */
 	hold->messages = (int64_t)seen->messages;
 	hold->listed = true;
 	if (!hold->alerted && seen->messages > count_flying(queue, hold->name))
 		alert(hold, "messages were held for this before");
-	show(queue, hold);
 	return true;
+}
+
+/* A person's commands have let go of all that waited, or put it elsewhere. What is under
+ * way says by itself what becomes of the hold. */
+static void note_none_left(struct queue *queue, struct hold *hold)
+{
+	if (hold->alerted && !hold->releasing && !hold->probing &&
+		count_flying(queue, hold->name) == 0)
+		log_info("queue.mended", LOG_TEXT("hold", hold->name),
+			LOG_NUMBER("messages", hold->messages),
+			LOG_TEXT("reason", "nothing waits for it any more: a person has "
+					   "seen to what did"));
+	hold->messages = 0;
+	forget_if_over(queue, hold);
 }
 
 bool holds_load(struct queue *queue, GError **error)
@@ -141,10 +141,8 @@ bool holds_load(struct queue *queue, GError **error)
 	g_autoptr(GList) all = g_hash_table_get_values(queue->holds->by_name);
 	for (GList *l = all; l; l = l->next) {
 		struct hold *hold = l->data;
-		if (hold->listed)
-			continue;
-		hold->messages = 0;
-		forget_if_over(queue, hold);
+		if (!hold->listed)
+			note_none_left(queue, hold);
 	}
 	return true;
 }
@@ -195,7 +193,6 @@ static void note_held(struct queue *queue, const struct queue_message *message)
 		hold->probe_us = g_get_monotonic_time() + FIRST_WAIT_US;
 	}
 	alert(hold, message->reason);
-	show(queue, hold);
 }
 
 void holds_note_finish(struct queue *queue, const struct flight *flight,
@@ -429,28 +426,4 @@ void queue_release(struct queue *queue, const char *hold)
 	queue->tick_wanted = true;
 	writer_wake(queue);
 	g_mutex_unlock(&queue->lock);
-}
-
-static void queue_hold_free(void *data)
-{
-	struct queue_hold *hold = data;
-	g_free(hold->hold);
-	g_free(hold);
-}
-
-GPtrArray *queue_holds(struct queue *queue)
-{
-	GPtrArray *holds = g_ptr_array_new_with_free_func(queue_hold_free);
-	GHashTableIter each;
-	void *name, *messages;
-	g_mutex_lock(&queue->lock);
-	g_hash_table_iter_init(&each, queue->held);
-	while (g_hash_table_iter_next(&each, &name, &messages)) {
-		struct queue_hold *hold = g_new0(struct queue_hold, 1);
-		hold->hold = g_strdup(name);
-		hold->messages = GPOINTER_TO_SIZE(messages);
-		g_ptr_array_add(holds, hold);
-	}
-	g_mutex_unlock(&queue->lock);
-	return holds;
 }

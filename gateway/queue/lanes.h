@@ -28,6 +28,7 @@ struct band {
 	struct lane fresh;   /* handed on from memory as they were committed */
 	struct lane backlog; /* read from the database */
 	bool backlog_turn;   /* neither lane starves the other */
+	bool newest_turn;    /* nor the last that came the first, when it is filled */
 	int64_t disk_due_ms; /* when the next message that is only on disk is due */
 };
 

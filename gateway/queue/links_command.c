@@ -141,7 +141,8 @@ static void send_links(struct links *links, const struct queue_message *message)
 	char id[MESSAGE_ID_BYTES];
 	g_autoptr(GError) error = NULL;
 	if (!links_send(links->visit, message, links->mail->str, id, &error))
-		visit_refuse(links->visit, message->id, EX_TEMPFAIL, error->message);
+		visit_refuse(
+			links->visit, message->id, visit_code(error), error->message);
 	else if (visit_has(links->visit, OPTION_JSON))
 		visit_print(
 			json_pack("{s:s, s:s}", "message", message->id, "sent_as", id));
@@ -265,7 +266,7 @@ static void record(struct links *links, const struct queue_message *message,
 		return;
 	store_rollback(store);
 	g_prefix_error(&error, "done, but not recorded: ");
-	refuse(links, message, attachment, EX_TEMPFAIL, error->message);
+	refuse(links, message, attachment, visit_code(error), error->message);
 }
 
 /* A message that is still to be sent gets new links with each attempt, and needs its

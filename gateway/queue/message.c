@@ -38,8 +38,9 @@ static void put_digits(char *to, unsigned n, uint64_t value)
 		to[i] = crockford[value & 31];
 }
 
-/* The time, but never before that of an ID of this process, also when the clock is set
- * back: an ID that comes later sorts later, by which recovery knows what is not its own. */
+/* The time, but never before that of an ID of this process, also when the
+ * clock is set back: an ID that comes later sorts later, by which recovery
+ * knows what is not its own. */
 static int64_t id_time_ms(int64_t time_ms)
 {
 	static int64_t latest_ms;

@@ -1,8 +1,8 @@
 /*
  * options - the words behind stowage queue VERB and stowage links VERB. Pure.
  *
- * Internal to gateway/queue/, but for options_ask_for_help(). One table for both, so that an option means the same
- * everywhere; which of them a verb takes is the verb's to say.
+ * Internal to gateway/queue/, but for options_ask_for_help(). One table for both, so that
+ * an option means the same everywhere; which of them a verb takes is the verb's to say.
  */
 #ifndef GATEWAY_QUEUE_OPTIONS_H
 #define GATEWAY_QUEUE_OPTIONS_H
@@ -46,8 +46,8 @@ bool options_parse(
 	struct options *options, unsigned taken, int argc, char **argv, GError **error);
 void options_clear(struct options *options);
 
-/* Whether argv, which begins with the verb, asks for help, in its place or of it. argc is 1 or
- * more. */
+/* Whether argv, which begins with the verb, asks for help, in its place or
+ * of it. argc is 1 or more. */
 bool options_ask_for_help(int argc, char **argv);
 
 #endif

@@ -174,19 +174,15 @@ bool queue_mark_relaying(
 /* --- out --- */
 
 /* A fault that is never mended must not keep a message for ever: it is tried once more at
- * the end of its lifetime. */
+ * the end of its lifetime, or before where that is planned. */
 static int64_t held_until_ms(struct queue *queue, const struct queue_message *message)
 {
 	if (!message->hold)
 		return STORE_NEVER_MS;
-	g_mutex_lock(&queue->lock);
-	int64_t lifetime_ms = (int64_t)queue->settings.lifetime_s * 1000;
-	int64_t began_ms = MAX(message->received_ms, message->retried_ms);
-	writer_watch_clock(queue);
-	lifetime_ms += clock_leapt_ms(&queue->clock, began_ms);
-	g_mutex_unlock(&queue->lock);
 	int64_t now_ms = g_get_real_time() / 1000;
-	int64_t end_ms = began_ms + lifetime_ms;
+	int64_t end_ms = queue_lifetime_end_ms(queue, message);
+	if (message->next_attempt_ms > now_ms && message->next_attempt_ms < end_ms)
+		return message->next_attempt_ms;
 	return end_ms > now_ms ? end_ms : now_ms + HELD_AGAIN_MS;
 }
 
@@ -231,7 +227,7 @@ void passage_complete(struct queue *queue, struct queue_message *message)
 void queue_finish(struct queue *queue, struct queue_message *message)
 {
 	if (message->transit) {
-		transit_end(message);
+		transit_end(queue, message);
 		return;
 	}
 	struct operation *operation = g_new0(struct operation, 1);

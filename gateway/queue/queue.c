@@ -6,6 +6,7 @@
 #include "gateway/log.h"
 #include "gateway/queue/holds.h"
 #include "gateway/queue/recovery.h"
+#include "gateway/queue/spooling.h"
 #include "gateway/queue/writer.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -100,7 +101,8 @@ static bool lock_soon(int fd)
 	return true;
 }
 
-/* A person may remove the file lock; the folder of the messages stays. False with errno. */
+/* A person may remove the file lock; the folder of the messages stays.
+ * False with errno. */
 static bool lock_both(int fd, int spool_fd)
 {
 	return lock_soon(fd) && (lock_soon(spool_fd) || errno != EWOULDBLOCK);
@@ -146,7 +148,8 @@ static bool open_files(struct queue *queue, GError **error)
 		if (recovery_check_record(path, queue->spool_fd, error))
 			queue->store = store_open_owner(path, error);
 	}
-	bool ok = queue->store != NULL;
+	bool ok = queue->store && recovery_check_spool(queue->store, queue->spool_fd,
+					  queue->spool_directory, error);
 	if (ok && fsync(directory_fd) < 0) {
 		mend(error, queue->directory, "cannot be synced to the disk");
 		ok = false;
@@ -215,8 +218,8 @@ static struct queue *make_queue(const struct conf_queue *settings)
 	queue->due_us = WRITER_NEVER_US;
 	clock_init(&queue->clock, g_get_real_time(), clock_boot_us());
 	queue->notes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-	queue->held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	queue->releases = g_ptr_array_new_with_free_func(g_free);
+	queue->spooler = spooling_new(queue);
 	queue->flights =
 		g_hash_table_new_full(g_str_hash, g_str_equal, NULL, flight_free);
 	g_mutex_init(&queue->lock);
@@ -237,6 +240,17 @@ struct queue *queue_new(const struct conf_queue *settings, GError **error)
 	return queue;
 }
 
+int64_t queue_lifetime_end_ms(struct queue *queue, const struct queue_message *message)
+{
+	int64_t began_ms = MAX(message->received_ms, message->retried_ms);
+	g_mutex_lock(&queue->lock);
+	writer_watch_clock(queue);
+	int64_t lifetime_ms = (int64_t)queue->settings.lifetime_s * 1000 +
+			      clock_leapt_ms(&queue->clock, began_ms);
+	g_mutex_unlock(&queue->lock);
+	return began_ms + lifetime_ms;
+}
+
 int64_t queue_leapt_ms(struct queue *queue, int64_t since_ms)
 {
 	g_mutex_lock(&queue->lock);
@@ -250,12 +264,12 @@ static void free_members(struct queue *q)
 {
 	lanes_clear(&q->lanes);
 	recovery_free(&q->recovery);
+	spooling_free(&q->spooler);
 	folders_free(&q->folders);
 	holds_free(&q->holds);
 	store_close(&q->store);
 	g_hash_table_unref(q->flights);
 	g_hash_table_unref(q->notes);
-	g_hash_table_unref(q->held);
 	g_ptr_array_unref(q->releases);
 	if (q->spool_fd >= 0)
 		close(q->spool_fd);

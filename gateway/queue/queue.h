@@ -92,6 +92,8 @@ struct queue_recipient {
 	enum queue_state state;
 	int reply_code; /* the relay's last, 0: none */
 	char *reply;    /* text; may be NULL */
+	/* SUCCESS, DELAY: what its sender was told already, or is by the relay */
+	unsigned told;
 };
 
 struct queue_attachment {
@@ -199,7 +201,8 @@ void queue_submit(struct queue *queue, struct queue_message *message, struct spo
  * accept: relay. Takes both. Once it was tried, passed is called with it, on a delivery's
  * or the writer's thread: its state and those of its recipients stand in it. It lives
  * during the call; the spool file is gone afterwards, unless passed has taken it with
- * queue_keep(). A queue that stops hands over what was not taken as DEFERRED.
+ * queue_keep(), and only the links are recorded, of what went or may have gone. A queue
+ * that stops hands over what was not taken as DEFERRED.
  */
 typedef void (*queue_passed)(void *context, struct queue_message *message);
 void queue_pass(struct queue *queue, struct queue_message *message, struct spool *spool,
@@ -239,8 +242,9 @@ bool queue_mark_relaying(
 /*
  * Ends the flight: records state, reason, recipients, relay_id, attempts, next_attempt_ms
  * and uncertain as they stand in message, which it takes. SENT deletes the spool file
- * once that is durable; BOUNCED and DEAD keep it. HELD by a fault is due again at the end
- * of its lifetime, if nothing is mended before. Does not wait.
+ * once that is durable; BOUNCED and DEAD keep it. HELD by a fault is due again at
+ * next_attempt_ms, at the end of its lifetime at the latest, if nothing is mended before.
+ * Does not wait.
  */
 void queue_finish(struct queue *queue, struct queue_message *message);
 
@@ -249,12 +253,9 @@ void queue_finish(struct queue *queue, struct queue_message *message);
  * longer held for the same reason, the others follow. */
 void queue_release(struct queue *queue, const char *hold);
 
-/* What messages are held by: of struct queue_hold, g_ptr_array_unref(). */
-struct queue_hold {
-	char *hold;
-	uint64_t messages;
-};
-GPtrArray *queue_holds(struct queue *queue);
+/* The Unix time at which message is given up: its lifetime runs from when it came, or a
+ * person last asked for a retry; what the clock was set forward since is none of it. */
+int64_t queue_lifetime_end_ms(struct queue *queue, const struct queue_message *message);
 
 /* By how much the clock of the day was set forward since that Unix time: so much less
  * time has passed than it seems. What it leapt while no gateway ran is not known. */

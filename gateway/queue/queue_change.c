@@ -139,7 +139,8 @@ static const char *refuse_delete(
 {
 	const char *why = in_flight(change, message, code);
 	guint n = stored_objects(message);
-	if (why)
+	/* Of one without its file a start would know no more. */
+	if (why && (change->gateway_runs || has_file(change, message->id)))
 		return why;
 	if (change->gateway_runs && (message->state == QUEUE_REWRITING ||
 					    message->state == QUEUE_UPLOADING)) {
@@ -349,8 +350,9 @@ static bool is_meant(const struct change *change, const struct queue_message *me
 		return true;
 	if (!message || !(selection->states & STATES(message->state)))
 		return false;
-	/* Unless asked for, a verb leaves out what another is for. */
-	bool asked = selection->hold || visit_has(change->visit, OPTION_STATE);
+	/* Unless asked for, a verb leaves out what another is for; delete is for all. */
+	bool asked = selection->hold || visit_has(change->visit, OPTION_STATE) ||
+		     change->verb == &delete_verb;
 	bool mine = change->verb == &release_verb;
 	return asked || message->state != QUEUE_HELD || by_person(message) == mine;
 }
@@ -413,8 +415,8 @@ static void remove_files(struct change *change)
 	change->removed_unfinished = false;
 }
 
-/* A gateway has its turn between two transactions, as long as the first one took: it knocks
- * now and then, and its clients wait for it. */
+/* A gateway has its turn between two transactions, as long as the first one took: it
+ * knocks now and then, and its clients wait for it. */
 static bool change_in_turn(struct change *change, const GArray *ids, GError **error)
 {
 	g_usleep((gulong)change->pause_us);

@@ -6,7 +6,7 @@
 #include "gateway/queue/store.h"
 #include <string.h>
 
-const char *const queue_text_headings[QUEUE_TEXT_COLUMNS] = {
+static const char *const column_headings[QUEUE_TEXT_COLUMNS] = {
 	"ID",
 	"STATE",
 	"AGE",
@@ -42,7 +42,8 @@ static json_t *json_time(int64_t unix_ms)
 	return json_text(text);
 }
 
-/* Whom the event is about; NULL: the message. Recipients may have been named anew since. */
+/* Whom the event is about; NULL: the message. Recipients may have been
+ * named anew since. */
 static const char *recipient_of(
 	const struct queue_message *message, const struct queue_event *event)
 {
@@ -292,11 +293,11 @@ char *queue_text_table(const GPtrArray *rows, bool headings)
 {
 	size_t widths[QUEUE_TEXT_COLUMNS] = { 0 };
 	GString *out = g_string_new(NULL);
-	widen(widths, queue_text_headings);
+	widen(widths, column_headings);
 	for (guint i = 0; i < rows->len; i++)
 		widen(widths, (const char *const *)rows->pdata[i]);
 	if (headings)
-		append_row(out, widths, queue_text_headings);
+		append_row(out, widths, column_headings);
 	for (guint i = 0; i < rows->len; i++)
 		append_row(out, widths, (const char *const *)rows->pdata[i]);
 	return g_string_free(out, FALSE);
@@ -428,6 +429,17 @@ static void append_history(GString *out, const struct queue_message *message)
 	}
 }
 
+/* Whether some sender may have to be told of a delay before the message is given up. */
+static bool owes_delay(const struct queue_message *message)
+{
+	for (guint i = 0; i < message->recipients->len; i++) {
+		const struct queue_recipient *r = message->recipients->pdata[i];
+		if (r->notify & ~r->told & QUEUE_NOTIFY_DELAY)
+			return true;
+	}
+	return false;
+}
+
 static char *attempts_text(const struct queue_message *message, int64_t now_ms)
 {
 	if (message->state != QUEUE_HELD || message->next_attempt_ms <= now_ms) {
@@ -438,8 +450,9 @@ static char *attempts_text(const struct queue_message *message, int64_t now_ms)
 		return g_strdup_printf(
 			"%u, next: when a person releases it", message->attempts);
 	g_autofree char *left = short_duration(message->next_attempt_ms - now_ms);
-	return g_strdup_printf(
-		"%u, next: once that is mended, given up in %s", message->attempts, left);
+	return g_strdup_printf("%u, next: once that is mended, %s in %s",
+		message->attempts, owes_delay(message) ? "at the latest" : "given up",
+		left);
 }
 
 char *queue_text_show(const struct queue_message *message, int64_t now_ms)

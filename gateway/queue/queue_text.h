@@ -30,9 +30,7 @@ json_t *queue_text_link_json(const struct queue_message *message,
 char *queue_text_link(const struct queue_message *message,
 	const struct queue_attachment *attachment, int64_t now_s);
 
-/* The columns of queue_text_row(), and their headings. */
 enum { QUEUE_TEXT_COLUMNS = 9 };
-extern const char *const queue_text_headings[QUEUE_TEXT_COLUMNS];
 
 /* One line of the list, as a NULL-ended array of QUEUE_TEXT_COLUMNS strings;
  * g_strfreev(). */

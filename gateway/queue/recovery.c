@@ -118,7 +118,8 @@ static bool kill_fileless(struct store *store, const char *id, enum queue_state 
 		.finished_ms = g_get_real_time() / 1000,
 		.reason = "its spool file is missing",
 	};
-	return change_one(store, id, &change, changes, error);
+	return change_one(store, id, &change, changes, error) &&
+	       store_end_recipients(store, id, error);
 }
 
 typedef bool (*mend_function)(struct store *store, const char *id, enum queue_state state,
@@ -307,30 +308,31 @@ bool recovery_step(struct recovery *recovery, bool *over, struct store_totals *c
 
 /* --- before all --- */
 
-static size_t count_messages(DIR *directory)
+/* Up to most: what is over need not be known. */
+static size_t count_messages(DIR *directory, size_t most)
 {
 	const struct dirent *entry;
 	size_t n = 0;
-	while ((entry = readdir(directory)) != NULL)
+	while (n < most && (entry = readdir(directory)) != NULL)
 		n += message_id_is_valid(entry->d_name);
 	return n;
 }
 
-static bool count_all(int spool_fd, size_t *n, GError **error)
+static bool count_files(int spool_fd, size_t most, size_t *n, GError **error)
 {
 	DIR *spool = open_directory(spool_fd, ".", error);
 	if (!spool)
 		return false;
-	*n = count_messages(spool);
+	*n = count_messages(spool, most);
 	rewinddir(spool);
 	const struct dirent *entry;
-	while ((entry = readdir(spool)) != NULL) {
+	while (*n < most && (entry = readdir(spool)) != NULL) {
 		DIR *folder = spool_folder_is_valid(entry->d_name)
 				      ? open_directory(spool_fd, entry->d_name, NULL)
 				      : NULL;
 		if (!folder)
 			continue;
-		*n += count_messages(folder);
+		*n += count_messages(folder, most - *n);
 		closedir(folder);
 	}
 	closedir(spool);
@@ -343,7 +345,7 @@ bool recovery_check_record(const char *database, int spool_fd, GError **error)
 	size_t n = 0;
 	if (stat(database, &st) == 0 && st.st_size > 0)
 		return true;
-	if (!count_all(spool_fd, &n, error))
+	if (!count_files(spool_fd, SIZE_MAX, &n, error))
 		return false;
 	if (n > 0)
 		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
@@ -352,4 +354,25 @@ bool recovery_check_record(const char *database, int spool_fd, GError **error)
 			"move the messages elsewhere to begin anew",
 			database, n, n == 1 ? " lies" : "s lie");
 	return n == 0;
+}
+
+bool recovery_check_spool(
+	struct store *store, int spool_fd, const char *directory, GError **error)
+{
+	struct store_totals totals;
+	size_t n_files = 0;
+	int64_t n_waiting = 0;
+	if (!store_totals(store, &totals, error) ||
+		!count_files(spool_fd, 1, &n_files, error))
+		return false;
+	for (unsigned i = 0; i < QUEUE_STATES; i++)
+		n_waiting += queue_state_is_final(i) ? 0 : totals.messages[i];
+	if (n_files > 0 || n_waiting <= 0)
+		return true;
+	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND,
+		"%s holds no message, but %" G_GINT64_FORMAT " %s for delivery: mount or "
+		"put back what belongs there, or give up what is lost with stowage queue "
+		"delete",
+		directory, n_waiting, n_waiting == 1 ? "waits" : "wait");
+	return false;
 }

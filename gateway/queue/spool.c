@@ -138,15 +138,23 @@ bool spool_flush(struct spool *spool, GError **error)
 	return true;
 }
 
-bool spool_commit(struct spool *spool, GError **error)
+bool spool_write(struct spool *spool, GError **error)
 {
-	if (!is_sound(spool, error) || !open_file(spool, error) ||
-		!write_buffer(spool, error))
-		return false;
+	return is_sound(spool, error) && open_file(spool, error) &&
+	       write_buffer(spool, error);
+}
+
+bool spool_sync(struct spool *spool, GError **error)
+{
 	if (fsync(spool->fd) < 0)
 		return fail(spool, "sync", error);
 	spool->committed = true;
 	return true;
+}
+
+bool spool_commit(struct spool *spool, GError **error)
+{
+	return spool_write(spool, error) && spool_sync(spool, error);
 }
 
 void spool_free(struct spool **spool)

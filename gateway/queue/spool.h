@@ -69,6 +69,9 @@ bool spool_flush(struct spool *spool, GError **error);
 /* Flushes, and makes the file survive a crash (its directory is synced by the queue, once
  * for many). Until the queue's row is committed too, no client must see 250. Blocks. */
 bool spool_commit(struct spool *spool, GError **error);
+/* Its two halves. The first makes the file, with all that was appended. */
+bool spool_write(struct spool *spool, GError **error);
+bool spool_sync(struct spool *spool, GError **error);
 
 /* Closes and sets *spool to NULL. A file never committed is deleted. */
 void spool_free(struct spool **spool);

@@ -33,11 +33,12 @@ static bool write_recipients(struct store *store, enum statement which,
 		store_bind(statement, 3, queue_state_name(r->state));
 		sqlite3_bind_int(statement, 4, r->reply_code);
 		store_bind(statement, 5, r->reply);
+		sqlite3_bind_int(statement, 6, (int)r->told);
 		if (which != FINISH_RECIPIENT) {
-			store_bind(statement, 6, r->original);
-			store_bind(statement, 7, r->forward_path);
-			store_bind(statement, 8, queue_notify_name(r->notify));
-			store_bind(statement, 9, r->orcpt);
+			store_bind(statement, 7, r->original);
+			store_bind(statement, 8, r->forward_path);
+			store_bind(statement, 9, queue_notify_name(r->notify));
+			store_bind(statement, 10, r->orcpt);
 		}
 		if (!store_run(store, statement, error))
 			return false;

@@ -6,8 +6,9 @@
  * visitor's. Writing calls stand between store_begin() and store_commit(); what goes
  * wrong there leaves the transaction open until store_rollback().
  *
- * Errors: at opening GATEWAY_ERROR_MEND or GATEWAY_ERROR_FULL (no room on the disk), later
- * GATEWAY_ERROR_FULL or GATEWAY_ERROR_RETRY.
+ * Errors: at opening GATEWAY_ERROR_MEND or GATEWAY_ERROR_FULL (no room on the disk),
+ * later GATEWAY_ERROR_FULL or GATEWAY_ERROR_RETRY. A visitor's are GATEWAY_ERROR_MEND
+ * wherever damage is met, and GATEWAY_ERROR_RETRY where another one writes for too long.
  */
 #ifndef GATEWAY_QUEUE_STORE_H
 #define GATEWAY_QUEUE_STORE_H
@@ -39,6 +40,9 @@ struct store *store_open_owner(const char *path, GError **error);
 struct store *store_open_visitor(const char *path, bool read_only, GError **error);
 void store_close(struct store **store);
 
+/* False with error: the file at its path is none, or another one, since it was opened. */
+bool store_is_in_place(const struct store *store, GError **error);
+
 bool store_begin(struct store *store, GError **error);
 bool store_commit(struct store *store, GError **error);
 void store_rollback(struct store *store);
@@ -63,6 +67,8 @@ bool store_set_noted(struct store *store, const char *id, enum queue_state from,
 /* That a person asked for a retry: its lifetime begins anew. */
 bool store_set_retried(
 	struct store *store, const char *id, int64_t retried_ms, GError **error);
+/* Recipients that have no end yet are dead, as their message is. */
+bool store_end_recipients(struct store *store, const char *id, GError **error);
 /* Recipients that are not sent are to be tried again: deferred. */
 bool store_reopen_recipients(struct store *store, const char *id, GError **error);
 bool store_add_totals(
@@ -84,6 +90,10 @@ bool store_version(struct store *store, int64_t *version, GError **error);
 
 /* Unfinished messages of that priority by next attempt. state is not filled. */
 bool store_scan_due(struct store *store, enum conf_priority priority,
+	store_glance_function see, void *context, GError **error);
+/* Of the few unfinished messages that came last those of that priority which were tried
+ * before and are due, the last one first. state is not filled. */
+bool store_scan_newest(struct store *store, enum conf_priority priority, int64_t now_ms,
 	store_glance_function see, void *context, GError **error);
 /* Unfinished messages whose ID comes after the given one, in order of ID. */
 bool store_scan_unfinished(struct store *store, const char *after,

@@ -81,6 +81,11 @@ bool store_end_cut(struct store *store, const char *id, bool *uncertain, GError 
 	       store_run_for(store, END_CUT, id, error);
 }
 
+bool store_end_recipients(struct store *store, const char *id, GError **error)
+{
+	return store_run_for(store, END_RECIPIENTS, id, error);
+}
+
 bool store_set_hold(struct store *store, const char *id, const char *hold, GError **error)
 {
 	sqlite3_stmt *statement = store_prepare(store, SET_HOLD, error);

@@ -105,6 +105,7 @@ static const char *const migrations[] = {
 	"  name TEXT PRIMARY KEY NOT NULL,"
 	"  text TEXT NOT NULL"
 	") STRICT, WITHOUT ROWID;",
+	"ALTER TABLE recipients ADD COLUMN told INTEGER NOT NULL DEFAULT 0;",
 };
 #define VERSION ((int)G_N_ELEMENTS(migrations))
 
@@ -115,6 +116,10 @@ bool store_fail(const struct store *store, enum gateway_error kind, GError **err
 	const char *file = sqlite3_db_filename(store->db, NULL);
 	bool says_why = number != 0 && (code == SQLITE_IOERR || code == SQLITE_CANTOPEN ||
 					       code == SQLITE_FULL);
+	if (store->is_visitor && (code == SQLITE_CORRUPT || code == SQLITE_NOTADB))
+		kind = GATEWAY_ERROR_MEND;
+	else if (store->is_visitor && code == SQLITE_BUSY)
+		kind = GATEWAY_ERROR_RETRY;
 	bool full = code == SQLITE_FULL ||
 		    (says_why && gateway_error_of_errno(number) == GATEWAY_ERROR_FULL);
 	if (full && kind == GATEWAY_ERROR_RETRY)
@@ -167,8 +172,9 @@ static bool make_file(const char *path, GError **error)
 	return ok;
 }
 
-/* SQLite maps an index of the log from a file that it lengthens by single octets: with blocks
- * smaller than pages and no room left, its first write there would be a bus error. */
+/* SQLite maps an index of the log from a file that it lengthens by single
+ * octets: with blocks smaller than pages and no room left, its first write
+ * there would be a bus error. */
 static bool check_room(const char *path, GError **error)
 {
 	g_autofree char *directory = g_path_get_dirname(path);
@@ -301,6 +307,7 @@ struct store *store_open_visitor(const char *path, bool read_only, GError **erro
 		path, read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, error);
 	if (!store)
 		return NULL;
+	store->is_visitor = true;
 	int64_t version = 0;
 	bool ok = check_version(store, &version, error);
 	if (ok && version != VERSION) {
@@ -313,6 +320,19 @@ struct store *store_open_visitor(const char *path, bool read_only, GError **erro
 	if (!ok || !execute(store, "PRAGMA synchronous = FULL", error))
 		store_close(&store);
 	return store;
+}
+
+bool store_is_in_place(const struct store *store, GError **error)
+{
+	int moved = 0;
+	if (sqlite3_file_control(store->db, NULL, SQLITE_FCNTL_HAS_MOVED, &moved) !=
+			SQLITE_OK ||
+		!moved)
+		return true;
+	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
+		"%s: was moved or deleted while the gateway runs",
+		sqlite3_db_filename(store->db, NULL));
+	return false;
 }
 
 void store_close(struct store **store)

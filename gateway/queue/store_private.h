@@ -40,6 +40,7 @@ enum statement {
 	OLDEST,
 	DATA_VERSION,
 	SCAN_DUE,
+	SCAN_NEWEST,
 	SCAN_UNFINISHED_AFTER,
 	SCAN_DEAD_BEFORE,
 	SCAN_HELD_AFTER,
@@ -49,6 +50,7 @@ enum statement {
 	SEE_OTHERS,
 	COUNT_CUT,
 	END_CUT,
+	END_RECIPIENTS,
 	LOAD_MESSAGE,
 	LOAD_RECIPIENTS,
 	LOAD_ATTACHMENTS,
@@ -66,6 +68,7 @@ enum statement {
 
 struct store {
 	sqlite3 *db;
+	bool is_visitor;
 	sqlite3_stmt *statements[STATEMENTS];
 };
 

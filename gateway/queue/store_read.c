@@ -72,6 +72,17 @@ bool store_scan_due(struct store *store, enum conf_priority priority,
 	return scan(store, statement, see, context, error);
 }
 
+bool store_scan_newest(struct store *store, enum conf_priority priority, int64_t now_ms,
+	store_glance_function see, void *context, GError **error)
+{
+	sqlite3_stmt *statement = store_prepare(store, SCAN_NEWEST, error);
+	if (!statement)
+		return false;
+	sqlite3_bind_int(statement, 1, store_priority_number(priority));
+	sqlite3_bind_int64(statement, 2, now_ms);
+	return scan(store, statement, see, context, error);
+}
+
 bool store_scan_unfinished(struct store *store, const char *after,
 	store_glance_function see, void *context, GError **error)
 {
@@ -209,6 +220,7 @@ static bool load_recipients(
 		recipient->reply = g_strdup(store_text(statement, 4));
 		recipient->notify = queue_notify_parse(store_text(statement, 5));
 		recipient->orcpt = g_strdup(store_text(statement, 6));
+		recipient->told = (unsigned)sqlite3_column_int(statement, 7);
 	}
 	return store_end_rows(store, statement, rc, error);
 }

@@ -18,12 +18,12 @@ static const char *const sql[STATEMENTS] = {
 		"?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
 	[INSERT_RECIPIENT] =
 		"INSERT INTO recipients (message, number, state, reply_code, reply, "
-		"original, forward_path, notify, orcpt) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		"told, original, forward_path, notify, orcpt) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 	[PUT_RECIPIENT] =
 		"INSERT OR REPLACE INTO recipients (message, number, state, reply_code, "
-		"reply, original, forward_path, notify, orcpt) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		"reply, told, original, forward_path, notify, orcpt) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 	[PUT_ATTACHMENT] =
 		"INSERT OR REPLACE INTO attachments (message, number, key, file_name, "
 		"media_type, size, sha256, expires_at_s) "
@@ -35,8 +35,8 @@ static const char *const sql[STATEMENTS] = {
 		"next_attempt_ms = ?4, attempts = ?5, uncertain = ?6, reason = ?7, "
 		"relay_id = ?8, hold = ?9, journal = NULL WHERE id = ?1",
 	[FINISH_RECIPIENT] =
-		"UPDATE recipients SET state = ?3, reply_code = ?4, reply = ?5 "
-		"WHERE message = ?1 AND number = ?2",
+		"UPDATE recipients SET state = ?3, reply_code = ?4, reply = ?5, "
+		"told = ?6 WHERE message = ?1 AND number = ?2",
 	[SET_STATE] =
 		"UPDATE messages SET state = ?2, finished_ms = ?3, next_attempt_ms = ?4, "
 		"reason = coalesce(?5, reason), "
@@ -70,6 +70,12 @@ static const char *const sql[STATEMENTS] = {
 		     "INDEXED BY due "
 		     "WHERE finished_ms = 0 AND priority = ?1 "
 		     "ORDER BY next_attempt_ms, id",
+	/* However many are not due, it looks at a few only. */
+	[SCAN_NEWEST] = "SELECT id, next_attempt_ms FROM (SELECT id, next_attempt_ms, "
+			"state, priority FROM messages INDEXED BY unfinished_by_id "
+			"WHERE finished_ms = 0 ORDER BY id DESC LIMIT 256) "
+			"WHERE priority = ?1 AND next_attempt_ms <= ?2 "
+			"AND state <> 'received' ORDER BY id DESC",
 	[SCAN_UNFINISHED_AFTER] =
 		"SELECT id, next_attempt_ms, state FROM messages "
 		"INDEXED BY unfinished_by_id WHERE finished_ms = 0 AND id > ?1 "
@@ -92,8 +98,10 @@ static const char *const sql[STATEMENTS] = {
 		    "WHERE message = ?1 AND state = 'relaying'",
 	[LOAD_MESSAGE] =
 		"SELECT " MESSAGE_COLUMNS ", retried_ms FROM messages WHERE id = ?1",
+	[END_RECIPIENTS] = "UPDATE recipients SET state = 'dead' WHERE message = ?1 "
+			   "AND state NOT IN ('sent', 'bounced', 'dead')",
 	[LOAD_RECIPIENTS] = "SELECT state, reply_code, original, forward_path, reply, "
-			    "notify, orcpt "
+			    "notify, orcpt, told "
 			    "FROM recipients WHERE message = ?1 ORDER BY number",
 	[LOAD_ATTACHMENTS] =
 		"SELECT number, key, file_name, media_type, size, sha256, "

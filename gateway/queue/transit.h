@@ -10,9 +10,11 @@
 
 #define TRANSIT_STOPPING "the gateway is being stopped"
 
-/* Hands over what became of message, and frees it unless it is kept. */
-void transit_end(struct queue_message *message);
+/* Hands over what became of message, which it takes. Links that somebody may have got are
+ * recorded, within a second or so, unless all of it is kept. */
+void transit_end(struct queue *queue, struct queue_message *message);
 /* The same for one that was not tried: deferred, for that reason. */
-void transit_refuse(struct queue_message *message, const char *reason);
+void transit_refuse(
+	struct queue *queue, struct queue_message *message, const char *reason);
 
 #endif

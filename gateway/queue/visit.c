@@ -61,10 +61,17 @@ int visit_run(struct visit *visit, const struct visit_verb *verbs, size_t n_verb
 	return visit_misused(visit, "not a verb", argv[0]);
 }
 
+int visit_code(const GError *error)
+{
+	bool passes =
+		error->code == GATEWAY_ERROR_RETRY || error->code == GATEWAY_ERROR_FULL;
+	return passes ? EX_TEMPFAIL : EX_DATAERR;
+}
+
 int visit_report(const struct visit *visit, const GError *error)
 {
 	fprintf(stderr, "%s: %s\n", visit->who, error->message);
-	return error->code == GATEWAY_ERROR_MEND ? EX_DATAERR : EX_TEMPFAIL;
+	return visit_code(error);
 }
 
 void visit_refuse(struct visit *visit, const char *id, int code, const char *why)
@@ -80,7 +87,7 @@ void visit_print(json_t *object)
 	putchar('\n');
 }
 
-int visit_open(struct visit *visit, bool read_only)
+static int open_record(struct visit *visit, bool read_only)
 {
 	const char *directory = visit->conf->queue.directory;
 	g_autofree char *path = g_build_filename(directory, "queue.db", NULL);
@@ -121,7 +128,8 @@ static bool may_begin_id(const char *text)
 	return n > 0 && n < MESSAGE_ID_BYTES && text[n] == '\0';
 }
 
-int visit_resolve(const struct visit *visit, const char *given, char id[MESSAGE_ID_BYTES])
+static int resolve(
+	const struct visit *visit, const char *given, char id[MESSAGE_ID_BYTES])
 {
 	struct matches matches = { 0 };
 	g_autofree char *prefix = g_ascii_strdown(given, -1);
@@ -163,7 +171,7 @@ static int resolve_words(struct visit *visit)
 {
 	for (int i = 0; i < visit->options.n_words; i++) {
 		char id[MESSAGE_ID_BYTES];
-		int code = visit_resolve(visit, visit->options.words[i], id);
+		int code = resolve(visit, visit->options.words[i], id);
 		if (code != EX_OK)
 			return code;
 		add_id(visit->options.selection.ids, id);
@@ -178,7 +186,7 @@ int visit_select(struct visit *visit, bool read_only, unsigned states)
 				 OPTION_LIMIT | OPTION_EXPIRING;
 	if (visit->options.n_words > 0 && (visit->options.given & filters))
 		return visit_misused(visit, "either IDs or filters", NULL);
-	int code = visit_open(visit, read_only);
+	int code = open_record(visit, read_only);
 	if (code == EX_OK)
 		code = resolve_words(visit);
 	if (!selection->states)

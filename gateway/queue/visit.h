@@ -38,17 +38,11 @@ bool visit_has(const struct visit *visit, enum option option);
 /* Says what is wrong with the command, and its usage; EX_USAGE. argument may be NULL. */
 int visit_misused(const struct visit *visit, const char *what, const char *argument);
 
-/* Opens the record. A read-only visit changes nothing, also no file. */
-int visit_open(struct visit *visit, bool read_only);
-
-/* The message whose ID begins with given, in any case. */
-int visit_resolve(
-	const struct visit *visit, const char *given, char id[MESSAGE_ID_BYTES]);
-
 /* For verbs that want to be told which: IDs, a filter or --all. */
 int visit_check_selection(const struct visit *visit);
-/* Opens the record, and completes options.selection: the words are IDs; where there is
- * neither one nor --state, messages in states (0: in any). */
+/* Opens the record, and completes options.selection: the words are the beginnings of IDs,
+ * in any case; where there is neither one nor --state, messages in states (0: in any). A
+ * read-only visit changes nothing, also no file. */
 int visit_select(struct visit *visit, bool read_only, unsigned states);
 /* Whether messages were named one by one. */
 bool visit_is_named(const struct visit *visit);
@@ -62,6 +56,9 @@ int visit_each(const struct visit *visit, bool bounded, visit_see_ids see, void 
 /* The i-th of such IDs. */
 const char *visit_id(const GArray *ids, guint i);
 
+/* The code for an error of the record: EX_TEMPFAIL where another try may do, EX_DATAERR
+ * where it is damaged or not of this version. */
+int visit_code(const GError *error);
 /* Prints error; the code for it. */
 int visit_report(const struct visit *visit, const GError *error);
 

@@ -1,10 +1,11 @@
-/* The writer thread: group commit and what is in flight. Leaves SQL to the store, files to
- * the spool, reading ahead to writer_refill.c and the rest to writer_house.c. */
+/* The writer thread: group commit and what is in flight. Leaves SQL to the store, files
+ * to the spool, reading ahead to writer_refill.c and the rest to writer_house.c. */
 #include "gateway/queue/writer.h"
 
 #include "gateway/error.h"
 #include "gateway/log.h"
 #include "gateway/queue/holds.h"
+#include "gateway/queue/spooling.h"
 #include "gateway/queue/transit.h"
 #include <errno.h>
 #include <string.h>
@@ -73,7 +74,13 @@ static struct flight *flight_new(
 	return flight;
 }
 
-struct awaited writer_awaited(
+/* Whom a message that was put into a lane is to wake: looked at with the lock held, and
+ * waked up without it, since they need it at once. */
+struct awaited {
+	bool ready, alarm;
+};
+
+static struct awaited find_awaited(
 	const struct queue *queue, const struct queue_message *message)
 {
 	return (struct awaited){
@@ -82,7 +89,7 @@ struct awaited writer_awaited(
 	};
 }
 
-void writer_call(struct queue *queue, struct awaited awaited)
+static void call(struct queue *queue, struct awaited awaited)
 {
 	if (awaited.ready)
 		g_cond_signal(&queue->ready);
@@ -103,10 +110,10 @@ struct flight *writer_hand_over(
 		    lanes_push(fresh ? &band->fresh : &band->backlog, message);
 	if (!room)
 		band->disk_due_ms = MIN(band->disk_due_ms, message->next_attempt_ms);
-	struct awaited awaited = writer_awaited(queue, message);
+	struct awaited awaited = find_awaited(queue, message);
 	g_mutex_unlock(&queue->lock);
 	if (room) {
-		writer_call(queue, awaited);
+		call(queue, awaited);
 		return flight;
 	}
 	message->flight = NULL;
@@ -120,66 +127,6 @@ static void fail_unless_failed(struct operation *operation, const GError *error)
 {
 	if (!operation->error)
 		operation->error = g_error_copy(error);
-}
-
-static size_t count_kind(const GQueue *batch, enum operation_kind kind)
-{
-	size_t n = 0;
-	for (const GList *l = batch->head; l; l = l->next) {
-		const struct operation *op = l->data;
-		n += op->kind == kind;
-	}
-	return n;
-}
-
-static void note_spooling(struct queue *queue, bool works)
-{
-	g_mutex_lock(&queue->lock);
-	queue->unspoolable = !works;
-	g_mutex_unlock(&queue->lock);
-}
-
-static void fail_submissions(GQueue *batch, const GError *error)
-{
-	for (GList *l = batch->head; l; l = l->next) {
-		struct operation *op = l->data;
-		if (op->kind == OPERATION_SUBMIT)
-			fail_unless_failed(op, error);
-	}
-}
-
-/* Files first, all at once, so that they share the file system's
- * commits; then their names. */
-static bool sync_files(struct queue *queue, GQueue *batch, bool several, GError **error)
-{
-	for (GList *l = batch->head; l && several; l = l->next) {
-		struct operation *op = l->data;
-		if (op->kind == OPERATION_SUBMIT)
-			spool_flush(op->spool, &op->error);
-	}
-	for (GList *l = batch->head; l; l = l->next) {
-		struct operation *op = l->data;
-		if (op->kind == OPERATION_SUBMIT && !op->error &&
-			spool_commit(op->spool, &op->error))
-			folders_touch(queue->folders, op->message->id);
-	}
-	return folders_sync(queue->folders, error);
-}
-
-static void sync_spools(struct queue *queue, GQueue *batch)
-{
-	size_t submissions = count_kind(batch, OPERATION_SUBMIT), failed = 0;
-	g_autoptr(GError) error = NULL;
-	if (submissions == 0)
-		return;
-	if (!writer_has_reserve(queue, &error) ||
-		!sync_files(queue, batch, submissions > 1, &error))
-		fail_submissions(batch, error);
-	for (GList *l = batch->head; l; l = l->next) {
-		struct operation *op = l->data;
-		failed += op->kind == OPERATION_SUBMIT && op->error;
-	}
-	note_spooling(queue, failed < submissions);
 }
 
 /* A person may have changed a message in flight: then the record tells, not the memory of
@@ -277,6 +224,7 @@ static bool apply(struct queue *queue, struct operation *op, int64_t version,
 	const struct queue_message *message = op->message;
 	switch (op->kind) {
 	case OPERATION_SUBMIT:
+	case OPERATION_PASSED:
 		changes->messages[message->state]++;
 		return store_insert(queue->store, message, error) &&
 		       store_put_attachments(queue->store, message, error);
@@ -393,7 +341,7 @@ static void end_pass(struct queue *queue, struct operation *op)
 	bool taken = false;
 	operation_free(op);
 	if (!spool_flush(message->transit->spool, &error)) {
-		transit_refuse(message, error->message);
+		transit_refuse(queue, message, error->message);
 		return;
 	}
 	g_mutex_lock(&queue->lock);
@@ -401,12 +349,12 @@ static void end_pass(struct queue *queue, struct operation *op)
 		lanes_push_transit(&queue->lanes, message);
 		taken = true;
 	}
-	struct awaited awaited = writer_awaited(queue, message);
+	struct awaited awaited = find_awaited(queue, message);
 	g_mutex_unlock(&queue->lock);
 	if (taken)
-		writer_call(queue, awaited);
+		call(queue, awaited);
 	else
-		transit_refuse(message, TRANSIT_STOPPING);
+		transit_refuse(queue, message, TRANSIT_STOPPING);
 }
 
 /* What has happened outside cannot be refused: the record is tried again until it is
@@ -444,6 +392,7 @@ static void end_operation(struct queue *queue, struct operation *op)
 		break;
 	case OPERATION_ATTACHMENTS:
 	case OPERATION_NOTE:
+	case OPERATION_PASSED:
 		if (op->error)
 			keep_for_later(queue, op);
 		else
@@ -488,8 +437,21 @@ static void end_awaited(struct queue *queue, GQueue *batch)
 	for (GList *l = batch->head; l; l = next) {
 		struct operation *op = l->data;
 		next = l->next;
-		if (op->kind != OPERATION_SUBMIT && op->kind != OPERATION_RELAYING &&
-			op->kind != OPERATION_PASS)
+		if (op->kind != OPERATION_SUBMIT && op->kind != OPERATION_RELAYING)
+			continue;
+		g_queue_unlink(batch, l);
+		end_operation(queue, op);
+	}
+}
+
+/* They need no record, and do not wait for the others'. */
+static void end_passes(struct queue *queue, GQueue *batch)
+{
+	GList *next;
+	for (GList *l = batch->head; l; l = next) {
+		struct operation *op = l->data;
+		next = l->next;
+		if (op->kind != OPERATION_PASS)
 			continue;
 		g_queue_unlink(batch, l);
 		end_operation(queue, op);
@@ -500,11 +462,10 @@ static void commit_batch(struct queue *queue, GQueue *batch)
 {
 	g_autoptr(GError) error = NULL;
 	struct store_totals changes = { 0 };
-	if (count_kind(batch, OPERATION_PASS) == batch->length) {
-		end_awaited(queue, batch); /* nothing to be recorded */
+	end_passes(queue, batch);
+	spooling_begin(queue->spooler, batch);
+	if (batch->length == 0)
 		return;
-	}
-	sync_spools(queue, batch);
 	bool ok = transact(queue, batch, &changes, &error);
 	if (ok)
 		writer_note_success(queue, &changes);
@@ -520,10 +481,17 @@ static void commit_batch(struct queue *queue, GQueue *batch)
 
 /* --- the thread --- */
 
+/* With the lock held: when what nobody waits for is to be committed. Submissions whose
+ * files are being synced will need a commit soon: then it goes with theirs. */
+static int64_t soon_us(const struct queue *queue)
+{
+	return queue->spooling > 0 ? WRITER_NEVER_US : queue->due_us;
+}
+
 /* With the lock held: the monotonic time at which something is to be done anyway. */
 static int64_t wake_at_us(const struct queue *queue)
 {
-	int64_t latest_us = MIN(queue->tick_us, queue->due_us);
+	int64_t latest_us = MIN(queue->tick_us, soon_us(queue));
 	int64_t due_ms = lanes_disk_due_ms(&queue->lanes);
 	if (queue->stopped || due_ms == STORE_NEVER_MS)
 		return latest_us;
@@ -535,9 +503,10 @@ static int64_t wake_at_us(const struct queue *queue)
 /* With the lock held. */
 static bool has_work(const struct queue *queue)
 {
-	return queue->urgent > 0 || queue->ending || queue->tick_wanted ||
+	return queue->urgent > 0 || (queue->ending && queue->spooling == 0) ||
+	       queue->tick_wanted ||
 	       (!queue->stopped && lanes_disk_due_ms(&queue->lanes) <= now_ms()) ||
-	       g_get_monotonic_time() >= MIN(queue->tick_us, queue->due_us);
+	       g_get_monotonic_time() >= MIN(queue->tick_us, soon_us(queue));
 }
 
 /* Moves what is pending to batch; false when all is done and the queue is being freed.
@@ -556,7 +525,7 @@ static bool wait_for_work(struct queue *queue, bool in_background, GQueue *batch
 		queue->urgent = 0;
 		queue->due_us = WRITER_NEVER_US;
 	}
-	bool go_on = batch->length > 0 || !queue->ending;
+	bool go_on = batch->length > 0 || queue->spooling > 0 || !queue->ending;
 	g_mutex_unlock(&queue->lock);
 	return go_on;
 }

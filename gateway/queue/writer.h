@@ -3,9 +3,9 @@
  * knows what is in flight.
  *
  * Internal to gateway/queue/: the struct that the calls (queue.c, passage.c, transit.c,
- * notes.c, room.c) and the thread share (writer.c, and its topics: writer_refill.c,
- * writer_house.c, holds.c). Members under "lock" are shared; those under "writer" are the
- * thread's own.
+ * notes.c, room.c) and the thread share (writer.c, and its topics: spooling.c,
+ * writer_refill.c, writer_house.c, holds.c). Members under "lock" are shared; those under
+ * "writer" are the thread's own.
  */
 #ifndef GATEWAY_QUEUE_WRITER_H
 #define GATEWAY_QUEUE_WRITER_H
@@ -22,7 +22,8 @@ enum operation_kind {
 	OPERATION_RELAYING,
 	OPERATION_FINISH,
 	OPERATION_NOTE,
-	OPERATION_PASS, /* not recorded */
+	OPERATION_PASS,   /* not recorded */
+	OPERATION_PASSED, /* it has ended: its links */
 };
 
 /* How soon an operation is to be committed. */
@@ -41,6 +42,7 @@ struct operation {
 	GError *error;
 
 	struct spool *spool; /* SUBMIT */
+	bool spooled;        /* its file and its name were synced, or that has failed */
 	queue_submitted done;
 	void *context;
 
@@ -67,7 +69,7 @@ struct flight {
 	int64_t retried_ms; /* as last seen in the database */
 };
 
-/* A message of queue_pass(): nothing of it is recorded. */
+/* A message of queue_pass(): nothing of it is recorded on its way. */
 struct transit {
 	struct spool *spool;
 	queue_passed passed;
@@ -95,7 +97,8 @@ struct queue {
 	/* monotonic time when those that may come soon must be committed */
 	int64_t due_us;
 	size_t submitting;
-	GCond ready; /* for queue_take() */
+	size_t spooling; /* sets of submissions that threads of spooling.c have */
+	GCond ready;     /* for queue_take() */
 	unsigned takers_waiting;
 	GCond alarm; /* for queue_take_urgent() */
 	bool alarm_awaited;
@@ -107,7 +110,6 @@ struct queue {
 	GPtrArray *releases; /* of char *: holds of queue_release() */
 	bool release_all;
 	bool probe_all;
-	GHashTable *held; /* hold to size_t: messages, as shown */
 	bool unwritable;  /* the database was tried, and could not be written to */
 	bool unspoolable; /* the same of the spool directory */
 	struct clock clock;
@@ -122,6 +124,7 @@ struct queue {
 	/* writer */
 	struct store *store;
 	struct folders *folders;
+	struct spooling *spooler;
 	struct recovery *recovery; /* NULL: it is over */
 	struct holds *holds;
 	GHashTable *flights;  /* id to struct flight */
@@ -137,15 +140,6 @@ void *writer_run(void *queue);
 
 /* With the lock held. */
 void writer_wake(struct queue *queue);
-
-/* Whom a message that was put into a lane is to wake: looked at with the lock held, and
- * waked up without it, since they need it at once. */
-struct awaited {
-	bool ready, alarm;
-};
-struct awaited writer_awaited(
-	const struct queue *queue, const struct queue_message *message);
-void writer_call(struct queue *queue, struct awaited awaited);
 
 /* With the lock held. */
 void writer_watch_clock(struct queue *queue);

@@ -342,7 +342,7 @@ void writer_refuse_transit(struct queue *queue)
 	g_mutex_unlock(&queue->lock);
 	struct queue_message *message;
 	while ((message = g_queue_pop_head(&refused)) != NULL)
-		transit_refuse(message, TRANSIT_STOPPING);
+		transit_refuse(queue, message, TRANSIT_STOPPING);
 }
 
 static bool is_time(struct queue *queue)

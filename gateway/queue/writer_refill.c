@@ -4,6 +4,10 @@
 
 #include "gateway/log.h"
 
+/* Every other time a lane begins with so many of the last that came: after an outage what
+ * is new need not wait for all that is older. */
+#define NEWEST_MESSAGES (LANE_RECIPIENTS / 2)
+
 struct refill {
 	struct queue *queue;
 	int64_t now_ms;
@@ -23,6 +27,14 @@ static bool see_due(void *context, const struct store_glance *glance)
 	}
 	g_ptr_array_add(refill->ids, g_strdup(glance->id));
 	return true;
+}
+
+static bool see_newest(void *context, const struct store_glance *glance)
+{
+	struct refill *refill = context;
+	if (!writer_flight(refill->queue, glance->id))
+		g_ptr_array_add(refill->ids, g_strdup(glance->id));
+	return refill->ids->len < NEWEST_MESSAGES;
 }
 
 /* An earlier process ended with it in flight, and recovery has not come to it yet. */
@@ -72,14 +84,27 @@ static bool load_due(struct refill *refill, GError **error)
 	return true;
 }
 
+static bool load_newest(
+	struct refill *refill, enum conf_priority priority, GError **error)
+{
+	bool ok = store_scan_newest(refill->queue->store, priority, refill->now_ms,
+			  see_newest, refill, error) &&
+		  load_due(refill, error);
+	g_ptr_array_set_size(refill->ids, 0);
+	return ok;
+}
+
 static void refill_band(struct queue *queue, unsigned i)
 {
 	struct band *band = &queue->lanes.bands[i];
 	struct refill refill = { queue, g_get_real_time() / 1000, STORE_NEVER_MS, NULL };
 	g_mutex_lock(&queue->lock);
 	bool wanted = !queue->stopped && lanes_should_refill(band, refill.now_ms);
-	if (wanted)
+	bool newest = band->newest_turn;
+	if (wanted) {
 		band->disk_due_ms = STORE_NEVER_MS;
+		band->newest_turn = !newest;
+	}
 	g_mutex_unlock(&queue->lock);
 	if (!wanted)
 		return;
@@ -87,7 +112,9 @@ static void refill_band(struct queue *queue, unsigned i)
 	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GError) error = NULL;
 	refill.ids = ids;
-	if (!store_scan_due(queue->store, lanes_priority(i), see_due, &refill, &error) ||
+	if ((newest && !load_newest(&refill, lanes_priority(i), &error)) ||
+		!store_scan_due(
+			queue->store, lanes_priority(i), see_due, &refill, &error) ||
 		!load_due(&refill, &error)) {
 		log_error("queue.read_failed", LOG_TEXT("reason", error->message));
 		refill.next_due_ms = refill.now_ms + WRITER_TICK_US / 1000;

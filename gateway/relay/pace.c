@@ -98,7 +98,7 @@ static double expected_us(
 	return wait_us;
 }
 
-static bool join(
+bool pace_join(
 	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t limit_us)
 {
 	double wait_us = expected_us(pace, waiter, now_us);
@@ -111,7 +111,7 @@ static bool join(
 	return true;
 }
 
-static void leave(struct pace *pace, struct pace_waiter *waiter)
+void pace_leave(struct pace *pace, struct pace_waiter *waiter)
 {
 	g_queue_unlink(&pace->waiters, &waiter->link);
 	wake_head(pace);
@@ -131,7 +131,7 @@ static void take(struct pace *pace, size_t n, int64_t now_us)
 	pace->turns++;
 }
 
-static bool turn(
+bool pace_turn(
 	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t *at_us)
 {
 	*at_us = INT64_MAX;
@@ -144,42 +144,17 @@ static bool turn(
 	}
 	*at_us = now_us;
 	take(pace, waiter->n, now_us);
-	leave(pace, waiter);
+	pace_leave(pace, waiter);
 	return true;
-}
-
-bool pace_join(
-	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t limit_us)
-{
-	g_mutex_lock(&pace->mutex);
-	bool joined = join(pace, waiter, now_us, limit_us);
-	g_mutex_unlock(&pace->mutex);
-	return joined;
-}
-
-bool pace_turn(
-	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t *at_us)
-{
-	g_mutex_lock(&pace->mutex);
-	bool went = turn(pace, waiter, now_us, at_us);
-	g_mutex_unlock(&pace->mutex);
-	return went;
-}
-
-void pace_leave(struct pace *pace, struct pace_waiter *waiter)
-{
-	g_mutex_lock(&pace->mutex);
-	leave(pace, waiter);
-	g_mutex_unlock(&pace->mutex);
 }
 
 static bool wait_in_line(
 	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t last_us)
 {
 	int64_t at_us;
-	while (!turn(pace, waiter, now_us, &at_us)) {
+	while (!pace_turn(pace, waiter, now_us, &at_us)) {
 		if (now_us >= last_us || pace->hurried) {
-			leave(pace, waiter);
+			pace_leave(pace, waiter);
 			return false;
 		}
 		g_cond_wait_until(&waiter->turn, &pace->mutex, MIN(at_us, last_us));
@@ -194,7 +169,7 @@ bool pace_wait(struct pace *pace, size_t n, unsigned priority, int64_t limit_us)
 	g_cond_init(&waiter.turn);
 	g_mutex_lock(&pace->mutex);
 	int64_t now_us = g_get_monotonic_time();
-	bool went = join(pace, &waiter, now_us, limit_us) &&
+	bool went = pace_join(pace, &waiter, now_us, limit_us) &&
 		    wait_in_line(pace, &waiter, now_us, now_us + limit_us);
 	g_mutex_unlock(&pace->mutex);
 	g_cond_clear(&waiter.turn);

@@ -67,6 +67,12 @@ void pace_set_maximum(struct pace *pace, double maximum);
 /* Recipients that may stand in one transaction. */
 size_t pace_most(struct pace *pace);
 
+/* Waits for the turn of n recipients. False: it does not come within limit_us, or it had
+ * to be waited for after pace_hurry(). */
+bool pace_wait(struct pace *pace, size_t n, unsigned priority, int64_t limit_us);
+
+/* What it is made of: the line without the clock, with the mutex held. */
+
 /* What a caller waits for. Its own, from pace_join() until pace_turn()
  * or pace_leave(). */
 struct pace_waiter {
@@ -86,10 +92,6 @@ bool pace_join(
 bool pace_turn(
 	struct pace *pace, struct pace_waiter *waiter, int64_t now_us, int64_t *at_us);
 void pace_leave(struct pace *pace, struct pace_waiter *waiter);
-
-/* The three, with the clock: waits for the turn of n recipients. False: it does not come
- * within limit_us, or it had to be waited for after pace_hurry(). */
-bool pace_wait(struct pace *pace, size_t n, unsigned priority, int64_t limit_us);
 
 /* The relay says it is too fast: all pause, those that wait already too. True where that
  * is news: several connections hear of the same excess. */

@@ -401,10 +401,3 @@ void relay_recipient_clear(struct relay_recipient *recipient)
 	g_clear_pointer(&recipient->reply, g_free);
 	g_clear_pointer(&recipient->hold, g_free);
 }
-
-void relay_message_deinit(struct relay_message *message)
-{
-	for (size_t i = 0; i < message->n_recipients; i++)
-		relay_recipient_clear(&message->recipients[i]);
-	g_clear_pointer(&message->relay_id, g_free);
-}

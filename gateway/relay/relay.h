@@ -56,9 +56,9 @@ struct relay_recipient {
 	const char *notify, *orcpt; /* in: of RFC 3461, as they go out; may be NULL */
 	enum relay_verdict verdict; /* out */
 	int reply_code;             /* out: 0 when the peer did not answer */
-	char *reply; /* out: text with enhanced code, one line; relay_message_deinit */
+	char *reply;                /* out: text with enhanced code, one line */
 	enum queue_failure failure; /* out, of DEFERRED */
-	char *hold; /* out, of HELD: see queue_message.hold; relay_message_deinit */
+	char *hold;                 /* out, of HELD: see queue_message.hold */
 	/* out, of DEFERRED and HELD: the relay itself cannot be used, or not for this
 	 * message, so that another one may be tried; nothing was taken */
 	bool unusable;
@@ -87,7 +87,7 @@ struct relay_message {
 	/* Called after each transaction but the last, whose verdicts stand; or NULL. */
 	void (*between)(void *context);
 	void *context;
-	char *relay_id; /* out: id from the last 250, NULL if none is recognised */
+	char *relay_id; /* out, g_free(): of the last 250; NULL: none is recognised */
 	bool takes_dsn; /* out: the relay was told of RFC 3461's parameters */
 };
 
@@ -126,7 +126,6 @@ bool relay_wants_ascii(struct relay *relay, bool smtputf8);
 
 /* Frees the out strings. */
 void relay_recipient_clear(struct relay_recipient *recipient);
-void relay_message_deinit(struct relay_message *message);
 
 /* SES's SMTP password of an IAM secret access key for a region; g_free() after wiping. */
 char *ses_smtp_password(const char *secret_access_key, const char *region);

@@ -2,6 +2,7 @@
  * is its users' matter. */
 #include "gateway/relay/reply.h"
 
+#include "gateway/enhanced_code.h"
 #include "gateway/error.h"
 #include <string.h>
 
@@ -53,32 +54,11 @@ bool reply_add_line(struct reply *reply, const char *line, size_t bytes)
 	return true;
 }
 
-/* Octets of "5.1.1" at the head of text, 0 if there is none (RFC 3463, section 2). */
-static size_t parse_enhanced(const char *text, unsigned status[3])
-{
-	const char *p = text;
-	for (int i = 0; i < 3; i++) {
-		size_t digits = 0;
-		for (status[i] = 0; g_ascii_isdigit(*p) && digits < 3; p++, digits++)
-			status[i] = status[i] * 10 + (unsigned)(*p - '0');
-		if (!digits || (i < 2 && *p++ != '.'))
-			return 0;
-	}
-	bool is_class = status[0] == 2 || status[0] == 4 || status[0] == 5;
-	bool ends = !*p || *p == ' ' || *p == '\n' || *p == '\t';
-	return is_class && ends ? (size_t)(p - text) : 0;
-}
-
-bool reply_enhanced(const struct reply *reply, unsigned status[3])
-{
-	return parse_enhanced(reply->text->str, status) > 0;
-}
-
 char *reply_print(const struct reply *reply)
 {
 	const char *text = reply->text->str;
-	unsigned status[3];
-	size_t enhanced = parse_enhanced(text, status);
+	struct enhanced_code code;
+	size_t enhanced = enhanced_code_parse(text, &code) ? code.bytes : 0;
 	g_autoptr(GString) line = g_string_sized_new(reply->text->len);
 	for (const char *p = text; *p;) {
 		const char *end = strchrnul(p, '\n');
@@ -278,6 +258,8 @@ static const struct rule {
 	{ 535, NULL, false, REPLY_MEND, "credentials", CREDENTIALS_ADVICE },
 	{ 538, NULL, false, REPLY_MEND, "TLS",
 		"the relay wants TLS for AUTH: see relay.tls" },
+	/* RFC 5321, section 4.5.3.1.10: what is meant is 452 */
+	{ 552, "too many recipients", false, REPLY_RETRY, NULL, NULL },
 	/* about the session's state, not the message */
 	{ 503, NULL, false, REPLY_RETRY, NULL, NULL },
 };
@@ -287,7 +269,8 @@ static bool code_fits(int rule, int code)
 	return rule == ANY || rule == code || rule == code / 100;
 }
 
-/* A full or disabled mailbox (RFC 3463, X.2.1 and X.2.2) is its owner's, whatever the words. */
+/* A full or disabled mailbox (RFC 3463, X.2.1 and X.2.2) is its owner's,
+ * whatever the words. */
 static bool is_about_account(const struct rule *rule)
 {
 	return rule->kind == REPLY_MEND &&
@@ -300,18 +283,16 @@ static bool rule_fits(const struct rule *rule, const struct reply *reply)
 		return false;
 	if (!rule->text)
 		return true;
-	unsigned status[3] = { 0 };
+	struct enhanced_code code;
 	const char *text = reply->text->str;
-	size_t bytes = strlen(rule->text), enhanced_bytes = parse_enhanced(text, status);
-	bool is_of_mailbox =
-		enhanced_bytes && status[1] == 2 && (status[2] == 1 || status[2] == 2);
+	bool is_of_mailbox = enhanced_code_parse(text, &code) && code.subject == 2 &&
+			     (code.detail == 1 || code.detail == 2);
 	if (is_of_mailbox && is_about_account(rule))
 		return false;
 	if (!rule->at_start)
 		return strcasestr(text, rule->text);
-	text += enhanced_bytes;
-	text += strspn(text, " ");
-	return !g_ascii_strncasecmp(text, rule->text, bytes);
+	return !g_ascii_strncasecmp(
+		enhanced_code_skip(text), rule->text, strlen(rule->text));
 }
 
 static const struct rule *find_rule(const struct reply *reply)
@@ -425,7 +406,6 @@ char *reply_message_id(const struct reply *reply)
 		"0123456789-_.";
 	static const char *const marks[] = { "queued as ", "id=" };
 	const char *text = reply->text->str, *id = NULL;
-	unsigned status[3];
 	if (reply->code != 250)
 		return NULL;
 	for (size_t i = 0; i < G_N_ELEMENTS(marks) && !id; i++) {
@@ -433,10 +413,8 @@ char *reply_message_id(const struct reply *reply)
 		id = at ? at + strlen(marks[i]) : NULL;
 	}
 	bool marked = id;
-	if (!id) {
-		text += parse_enhanced(text, status);
-		id = skip_prefix(text + strspn(text, " "), "Ok ");
-	}
+	if (!id)
+		id = skip_prefix(enhanced_code_skip(text), "Ok ");
 	if (!id)
 		return NULL;
 	size_t bytes = strspn(id, alphabet);

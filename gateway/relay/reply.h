@@ -30,9 +30,6 @@ void reply_deinit(struct reply *reply);
  */
 bool reply_add_line(struct reply *reply, const char *line, size_t line_bytes);
 
-/* The enhanced code at the head of the text; false: none. */
-bool reply_enhanced(const struct reply *reply, unsigned status[3]);
-
 /* The text in one line: valid UTF-8, no control characters, an enhanced code that each
  * line repeats given once. g_free(). */
 char *reply_print(const struct reply *reply);

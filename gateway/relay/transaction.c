@@ -230,8 +230,8 @@ static bool next_reply(struct exchange *x)
 	return client_read_reply(x->client);
 }
 
-/* Neither what was asked for nor a refusal: replies and commands no longer go together, and
- * the next one could be taken for the wrong command's. */
+/* Neither what was asked for nor a refusal: replies and commands no longer go together,
+ * and the next one could be taken for the wrong command's. */
 static bool lose_step(struct client *c)
 {
 	g_autofree char *said = reply_print(&c->reply);
@@ -397,7 +397,8 @@ static void take_final(struct exchange *x)
 	unsigned limit_s = c->settings->data_timeout_s;
 	transport_set_limits(c->transport, limit_s, limit_s);
 	bool replied = client_read_reply(c);
-	int class = replied ? c->reply.code / 100 : 0;
+	/* Its first line tells, also where no end of it comes. */
+	int class = c->reply.code / 100;
 	if (class != 2 && class != 4 && class != 5) {
 		if (replied)
 			lose_step(c);

@@ -2,6 +2,7 @@
  * How a reply becomes a line is reply.c's. */
 #include "gateway/smtp/hop.h"
 
+#include "gateway/enhanced_code.h"
 #include <string.h>
 
 /* So that what is said of it and the ID fit a detail as well. */
@@ -64,22 +65,6 @@ static const struct queue_recipient *find_speaker(
 
 /* ---- words ---- */
 
-/* Octets of "d.ddd.ddd" at the start of text, RFC 3463; 0: there is none. */
-static size_t enhanced_bytes(const char *text)
-{
-	size_t bytes = strspn(text, "245");
-	if (bytes != 1)
-		return 0;
-	for (unsigned i = 0; i < 2; i++) {
-		size_t digits =
-			text[bytes] == '.' ? strspn(text + bytes + 1, "0123456789") : 0;
-		if (!digits || digits > 3)
-			return 0;
-		bytes += 1 + digits;
-	}
-	return text[bytes] == ' ' || !text[bytes] ? bytes : 0;
-}
-
 /* Appends text in printable ASCII, its runs of blanks as one space, any other character
  * as one question mark, up to bytes_max. */
 static void append_clean(GString *out, const char *text, size_t bytes_max)
@@ -111,13 +96,13 @@ static char *quote(const struct queue_message *message,
 	const struct queue_recipient *speaker, unsigned code, const char *ours)
 {
 	const char *text = speaker->reply ? speaker->reply : "";
-	size_t enhanced = enhanced_bytes(text);
-	bool fits = enhanced && *text == (code >= 500 ? '5' : '4');
+	struct enhanced_code enhanced;
+	bool fits = enhanced_code_parse(text, &enhanced) && enhanced.class == code / 100;
 	GString *detail = g_string_new(NULL);
 	g_string_append_len(detail, fits ? text : ours,
-		fits ? (gssize)enhanced : (gssize)strlen(ours));
+		fits ? (gssize)enhanced.bytes : (gssize)strlen(ours));
 	g_string_append_c(detail, ' ');
-	text += enhanced;
+	text = enhanced_code_skip(text);
 	if ((unsigned)speaker->reply_code != code)
 		g_string_append_printf(
 			detail, "The next hop said %d ", speaker->reply_code);
@@ -175,7 +160,8 @@ static enum smtp_reply_id refused(const struct queue_message *message, char **de
 	/* Refused here, before the next hop heard of it. */
 	const char *reason = speaker && speaker->reply ? speaker->reply : message->reason;
 	reason = reason ? reason : "The message cannot be sent on";
-	g_autofree char *text = enhanced_bytes(reason)
+	struct enhanced_code enhanced;
+	g_autofree char *text = enhanced_code_parse(reason, &enhanced)
 					? g_strdup(reason)
 					: g_strconcat("5.6.0 ", reason, NULL);
 	*detail = say(message, text);

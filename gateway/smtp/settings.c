@@ -72,7 +72,7 @@ struct smtp_tls *smtp_tls_load(const struct conf *conf, GError **error)
 	return tls;
 }
 
-struct smtp_tls *smtp_tls_ref(struct smtp_tls *tls)
+static struct smtp_tls *ref(struct smtp_tls *tls)
 {
 	g_atomic_ref_count_inc(&tls->references);
 	return tls;
@@ -211,7 +211,7 @@ struct smtp_settings *smtp_settings_with(const struct smtp_settings *old,
 	struct smtp_settings *settings = settings_new_empty(old->conf);
 	for (unsigned i = 0; i < SMTP_FILES; i++)
 		settings->looks[i] = g_strdup(old->looks[i]);
-	settings->tls = smtp_tls_ref(tls ? tls : old->tls);
+	settings->tls = ref(tls ? tls : old->tls);
 	settings->users = users_ref(users ? users : old->users);
 	if (tls && tls->certificates)
 		report_expiry(tls->certificates, metrics);

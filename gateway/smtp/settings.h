@@ -23,7 +23,6 @@ struct smtp_tls {
 
 /* Loads what conf names for its listeners. NULL with GATEWAY_ERROR_MEND. Thread: any. */
 struct smtp_tls *smtp_tls_load(const struct conf *conf, GError **error);
-struct smtp_tls *smtp_tls_ref(struct smtp_tls *tls);
 void smtp_tls_unref(struct smtp_tls **tls); /* clears the pointer; NULL is taken */
 
 /* Files behind settings. */

@@ -61,6 +61,17 @@ static bool set_profile(SSL_CTX *ssl, const struct profile *profile)
 	       (!profile->groups || SSL_CTX_set1_groups_list(ssl, profile->groups) == 1);
 }
 
+/* The context for name, folded; NULL: no certificate is for it. */
+static SSL_CTX *choose(const struct tls_context *context, const char *name)
+{
+	SSL_CTX *choice = g_hash_table_lookup(context->by_name, name);
+	const char *rest = strchr(name, '.');
+	if (choice || !rest)
+		return choice;
+	g_autofree char *wildcard = g_strconcat("*", rest, NULL);
+	return g_hash_table_lookup(context->by_name, wildcard);
+}
+
 static int on_server_name(SSL *ssl, int *alert, void *pointer)
 {
 	const struct tls_context *context = pointer;
@@ -69,7 +80,7 @@ static int on_server_name(SSL *ssl, int *alert, void *pointer)
 	(void)alert;
 	if (!name || !tls_name_fold(name, strlen(name), false, folded))
 		return SSL_TLSEXT_ERR_NOACK;
-	SSL_CTX *choice = tls_context_choose(context, folded);
+	SSL_CTX *choice = choose(context, folded);
 	if (!choice)
 		return SSL_TLSEXT_ERR_NOACK;
 	SSL_set_SSL_CTX(ssl, choice);
@@ -313,14 +324,4 @@ void tls_context_unref(struct tls_context **context)
 SSL_CTX *tls_context_default(const struct tls_context *context)
 {
 	return context->unnamed;
-}
-
-SSL_CTX *tls_context_choose(const struct tls_context *context, const char *name)
-{
-	SSL_CTX *choice = g_hash_table_lookup(context->by_name, name);
-	const char *rest = strchr(name, '.');
-	if (choice || !rest)
-		return choice;
-	g_autofree char *wildcard = g_strconcat("*", rest, NULL);
-	return g_hash_table_lookup(context->by_name, wildcard);
 }

@@ -47,8 +47,6 @@ void tls_authorities_use(const struct tls_authorities *authorities, SSL_CTX *ssl
 
 /* The context of a connection that has not said yet which name it wants. Borrowed. */
 SSL_CTX *tls_context_default(const struct tls_context *context);
-/* The context for name, folded; NULL: no certificate is for it. Borrowed. */
-SSL_CTX *tls_context_choose(const struct tls_context *context, const char *name);
 
 /* ---- tls.c ---- */
 

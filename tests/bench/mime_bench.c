@@ -79,7 +79,8 @@ static void rewrite(int fd, uint64_t bytes, int out, struct totals *totals)
 	double start = now_s(), listed, extracted;
 
 	mime_settings_init(&settings);
-	struct mime_message *message = mime_message_new(fd, bytes, &settings, &error);
+	struct mime_message *message =
+		mime_message_new(fd, NULL, bytes, &settings, &error);
 
 	if (message == NULL)
 		die("list", error);

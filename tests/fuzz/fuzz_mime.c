@@ -60,7 +60,8 @@ static size_t rewrite(int original, uint64_t bytes, int part, int result,
 	settings.text_only = variant & 8 ? MIME_TEXT_ONLY_BOTH : MIME_TEXT_ONLY_TEXT;
 	settings.types = rules;
 	settings.n_types = variant & 32 ? G_N_ELEMENTS(rules) : 0;
-	struct mime_message *message = mime_message_new(original, bytes, &settings, NULL);
+	struct mime_message *message =
+		mime_message_new(original, NULL, bytes, &settings, NULL);
 
 	g_assert(message != NULL);
 	g_assert(mime_message_extract(message, &output, NULL));

@@ -1,4 +1,5 @@
 /* A relay's replies, line by line, and what is made of them; also as an EHLO reply. */
+#include "gateway/enhanced_code.h"
 #include "gateway/relay/ehlo.h"
 #include "gateway/relay/reply.h"
 #include "tests/fuzz/fuzz.h"
@@ -7,7 +8,7 @@
 
 static void use(const struct reply *reply)
 {
-	unsigned status[3];
+	struct enhanced_code enhanced;
 	const char *advice;
 	struct ehlo ehlo;
 	g_autofree char *print = reply_print(reply);
@@ -17,8 +18,9 @@ static void use(const struct reply *reply)
 	g_assert(strlen(reply->text->str) == reply->text->len);
 	g_assert(g_utf8_validate(print, -1, NULL) && !strpbrk(print, "\r\n\t"));
 	g_assert(!id || (*id && reply->code == 250));
-	if (reply_enhanced(reply, status))
-		g_assert(status[0] <= 5 && status[1] <= 999 && status[2] <= 999);
+	if (enhanced_code_parse(reply->text->str, &enhanced))
+		g_assert(enhanced.class <= 5 && enhanced.subject <= 999 &&
+			 enhanced.detail <= 999 && enhanced.bytes <= reply->text->len);
 	enum reply_kind kind = reply_classify(reply, &advice);
 	g_assert((kind == REPLY_DONE) == (reply->code < 400));
 	g_assert(kind != REPLY_REFUSE || reply->code >= 500);

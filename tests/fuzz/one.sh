@@ -9,7 +9,7 @@ name=${name#fuzz_}
 corpus=$(dirname "$0")/corpus/$name
 mkdir -p "$out/corpus/$name" "$out/findings"
 [ -d "$corpus" ] || corpus=
-if "$target" -max_total_time="${FUZZ_SECONDS:-5}" -seed="${FUZZ_SEED:-1}" -timeout=10 -rss_limit_mb=2048 \
+if "$target" -max_total_time="${FUZZ_SECONDS:-5}" -seed="${FUZZ_SEED:-1}" -timeout=30 -rss_limit_mb=2048 \
 	-print_final_stats=1 -artifact_prefix="$out/findings/$name-" \
 	"$out/corpus/$name" $corpus >"$out/fuzz-$name" 2>&1; then
 	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/fuzz-$name")

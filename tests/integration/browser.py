@@ -57,7 +57,7 @@ class Browser:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=60) as answer:
+        with opener.open(request, timeout=120) as answer:
             return json.load(answer)["value"]
 
     def _command(self, path, body=None, method="POST"):
@@ -87,7 +87,7 @@ class Browser:
     def download(self, url, name):
         """Opens url; the content once a whole file of that name is there."""
         self.open(url)
-        wait_until(self.downloaded, f"{name} downloaded", 30)
+        wait_until(self.downloaded, f"{name} downloaded")
         found = self.downloaded()
         assert list(found) == [name]
         os.remove(os.path.join(self.downloads, name))
@@ -100,7 +100,7 @@ class Browser:
         finally:
             self.driver.terminate()
             try:
-                self.driver.wait(20)
+                self.driver.wait(60)
             except subprocess.TimeoutExpired:
                 self.driver.kill()
                 self.driver.wait()

@@ -117,7 +117,7 @@ def make_settings(tmp_path, certificate, users_file):
             "queue": {"directory": str(tmp_path / "queue"), "retry_first": "1s",
                       "retry_max": "2s", "bounces": False},
             "admin": {"listen": f"127.0.0.1:{free_port()}"},
-            "shutdown_timeout": "20s",
+            "shutdown_timeout": "40s",
         }
         settings.update(more)
         return settings

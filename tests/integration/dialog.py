@@ -6,11 +6,12 @@ import ssl
 from collections import namedtuple
 
 import mails
+from waiting import PATIENCE_S
 
 Reply = namedtuple("Reply", "code lines")
 
 
-def connect(address, source=None, timeout=15.0):
+def connect(address, source=None, timeout=PATIENCE_S):
     return socket.create_connection(address, timeout,
                                     source_address=(source, 0) if source else None)
 
@@ -27,7 +28,7 @@ def read_all(client):
 
 
 class Dialog:
-    def __init__(self, address, timeout=15.0, source=None, wrapper=False, greeting=True):
+    def __init__(self, address, timeout=PATIENCE_S, source=None, wrapper=False, greeting=True):
         self.socket = connect(address, source, timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if wrapper:
@@ -166,7 +167,7 @@ def text(reply):
 
 def post(address, message=None, recipients=("bob@example.com",), sender="alice@client.test"):
     """The reply to a message's end, whatever it is."""
-    with Dialog(address, timeout=60) as dialog:
+    with Dialog(address) as dialog:
         dialog.ehlo()
         dialog.mail(sender, *recipients)
         return dialog.data(stuff(message or mails.plain()))

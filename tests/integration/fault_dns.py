@@ -46,7 +46,7 @@ class FaultDns:
 
     def stop(self):
         self._stopped.set()
-        self._thread.join(10)
+        self._thread.join(60)
         self._socket.close()
 
     def _serve(self):

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from ports import free_port
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 
 @dataclass
@@ -88,7 +88,7 @@ class FaultSmtp:
     def settings(self, **more):
         return {"host": "127.0.0.1", "port": self.port, "tls": "none", **more}
 
-    def wait_messages(self, count, timeout=20.0):
+    def wait_messages(self, count, timeout=PATIENCE_S):
         wait_until(lambda: len(self.messages) >= count,
                    f"{count} messages at the relay (there are {len(self.messages)})", timeout)
         return self.messages
@@ -157,11 +157,11 @@ class GatedSmtp(FaultSmtp):
         entry = super().next_entry(verb, argument)
         if verb == self.verb:
             self.arrived.release()
-            self.permits.acquire(timeout=60)
+            self.permits.acquire(timeout=300)
         return entry
 
     def wait_arrived(self):
-        assert self.arrived.acquire(timeout=20), "nothing came to the relay"
+        assert self.arrived.acquire(timeout=PATIENCE_S), "nothing came to the relay"
 
     def stop(self):
         for _ in range(1000):

@@ -24,7 +24,9 @@ struct orders {
 	_Atomic int64_t seen;  /* calls that matched */
 	char part[256];        /* of the path */
 	char calls[256];       /* names with a blank on either side; "": any of them */
-	_Atomic int64_t boot_us; /* added to the time since boot */
+	_Atomic int64_t boot_us;  /* added to the time since boot */
+	_Atomic int64_t sync_us;  /* that a sync takes longer */
+	_Atomic int64_t syncs[3]; /* that took place: of files, folders, the journal */
 };
 
 static struct orders *orders;
@@ -113,15 +115,35 @@ ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at)
 	return pwrite64(fd, data, bytes, at);
 }
 
+enum { SYNCED_FILE, SYNCED_FOLDER, SYNCED_JOURNAL };
+
+static int is_folder(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void slow_down(int kind)
+{
+	if (!orders)
+		return;
+	orders->syncs[kind]++;
+	if (orders->sync_us)
+		usleep((useconds_t)orders->sync_us);
+}
+
 int fsync(int fd)
 {
 	REAL(int, "fsync", int);
+	slow_down(is_folder(fd) ? SYNCED_FOLDER : SYNCED_FILE);
 	return fault_of("fsync", fd) ? -1 : real(fd);
 }
 
+/* The queue's spool files and folders are synced by fsync(). */
 int fdatasync(int fd)
 {
 	REAL(int, "fdatasync", int);
+	slow_down(SYNCED_JOURNAL);
 	return fault_of("fdatasync", fd) ? -1 : real(fd);
 }
 

@@ -12,7 +12,7 @@ DISK_EVENTS = {"message.refused", "queue.commit_failed", "spool.failed",
 
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faulty_host.c")
 _NUMBERS = struct.Struct("=5q")  # clock_us, error, first, last, seen
-_PART_AT, _CALLS_AT, _BOOT_AT, _BYTES = 40, 296, 552, 560
+_PART_AT, _CALLS_AT, _BOOT_AT, _SYNC_AT, _SYNCS_AT, _BYTES = 40, 296, 552, 560, 568, 592
 
 
 def build_library(directory):
@@ -64,6 +64,15 @@ class FaultyHost:
     def heal(self):
         self._number(1, 0)
         self._text(_PART_AT, "")
+
+    def slow(self, milliseconds):
+        """Each sync takes so much longer."""
+        struct.pack_into("=q", self._map, _SYNC_AT, int(milliseconds * 1000))
+
+    @property
+    def syncs(self):
+        """(of files, of folders, of the database's journal) so far."""
+        return struct.unpack_from("=3q", self._map, _SYNCS_AT)
 
     def _add(self, at, seconds):
         before, = struct.unpack_from("=q", self._map, at)

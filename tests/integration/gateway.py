@@ -12,7 +12,7 @@ import time
 import yaml
 
 from ports import free_port
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 EX_CONFIG = 78
 
@@ -42,7 +42,7 @@ def environment(**more):
     return kept
 
 
-def run(*arguments, stdin=b"", timeout=60, build=None, env=None):
+def run(*arguments, stdin=b"", timeout=120, build=None, env=None):
     """Runs the program to its end; a sanitizer's report fails the caller."""
     done = subprocess.run([binary(build), *map(str, arguments)], input=stdin,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
@@ -121,12 +121,12 @@ class Gateway:
             self.process.kill()
             self.process.wait()
             raise AssertionError("did not end: " + self.log_text()) from None
-        self._reader.join(10)
+        self._reader.join(PATIENCE_S)
         self.process.stderr.close()
         self.process = None
         return code
 
-    def stop(self, timeout=30):
+    def stop(self, timeout=PATIENCE_S):
         """SIGTERM; the process must end with 0, no report, no leak, no unexpected error."""
         if not self.process:
             return
@@ -135,13 +135,18 @@ class Gateway:
         assert code == 0, f"exit status {code}\n{self.log_text()}"
         self.check_log()
 
+    def stop_in_time(self):
+        """The same, and by itself: shutdown_timeout did not end what would have hung."""
+        self.stop()
+        assert self.find("gateway.stopped")[-1]["reason"] == "told to stop", self.log_text()
+
     def kill(self):
         """SIGKILL, as a crash or a power cut would be for the process."""
         self.process.kill()
-        self._reap(30)
+        self._reap(PATIENCE_S)
         self.check_log()
 
-    def wait_exit(self, timeout=30):
+    def wait_exit(self, timeout=PATIENCE_S):
         return self._reap(timeout)
 
     def reload(self):
@@ -160,7 +165,7 @@ class Gateway:
         """For clean-up after a failed test: no questions asked."""
         if self.process:
             self.process.kill()
-            self._reap(30)
+            self._reap(PATIENCE_S)
 
     # ---- log ----
 
@@ -188,7 +193,7 @@ class Gateway:
             return [entry for entry in self.events[since:] if entry.get("event") == event
                     and all(entry.get(key) == value for key, value in match.items())]
 
-    def wait_for(self, event, timeout=20.0, since=0, count=1, **match):
+    def wait_for(self, event, timeout=PATIENCE_S, since=0, count=1, **match):
         """The first such event (a list of them with count > 1) once it is there."""
         end = time.monotonic() + timeout
         while True:
@@ -230,8 +235,13 @@ class Gateway:
         assert done.returncode == 0, done.stderr.decode()
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    def wait_state(self, identity, state):
+        """Until the queue shows it so; its record follows the log's event."""
+        wait_until(lambda: identity in [m["id"] for m in self.queue_list("--state", state)],
+                   f"{identity} {state} in queue list")
+
     def wait_dead(self, *identities):
-        """Until the queue shows exactly these as dead; its record follows the log's event."""
+        """Until the queue shows exactly these as dead."""
         wait_until(lambda: sorted(m["id"] for m in self.queue_list("--state", "dead"))
                    == sorted(identities), f"{identities} dead in queue list")
 

@@ -61,7 +61,7 @@ def fetch(url, headers=None, method="GET"):
     request = urllib.request.Request(url, headers=headers or {}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=60) as answer:
+        with opener.open(request, timeout=120) as answer:
             return Download(answer.status, answer.read(), answer.headers)
     except urllib.error.HTTPError as error:
         with error:

@@ -10,7 +10,7 @@ from ports import free_port
 SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "servers")
 
 
-def _run(script, *arguments, timeout=120):
+def _run(script, *arguments, timeout=240):
     done = subprocess.run(["sh", os.path.join(SCRIPTS, script), *map(str, arguments)],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
     if done.returncode:

@@ -1,5 +1,6 @@
 """accept: relay: 250 only after the next hop's own, its refusal the client's, nothing kept here
 unless some recipients have the message and others do not."""
+import json
 import os
 import re
 import smtplib
@@ -37,10 +38,13 @@ def identity_in(reply):
     return re.search(r"\(([0-9a-z]{26})\)$", reply.lines[-1]).group(1)
 
 
-def nothing_is_kept(one):
+def nothing_is_kept(one, linked=0, doubtful=0):
+    """But for the record of the links that went out, or may have: so many messages'."""
     assert one.queue_list() == []
-    for state in ("sent", "dead", "bounced", "held"):
+    for state in ("dead", "held"):
         assert one.queue_list("--state", state) == []
+    wait_until(lambda: [len(one.queue_list("--state", state)) for state in ("sent", "bounced")]
+               == [linked, doubtful], "the record of the links alone")
     directory = os.path.join(one.settings["queue"]["directory"], "incoming")
     wait_until(lambda: not any(names for _, _, names in os.walk(directory)), "no spool file")
 
@@ -71,7 +75,7 @@ def test_250_comes_after_the_next_hops_own_and_names_its_id(start, gated, store)
     identity = identity_in(reply)
     one.wait_for("message.sent", id=identity)
     one.wait_for("message.accepted", id=identity)
-    nothing_is_kept(one)
+    nothing_is_kept(one, linked=1)
 
 
 def test_chunks_are_answered_alike(start, sink):
@@ -133,7 +137,7 @@ def test_many_wait_at_once_and_hold_nobody_up(start, gated):
             began = time.monotonic()
             assert dialog.command("NOOP").code == 250
             slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 1 and not replies
+    assert slowest < 10 and not replies
     for _ in range(count):
         gated.permits.release()
     for thread in threads:
@@ -151,7 +155,52 @@ def test_a_maildir_is_a_next_hop(start, tmp_path):
     assert text(reply).startswith("250 2.0.0 Ok: relayed")
     (path,) = (maildir / "new").iterdir()
     links.check_files(path.read_bytes(), [FILE])
-    nothing_is_kept(one)
+    nothing_is_kept(one, linked=1)
+
+
+# ---- links ----
+
+def listed(one, verb, *arguments):
+    done = one.command("links", verb, "--json", *arguments)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_links_that_went_out_are_in_the_record(start, store, sink):
+    one = start()
+    mail = mails.with_files([FILE])
+    identity = identity_in(post(one.address, mail.raw))
+    assert post(one.address).code == 250
+    wait_until(lambda: listed(one, "list"), "the link in the record")
+    (link,) = listed(one, "list", "--recipient", "bob@example.com")
+    assert (link["message"], link["file_name"], link["state"]) == (identity, FILE.name, "good")
+    (new,) = listed(one, "extend", identity)
+    assert links.fetch(new["url"]).content == FILE.content
+    assert one.command("links", "extend", "--send", identity).returncode == 0
+    (told,) = links.bodies(sink.wait_messages(3)[-1].data, "plain")
+    assert FILE.name in told
+    assert [entry["state"] for entry in listed(one, "revoke", identity)] == ["revoked"]
+    assert store.objects == {}
+    assert listed(one, "list") == []
+    nothing_is_kept(one, linked=2)  # of them one that brought new links
+
+
+@pytest.mark.parametrize("said, known", [(FaultSmtp.TAKE_AND_CLOSE, 1), ("550 5.7.1 no", 0),
+                                         ("451 4.3.0 later", 0)])
+def test_links_that_may_have_gone_out_are_too(said, known, start, store, sink):
+    """A reply that was lost leaves a link that may be read; a refusal does not."""
+    one = start()
+    sink.script["DOT"] = [said]
+    assert post(one.address, mails.with_files([FILE]).raw).code in (451, 550)
+    assert post(one.address, mails.with_files([FILE]).raw).code == 250
+    wait_until(lambda: len(listed(one, "list")) == 1 + known, "the links in the record")
+    nothing_is_kept(one, linked=1, doubtful=known)
+
+
+def test_what_links_there_were_outlives_the_end(start):
+    one = start()
+    identity = identity_in(post(one.address, mails.with_files([FILE]).raw))
+    one.stop()
+    assert [entry["message"] for entry in listed(one, "list")] == [identity]
 
 
 # ---- refusals ----
@@ -231,7 +280,9 @@ def test_hidden_enhanced_codes_stay_hidden(start, sink):
     ("DOT", FaultSmtp.STALL, r"451 4\.4\.2 The next hop did not answer .*"),
 ])
 def test_what_may_pass_is_tried_again_by_the_client(verb, said, want, start, sink):
-    one = start(sink.settings(data_timeout="1s", command_timeout="1s"))
+    # Shorter than the client's patience; where nobody stalls it must not pass on a busy machine.
+    patience = "5s" if said == FaultSmtp.STALL else "60s"
+    one = start(sink.settings(data_timeout=patience, command_timeout=patience))
     sink.script[verb] = lambda argument: said
     reply = post(one.address)
     assert re.fullmatch(want + r" \([0-9a-z]{26}\)", text(reply)), reply
@@ -262,7 +313,7 @@ def test_no_store_no_250(start, store, sink):
     assert post(one.address).code == 250  # what needs no store is not held up
     store.always = None
     wait_until(lambda: post(one.address, mails.with_files([FILE]).raw).code == 250, "stored")
-    nothing_is_kept(one)
+    nothing_is_kept(one, linked=1)
 
 
 def test_what_a_person_must_mend_is_451(start, sink):
@@ -420,18 +471,22 @@ def test_nothing_is_synced_to_the_disk(host, gateway, make_settings, store, sink
         return host.seen == before
     wait_until(settled, "a queue at rest")
     before = host.seen
-    for message in (mails.plain(), mails.with_files([FILE]).raw, big) * 4:
-        assert post(doors[1].address, message).code == 250
+    for _ in range(4):
+        assert post(doors[1].address, mails.plain()).code == 250
     assert host.seen == before
+    for message in (mails.with_files([FILE]).raw, big) * 4:
+        assert post(doors[1].address, message).code == 250
     assert len(sink.messages) == 13
-    assert len(one.queue_list("--state", "sent")) == 1, "the one that was kept"
+    wait_until(lambda: len(one.queue_list("--state", "sent")) == 1 + 8,
+               "the one that was kept, and the record of the links")
+    assert host.seen - before <= 2 * 8, "of links alone, and not of files"
 
 
 # ---- real clients ----
 
 def by_smtplib(address, message, directory):
     try:
-        with smtplib.SMTP(*address, timeout=30) as client:
+        with smtplib.SMTP(*address, timeout=60) as client:
             client.sendmail("alice@client.test", ["bob@example.com"], message)
     except smtplib.SMTPDataError as error:
         return error.smtp_code
@@ -475,12 +530,12 @@ def code_of(result):
 
 @pytest.mark.parametrize("client", [by_smtplib, by_curl, by_swaks])
 def test_clients_hear_what_the_next_hop_says(client, start, sink, tmp_path):
-    one = start(sink.settings(data_timeout="1s"))
+    one = start(sink.settings(data_timeout="5s"))
     message = mails.with_files([FILE]).raw
     for entry, want in [(None, 250), ("550 5.7.1 no", 550), ("452 4.3.1 full", 451),
                         (FaultSmtp.STALL, 451), (FaultSmtp.CLOSE, 451), (None, 250)]:
         sink.script["DOT"] = lambda argument, entry=entry: entry
         assert wait_until(lambda: code_of(client(one.address, message, tmp_path)) == want,
-                          f"{entry} as {want}", 15)
+                          f"{entry} as {want}")
     assert len(sink.messages) == 2
-    nothing_is_kept(one)
+    nothing_is_kept(one, linked=2, doubtful=2)

@@ -2,6 +2,7 @@
 import email
 import email.policy
 import errno
+import json
 import os
 import re
 
@@ -9,7 +10,9 @@ import pytest
 
 import mails
 from dialog import Dialog
+from fault_smtp import FaultSmtp
 from gateway import Listener, lan
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -173,6 +176,7 @@ def test_a_bounced_message_is_kept_and_goes_out_after_retry(start, sink):
     one = start(lan())
     identity = post(one.address, [("gone@example.com", "")])
     one.wait_for("message.bounced", id=identity)
+    one.wait_state(identity, "bounced")
     sink.script.clear()
     done = one.command("queue", "retry", identity)
     assert done.returncode == 0, done.stderr.decode()
@@ -255,3 +259,153 @@ def test_a_report_that_finds_no_room_is_made_once_there_is(
     one.wait_for("message.bounced", id=identity)
     assert not one.find("message.dead") and len(reports(sink)) == 1
     assert [m.recipients for m in sink.messages].count(["bob@example.com"]) == 1
+
+
+# ---- Who was told what is a fact of the record ----
+
+def states(one, identity):
+    """Of its recipients, as the queue shows them."""
+    shown = json.loads(one.command("queue", "show", identity, "--json").stdout)
+    return {r["original"].partition("@")[0]: r["state"] for r in shown["recipients"]}
+
+
+def test_who_was_refused_before_a_crash_is_reported_after_it(start, sink):
+    one = start(lan())
+    sink.script["DOT"] = [FaultSmtp.STALL]
+    identity = post(one.address, [("gone@example.com", ""), ("bob@example.com", "")])
+    wait_until(lambda: not sink.script["DOT"], "the dot at the relay")
+    one.kill()
+    one.start()
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    one.wait_for("message.bounced", id=identity)
+    one.wait_state(identity, "bounced")
+    (report,) = reports(sink)
+    assert re.search(r"^Status: 5\.1\.1$", status_of(report), re.M)
+    assert states(one, identity) == {"gone": "bounced", "bob": "sent"}
+
+
+def test_a_success_that_finds_no_room_is_reported_once_there_is(
+        gateway, make_settings, store, sink, tmp_path, host):
+    settings = make_settings(sink.settings(), store.settings(), queue={
+        "directory": str(tmp_path / "queue"), "retry_first": "1s", "retry_max": "1s"})
+    one = gateway(settings, **host.how)
+    one.expected_errors = {"bounce.failed", "spool.failed"}
+
+    def fill(argument):
+        if not filled:
+            host.fail(errno.ENOSPC, "/incoming/", calls=("write", "pwrite"))
+        filled.append(argument)
+
+    filled = []
+    sink.script["RCPT"] = fill
+    identity = post(one.address, [("bob@example.com", " NOTIFY=SUCCESS,FAILURE")])
+    waits = one.wait_for("message.deferred", id=identity)
+    assert os.strerror(errno.ENOSPC) in waits["reason"]
+    host.heal()
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    one.wait_for("message.sent", id=identity)
+    (report,) = reports(sink)
+    assert re.search(r"^Action: relayed$", status_of(report), re.M)
+    assert [m.recipients for m in sink.messages].count(["bob@example.com"]) == 1
+
+
+def test_a_relay_that_reports_success_is_left_to_do_so(start, sink):
+    """Of the one it took at once, though the other one is refused, and of no other."""
+    sink.extensions = (*sink.extensions, "DSN")
+    one = start(lan())
+    identity = post(one.address, [("bob@example.com", " NOTIFY=SUCCESS"),
+                                  ("gone@example.com", " NOTIFY=SUCCESS,FAILURE")])
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = reports(sink)
+    assert re.findall(r"^Action: .*$", status_of(report), re.M) == ["Action: failed"]
+    assert any(c.endswith("<bob@example.com> NOTIFY=SUCCESS") for c in sink.commands)
+
+
+def test_what_nobody_answered_is_reported_at_the_end_of_its_time(start, sink):
+    sink.script["DOT"] = lambda argument: FaultSmtp.CLOSE if answers_nothing else None
+    answers_nothing = [True]
+    one = start(lan(), queue={"lifetime": "5s"})
+    quiet = post(one.address, [("bob@example.com", " NOTIFY=NEVER")])
+    identity = post(one.address, [("bob@example.com", ""), ("al@example.com", " NOTIFY=NEVER")])
+    one.wait_for("message.dead", id=quiet)
+    event = one.wait_for("bounce.queued", id=identity)
+    answers_nothing.clear()
+    sink.script.pop("DOT")
+    one.command("queue", "retry", event["bounce_id"])
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = reports(sink)
+    assert report["Subject"] == "Mail may not have been delivered"
+    status = status_of(report)
+    assert re.search(r"^Action: failed\nStatus: 4\.4\.2$", status, re.M), status
+    assert "al@" not in status
+    one.wait_dead(quiet, identity)
+    assert states(one, identity) == {"bob": "bounced", "al": "dead"}
+    assert states(one, quiet) == {"bob": "dead"}
+    assert [m["uncertain"] for m in one.queue_list("--state", "dead")] == [True, True]
+
+
+def test_what_is_given_up_has_ended_for_each_recipient(start, sink):
+    sink.script["RCPT"] = lambda argument: (
+        "450 4.2.0 not now" if "slow@" in argument else
+        "550 5.1.1 no such mailbox" if "gone@" in argument else None)
+    one = start(lan(), queue={"lifetime": "2s", "bounces": False})
+    identity = post(one.address, [("slow@example.com", ""), ("bob@example.com", ""),
+                                  ("gone@example.com", "")])
+    one.wait_dead(identity)
+    assert states(one, identity) == {"slow": "dead", "bob": "sent", "gone": "dead"}
+    shown = json.loads(one.command("queue", "show", identity, "--json").stdout)
+    ends = {e["recipient"]: (e["state"], e["reply_code"]) for e in shown["history"]
+            if e["recipient"]}
+    assert ends["slow@example.com"] == ("dead", 450)
+    exported = one.command("queue", "export", identity, "--envelope").stdout
+    assert b"X-Stowage-Recipient: <slow@example.com>; dead\r\n" in exported
+    sink.script.clear()
+    assert one.command("queue", "retry", identity).returncode == 0
+    one.wait_for("message.sent", id=identity)
+    assert [m.recipients for m in sink.messages] == [
+        ["bob@example.com"], ["slow@example.com", "gone@example.com"]]
+
+
+def test_the_history_says_who_was_told(start, sink):
+    one = start(lan())
+    identity = post(one.address, [("gone@example.com", ""), ("bob@example.com", "")])
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_state(identity, "bounced")
+    shown = json.loads(one.command("queue", "show", identity, "--json").stdout)
+    (told,) = [e for e in shown["history"] if e["recipient"] and e["state"] == "bounced"]
+    assert told["recipient"] == "gone@example.com" and event["bounce_id"] in told["text"]
+
+
+def test_each_recipient_hears_what_was_asked_for_it(start, sink):
+    sink.script["RCPT"] = lambda argument: (
+        "550 5.1.1 no such mailbox" if "<gone" in argument else None)
+    one = start(lan())
+    identity = post(one.address, [
+        ("gone1@example.com", " NOTIFY=NEVER"), ("gone2@example.com", " NOTIFY=SUCCESS"),
+        ("gone3@example.com", " NOTIFY=DELAY,FAILURE"), ("gone4@example.com", ""),
+        ("bob1@example.com", " NOTIFY=SUCCESS,DELAY"), ("bob2@example.com", " NOTIFY=FAILURE"),
+        ("bob3@example.com", " NOTIFY=NEVER")])
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    one.wait_dead(identity)
+    (report,) = reports(sink)
+    told = re.findall(r"^Final-Recipient: rfc822; ?(\w+)@.*\nAction: (\w+)$",
+                      status_of(report), re.M)
+    assert told == [("gone3", "failed"), ("gone4", "failed"), ("bob1", "relayed")]
+    assert states(one, identity) == {
+        "gone1": "dead", "gone2": "dead", "gone3": "bounced", "gone4": "bounced",
+        "bob1": "sent", "bob2": "sent", "bob3": "sent"}
+
+
+def test_text_without_a_header_is_not_returned_as_one(start, sink):
+    one = start(lan(profile="legacy"))
+    identity = post(one.address, [("gone@example.com", "")], " RET=HDRS",
+                    data=mails.crlf("the alarm code is 4711\nNote: keep it\n\nmore\n"))
+    event = one.wait_for("bounce.queued", id=identity)
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = [m for m in sink.messages if b"multipart/report" in m.data]
+    assert b"text/rfc822-headers" in report.data
+    assert b"4711" not in report.data and b"keep it" not in report.data

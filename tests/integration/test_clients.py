@@ -54,7 +54,7 @@ class Job:
 
     def run(self, *command, stdin=b"", as_user=None, **env):
         done = subprocess.run(
-            command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+            command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
             cwd="/" if as_user else self.directory, user=as_user, group=as_user,
             env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8",
                  "HOME": str(self.directory), **env})
@@ -82,7 +82,7 @@ def curl(job):
 
 
 def python_smtplib(job):
-    with smtplib.SMTP(*job.address, timeout=30) as client:
+    with smtplib.SMTP(*job.address, timeout=60) as client:
         assert client.sendmail(SENDER, job.recipients, job.message()) == {}
 
 
@@ -203,11 +203,11 @@ def postfix(job):
         os.chmod(os.path.dirname(job.ca), 0o755)
     try:
         servers._run("postfix.sh", "client", directory, port, job.port, *login)
-        with smtplib.SMTP(job.host, port, timeout=30) as client:
+        with smtplib.SMTP(job.host, port, timeout=60) as client:
             client.sendmail(SENDER, job.recipients, job.message())
         log = os.path.join(directory, "log")
         wait_until(lambda: open(log).read().count(" status=sent (250 2.0.0 Ok: queued as ")
-                   == len(job.recipients), "Postfix's own word that all is sent", 30)
+                   == len(job.recipients), "Postfix's own word that all is sent")
         assert " warning: " not in open(log).read()
     finally:
         servers._run("postfix.sh", "stop", directory)

@@ -646,6 +646,8 @@ def test_commands_and_data_split_over_tls_records(shared, piece):
 
 
 def test_close_notify_is_answered_and_ends_the_message_at_hand(shared):
+    with enter(shared, "lan") as dialog:  # what was logged before it has been read
+        shared.relayed(dialog.deliver(mails.plain()))
     before = shared.mark()
     with enter(shared, "wrapper") as dialog:
         dialog.mail("a@client.test", "b@example.com")
@@ -881,18 +883,18 @@ def test_legacy_line_ends(shared):
                                                      "DATA"), True)])
 def test_silence_ends_with_421(gateway, make_settings, sink, tmp_path, said_before, open_data):
     """RFC 5321, section 4.5.3.2."""
-    listener = lan(command_timeout="1s", data_timeout="1s")
+    listener = lan(command_timeout="3s", data_timeout="3s")
     gateway(make_settings(sink.settings(), listeners=[listener], s3={
         "directory": str(tmp_path / "store"), "directory_url": "http://127.0.0.1:1"}))
     with Dialog(listener.address) as dialog:
+        began = time.monotonic()
         dialog.ehlo()
         for command in said_before:
             dialog.command(command)
         if open_data:
             dialog.send("half a line")
-        began = time.monotonic()
         assert said(dialog.reply()) == "421 4.4.2"
-        assert 0.5 < time.monotonic() - began < 10
+        assert 2.5 < time.monotonic() - began < 30
         assert dialog.closed()
 
 

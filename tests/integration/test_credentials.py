@@ -3,7 +3,6 @@ import datetime
 import os
 import re
 import stat
-import time
 
 import pytest
 import yaml
@@ -201,7 +200,7 @@ def test_links_end_with_the_credentials(start, sink, store, metadata):
 # ---- renewal ----
 
 def test_renewed_before_the_end(start, store, metadata):
-    metadata.life_s = 6
+    metadata.life_s = 12
     one = start(ec2(metadata))
     first = upload(one, store, metadata)
     wait_until(lambda: len(metadata.issued_by("ec2")) >= 3, "two renewals")
@@ -213,7 +212,7 @@ def test_renewed_before_the_end(start, store, metadata):
 
 
 def test_old_ones_serve_until_their_end_and_not_beyond(start, store, metadata):
-    metadata.life_s = 9
+    metadata.life_s = 15
     one = start(ec2(metadata))
     first = upload(one, store, metadata)
     metadata.faults["ec2"] = (503, "")
@@ -227,7 +226,7 @@ def test_old_ones_serve_until_their_end_and_not_beyond(start, store, metadata):
     assert "EC2 instance's metadata service: it answered 503" in deferred["reason"]
     assert len(one.find("library.message", level="warning")) == 1, "said more than once"
     metadata.faults.clear()
-    one.wait_for("message.sent", id=identity, timeout=60)
+    one.wait_for("message.sent", id=identity)
     assert len(metadata.issued_by("ec2")) >= 2
     one.stop()
     assert_nothing_told(one, metadata)
@@ -267,7 +266,7 @@ def test_failing_source_is_named_and_mail_waits(service, fault, says, for_a_pers
     assert not store.objects and not one.queue_list("--state", "dead")
     metadata.faults.clear()
     mended(one, waiting)
-    one.wait_for("message.sent", id=identity, timeout=60)
+    one.wait_for("message.sent", id=identity)
     assert metadata.issued_by(service)[0].startswith(prefix)
 
 
@@ -282,17 +281,14 @@ def test_no_later_source_stands_in_for_a_failing_one(start, store, metadata, tmp
 
 def test_hanging_service_harms_nobody(start, metadata):
     metadata.faults["ec2"] = "hang"
-    begun = time.monotonic()
     one = start(ec2(metadata))
     plain = send(one.address, mails.plain())
     one.wait_for("message.sent", id=plain)
     identity = send(one.address, attachment(1).raw)
-    deferred = one.wait_for("message.deferred", id=identity, timeout=15)
+    deferred = one.wait_for("message.deferred", id=identity)
     assert "metadata service" in deferred["reason"]
     metadata.faults["ec2"] = "hang"
-    stopped = time.monotonic()
-    one.stop()
-    assert time.monotonic() - stopped < 10 and time.monotonic() - begun < 40
+    one.stop_in_time()
 
 
 def test_stops_at_once_while_a_program_runs(start, metadata, tmp_path):
@@ -302,9 +298,7 @@ def test_stops_at_once_while_a_program_runs(start, metadata, tmp_path):
     program.chmod(stat.S_IRWXU)
     one = start(_config(tmp_path, f"[default]\ncredential_process = {program}\n"))
     wait_until(lambda: mark.exists() and mark.read_text().strip(), "the program runs")
-    begun = time.monotonic()
-    one.stop()
-    assert time.monotonic() - begun < 10
+    one.stop_in_time()
     assert not os.path.exists(f"/proc/{mark.read_text().strip()}")
 
 
@@ -320,7 +314,7 @@ def test_sts_is_trusted_by_its_certificate(start, store, authority, tmp_path):
         one.stop()
         one.env["AWS_CA_BUNDLE"] = authority.certificate
         one.start()
-        one.wait_for("message.sent", id=identity, timeout=30)
+        one.wait_for("message.sent", id=identity)
         assert upload(one, store, server, 2).startswith("ASIASTS")
     finally:
         server.stop()

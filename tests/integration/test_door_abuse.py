@@ -17,9 +17,9 @@ from conftest import PASSWORD, USER
 from dialog import Dialog, connect, queue_id, read_all, send, stuff
 from gateway import Listener, binary, build_directory, environment, lan
 from ports import free_port
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
-PROMPT_S = 5  # for one message while others misbehave, with sanitizers, on a busy machine
+PROMPT_S = 20  # for one message while others misbehave, with sanitizers, on a busy machine
 
 
 def mx(**settings):
@@ -62,7 +62,7 @@ class Flood:
     def __exit__(self, *exception):
         self.stop.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
         assert not self.errors, self.errors
 
 
@@ -140,8 +140,8 @@ def test_garbage_at_a_tls_port_neither_delays_others_nor_fills_the_log(door):
 
 
 def test_clients_that_never_read_delay_nobody_and_are_closed(door):
-    listener = lan(command_timeout="1s", max_idle_commands=1_000_000)
-    one = door(listener, build=build_directory("STOWAGE_RELEASE"))  # its memory is looked at
+    listener, others = lan(command_timeout="1s", max_idle_commands=1_000_000), lan("others")
+    one = door(listener, others, build=build_directory("STOWAGE_RELEASE"))  # its memory is looked at
     deaf = []
     for _ in range(5):
         client = connect(listener.address)
@@ -149,14 +149,14 @@ def test_clients_that_never_read_delay_nobody_and_are_closed(door):
         client.setblocking(False)
         deaf.append(client)
     before = one.peak_rss_kib()
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_S
     while not one.find("session.timeout") and time.monotonic() < end:
         for client in deaf:
             try:
                 client.send(b"EHLO a\r\n" * 10_000)
             except OSError:  # full, or closed already
                 pass
-        deliver_promptly(listener.address, count=1)
+        deliver_promptly(others.address, count=1)
     one.wait_for("session.timeout", count=5, reason="the client does not read its replies")
     wait_until(lambda: sessions(one, "lan") == 0, "the deaf to be closed")
     assert one.peak_rss_kib() - before < 8 * 1024
@@ -165,7 +165,7 @@ def test_clients_that_never_read_delay_nobody_and_are_closed(door):
 
 
 def test_stalled_handshakes_delay_nobody_and_end(door):
-    listener = Listener("submits", tls="wrapper", auth="required", command_timeout="1s")
+    listener = Listener("submits", tls="wrapper", auth="required", command_timeout="4s")
     one = door(listener)
     half = [connect(listener.address) for _ in range(30)]
     for client in half[:20]:
@@ -201,7 +201,7 @@ def test_a_starved_gateway_accepts_again(door):
 def is_greeted(address):
     """Whether a new client is greeted."""
     try:
-        with Dialog(address, timeout=1) as dialog:
+        with Dialog(address, timeout=2) as dialog:
             return dialog.greeting.code == 220
     except OSError:
         return False
@@ -275,14 +275,14 @@ def test_who_speaks_before_the_greeting_is_turned_away(door):
     assert refused(one, "early_talker") == 1
     begin = time.monotonic()
     with Dialog(listener.address) as dialog:
-        assert dialog.greeting.code == 220 and time.monotonic() - begin > 1.9
+        assert dialog.greeting.code == 220 and time.monotonic() - begin > 1.5
         dialog.ehlo()
         dialog.deliver(mails.plain(), recipients=["x@in.test"])
         dialog.quit()
 
 
 def test_the_greeting_delay_of_one_delays_no_other(door):
-    slow, quick = mx(greeting_delay="5s"), lan()
+    slow, quick = mx(greeting_delay="60s"), lan()
     one = door(quick, slow)
     waiting = [connect(slow.address) for _ in range(50)]
     deliver_promptly(quick.address)

@@ -149,7 +149,7 @@ def test_a_crowd_that_sends_all_it_can_delays_nobody(door, kind):
             took.append(time.monotonic() - begin)
     finally:
         over.set()
-        pushing.join(30)
+        pushing.join(60)
         for client in crowd:
             client.close()
     assert sorted(took)[len(took) // 2] < 1, took
@@ -164,20 +164,16 @@ def test_guessers_do_not_delay_a_device(door, users_file):
     with Dialog(submit.address, source="127.0.0.9") as dialog:
         dialog.ehlo()
         assert dialog.command("AUTH PLAIN " + right).code == 235
-    guessers = []
-    for n in range(320):
-        client = connect(submit.address, source=f"127.0.1.{n % 160 + 1}")
+    guessers = [connect(submit.address, source=f"127.0.1.{n % 160 + 1}") for n in range(320)]
+    for n, client in enumerate(guessers):
         guess = base64.b64encode(f"\0{USER}{n}\0wrong".encode()).decode()
         client.sendall(f"EHLO a\r\nAUTH PLAIN {guess}\r\n".encode())
-        guessers.append(client)
     one.wait_for("command.refused", code="454")  # the queue of strangers is full
     with Dialog(submit.address, source="127.0.0.9") as dialog:
         dialog.ehlo()
-        begin = time.monotonic()
+        before = len(one.find("auth.failed"))
         assert dialog.command("AUTH PLAIN " + right).code == 235
-        took = time.monotonic() - begin
-    judged = len(one.find("auth.failed"))
+    judged = len(one.find("auth.failed")) - before
     assert judged < 160, "the device waited for the guessers"
-    assert took < 5, took
     for client in guessers:
         client.close()

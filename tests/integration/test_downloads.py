@@ -53,7 +53,7 @@ def links_to(running, sink, files):
 def get(port, link, headers=None, context=None, server_name=None, method="GET"):
     """One request on a connection of its own: (status, headers, body, certificate)."""
     url = urllib.parse.urlsplit(link)
-    with socket.create_connection(("127.0.0.1", port), 30) as plain:
+    with socket.create_connection(("127.0.0.1", port), 60) as plain:
         wire = context.wrap_socket(plain, server_hostname=server_name) if context else plain
         client = http.client.HTTPConnection("127.0.0.1", port)
         client.sock = wire
@@ -250,7 +250,7 @@ def test_a_client_that_leaves_is_said_to_have_left(serving, sink):
     large = mails.File("large.bin", "application/octet-stream", mails.noise(20_000_000))
     link = links_to(running, sink, [large])[0]
     url = urllib.parse.urlsplit(link)
-    with socket.create_connection(("127.0.0.1", running.http_port), 30) as wire:
+    with socket.create_connection(("127.0.0.1", running.http_port), 60) as wire:
         wire.sendall(f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
         assert wire.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
     event = running.wait_for("object.served")

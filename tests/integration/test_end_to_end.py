@@ -44,7 +44,7 @@ def recipient(request):
 
 def delivered(postfix, recipient, count=1):
     return wait_until(lambda: len(found := postfix.delivered(recipient)) >= count and found,
-                      f"{count} messages for {recipient} in Postfix's Maildir", 60)
+                      f"{count} messages for {recipient} in Postfix's Maildir", 120)
 
 
 def client_tls(authority):
@@ -136,7 +136,7 @@ def test_smtplib_over_tls_from_the_first_byte(real_gateway, postfix, authority, 
     mail = mails.with_files([mails.File("a.txt", "text/plain", b"one\r\ntwo\r\n")])
     context = client_tls(authority)
     context.check_hostname = False
-    with smtplib.SMTP_SSL(*one.submits, context=context, timeout=30) as client:
+    with smtplib.SMTP_SSL(*one.submits, context=context, timeout=60) as client:
         client.login(USER, PASSWORD)
         client.sendmail("alice@client.test", [recipient], mail.raw)
     links.check_files(delivered(postfix, recipient)[0], mail.files)
@@ -197,7 +197,7 @@ def test_openssl_s_client(real_gateway, postfix, authority, recipient):
             while line[3:4] == "-":
                 line = process.stdout.readline().decode()
             assert line.startswith(code + " "), (text[:40], line)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()
@@ -226,7 +226,7 @@ def test_the_relay_is_reached_over_tls_from_the_first_byte(
 def test_the_ids_of_reply_log_and_relay_belong_together(
         real_gateway, postfix, authority, recipient):
     one = real_gateway()
-    with smtplib.SMTP(*one.submit, timeout=30) as client:
+    with smtplib.SMTP(*one.submit, timeout=60) as client:
         client._host = "gw.test"
         client.starttls(context=client_tls(authority))
         client.login(USER, PASSWORD)

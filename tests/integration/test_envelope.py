@@ -178,7 +178,7 @@ UERG
         head = sink.messages[-1].data.partition(b"\r\n\r\n")[0].lower()
         assert head.count(b"mime-version: 1.0") == 1, head
         assert b"UERG" not in sink.messages[-1].data
-    assert len(one.find("attachment.stored")) == 2
+    assert len(one.wait_for("attachment.stored", count=2)) == 2
 
 
 def test_7bit_content_declared_8bit_goes_to_a_7bit_relay(door, sink):

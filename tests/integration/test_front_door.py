@@ -31,7 +31,7 @@ def shared(open_house):
         "clear": Listener("clear", tls="starttls", auth="optional", auth_without_tls=True,
                           networks=["127.0.0.0/8"]),
         "hasty": Listener("hasty", tls="none", auth="none", networks=["127.0.0.0/8"],
-                          data_timeout="1s"),
+                          data_timeout="2s"),
     })
 
 
@@ -135,7 +135,7 @@ def test_msmtp_submits(shared, authority, tmp_path):
         ["msmtp", "--host=127.0.0.1", f"--port={shared.doors['submit'][1]}", "--tls=on",
          f"--tls-trust-file={authority.certificate}", "--auth=login", f"--user={USER}",
          f"--passwordeval=echo '{PASSWORD}'", "--from=a@b.test", "x@example.com"],
-        input=b"Subject: from a device\n\n.dot\n", timeout=30, stdout=subprocess.PIPE,
+        input=b"Subject: from a device\n\n.dot\n", timeout=120, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(tmp_path)})
     assert done.returncode == 0, done.stdout.decode()
 
@@ -369,20 +369,21 @@ def test_bare_line_ends_are_refused_where_strangers_come(shared, bad):
 def test_a_message_that_drips_in_is_given_up(shared):
     """Each byte comes in time, the message does not."""
     before = shared.mark()
-    with Dialog(shared.doors["hasty"], timeout=0.3) as dialog:
+    with Dialog(shared.doors["hasty"]) as dialog:
         dialog.ehlo()
         dialog.mail("a@b.test", "x@example.com")
         assert dialog.command("DATA").code == 354
+        dialog.socket.settimeout(0.3)
         began = time.monotonic()
         reply = None
-        while reply is None and time.monotonic() - began < 15:
+        while reply is None and time.monotonic() - began < 60:
             dialog.send("x")
             try:
                 reply = dialog.reply()
             except socket.timeout:
                 pass
         assert reply and reply.code == 421 and reply.lines[0].startswith("4.4.2 "), reply
-        assert time.monotonic() - began > 3
+        assert time.monotonic() - began > 7
     assert "slowly" in shared.wait_for("session.timeout", since=before)["reason"]
 
 
@@ -463,8 +464,10 @@ def test_a_door_full_of_clients_leaves_descriptors_for_the_mail(gateway, make_se
                                 s3={"directory": str(tmp_path / "store"),
                                     "directory_url": "http://127.0.0.1:1"}),
                   build=str(tmp_path / "build"))
-    dialogs = [Dialog(listener.address) for _ in range(250)]
+    dialogs = [Dialog(listener.address, greeting=False) for _ in range(250)]
     try:
+        for dialog in dialogs:
+            dialog.greeting = dialog.reply()
         codes = [dialog.greeting.code for dialog in dialogs]
         assert codes.count(220) == 150 and codes.count(421) == 100
         dialogs[149].ehlo()

@@ -17,7 +17,7 @@ from gateway import Gateway, Listener, build_directory
 COUNT = 10_000
 CEILING_KIB = 24          # of memory for each
 DESCRIPTORS = COUNT + 200  # of each end
-HOLD_S, CLOSE_S = 60, 30
+HOLD_S, CLOSE_S = 150, 90
 
 
 class IdleClients:
@@ -74,7 +74,7 @@ def test_ten_thousand_idle_tls_clients_are_cheap_and_in_nobodys_way(crowded):
         each_kib = (rss_kib(crowded) - empty_kib) / COUNT
         began = time.monotonic()
         submit(crowded)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert each_kib <= CEILING_KIB, f"{each_kib:.1f} KiB for each"
         crowded.process.send_signal(signal.SIGTERM)
         assert clients.line(CLOSE_S) == f"closed {COUNT} told {COUNT}\n"

@@ -50,7 +50,7 @@ def sandbox(tmp_path):
 
 
 def test_a_message_of_a_gibibyte_passes_in_64_mib(sandbox):
-    with Dialog(sandbox.smtp, timeout=120) as dialog:
+    with Dialog(sandbox.smtp, timeout=240) as dialog:
         dialog.ehlo()
         dialog.starttls()
         dialog.mail("a@b.test", "x@example.com")
@@ -59,7 +59,7 @@ def test_a_message_of_a_gibibyte_passes_in_64_mib(sandbox):
             dialog.send(block)
         dialog.send(b".\r\n")
         identity = queue_id(dialog.reply())
-    sandbox.wait_for("message.sent", id=identity, timeout=120)
+    sandbox.wait_for("message.sent", id=identity, timeout=240)
     stored = sandbox.find("attachment.stored", id=identity)[0]
     assert (stored["sha256"], stored["size"]) == ending
     peak = sandbox.peak_rss_kib()
@@ -68,9 +68,9 @@ def test_a_message_of_a_gibibyte_passes_in_64_mib(sandbox):
 
 def test_a_large_download_of_the_sandbox_takes_no_memory(sandbox):
     file = mails.File("b.bin", "application/octet-stream", mails.noise(100 * MIB))
-    with Dialog(sandbox.smtp, timeout=60) as dialog:
+    with Dialog(sandbox.smtp, timeout=120) as dialog:
         dialog.ehlo()
-        sandbox.wait_for("message.sent", timeout=60, id=dialog.deliver(mails.alone(file).raw))
+        sandbox.wait_for("message.sent", timeout=120, id=dialog.deliver(mails.alone(file).raw))
     message = (sandbox.maildir / os.listdir(sandbox.maildir)[0]).read_bytes()
     links.check_files(message, [file])
     assert sandbox.peak_rss_kib() < CEILING_KIB

@@ -14,7 +14,7 @@ DEEP = int(os.environ.get("STOWAGE_QUEUED", "30000"))
 PASSED = 300
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def directory():
     path = tempfile.mkdtemp(prefix="stowage-deep-")
     yield path
@@ -36,14 +36,18 @@ def measure(directory, queued):
     return result
 
 
-def test_a_deep_queue_costs_a_message_no_more_than_a_shallow_one(directory):
-    shallow, deep = measure(directory, 100), measure(directory, DEEP)
+@pytest.fixture(scope="module")
+def deep(directory):
+    return measure(directory, DEEP)
+
+
+def test_a_deep_queue_costs_a_message_no_more_than_a_shallow_one(directory, deep):
+    shallow = measure(directory, 100)
     assert deep["steps"] < 1.1 * shallow["steps"]
     assert deep["rss_kib"] < shallow["rss_kib"] + 24 * 1024
 
 
-def test_the_first_message_is_accepted_soon_however_many_are_queued(directory):
-    deep = measure(directory, DEEP)
+def test_the_first_message_is_accepted_soon_however_many_are_queued(deep):
     assert deep["ready_ms"] < 5000
     assert deep["first_ms"] < 8000
 

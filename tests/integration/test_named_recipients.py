@@ -114,6 +114,7 @@ def test_a_retry_sends_it_to_those_alone_who_have_not_got_it(devices, sink):
     assert sorted(message.recipients for message in sink.messages) == [
         ["a@example.com"], ["b@example.com"]]
     assert all("Rxers" not in texts(message.data)[0] for message in sink.messages)
+    one.wait_state(name, "sent")
     done = one.command("queue", "show", "--json", name)
     assert [(r["original"], r["forward_path"], r["state"])
             for r in json.loads(done.stdout)["recipients"]] == [

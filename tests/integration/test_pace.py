@@ -7,10 +7,10 @@ import yaml
 
 import mails
 from admin import metrics
-from dialog import send
+from dialog import Dialog, send
 from fault_account import FaultAccount
 from gateway import environment, lan, run
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 THROTTLED = "454 Throttling failure: Maximum sending rate exceeded."
 OVER_QUOTA = "454 Throttling failure: Daily message quota exceeded."
@@ -64,12 +64,26 @@ class Bucket:
             return None
 
 
-def send_many(address, count, first=0):
-    for number in range(first, first + count):
-        send(address, mails.plain(), recipients=[f"r{number}@example.com"])
+def send_many(address, count):
+    with Dialog(address) as dialog:
+        dialog.ehlo()
+        for number in range(count):
+            dialog.deliver(mails.plain(), recipients=[f"r{number}@example.com"])
 
 
-def all_arrive(sink, count, timeout=60):
+class Closed:
+    """A relay that answers no message until it is opened, and then as told: a queue forms."""
+
+    def __init__(self, sink, then=None):
+        self.opened, self.then = threading.Event(), then
+        sink.script["DOT"] = self
+
+    def __call__(self, message):
+        self.opened.wait(PATIENCE_S)
+        return self.then and self.then(message)
+
+
+def all_arrive(sink, count, timeout=120):
     """Each once."""
     sink.wait_messages(count, timeout)
     got = sorted(r for message in sink.messages for r in message.recipients)
@@ -107,16 +121,17 @@ def test_what_is_not_permitted_is_said_once_and_mail_goes(start, sink, account):
     account.fault = (403, '{"message":"User is not authorized to perform: ses:GetAccount"}')
     one = start(asking(sink, account))
     event = one.wait_for("relay.account_unknown")
+    begin = time.monotonic()
     assert event["level"] == "info" and "ses:GetAccount" in event["reason"]
     one.wait_for("message.sent", id=send(one.address, mails.plain()))
-    one.write_settings()
-    one.reload()
-    one.wait_for("settings.reloaded")
+    for turn in range(1, 7):
+        one.reload()
+        one.wait_for("settings.reloaded", count=turn)
     one.wait_for("message.sent", id=send(one.address, mails.plain()))
-    wait_until(lambda: len(account.asked) == 2, "the account asked about again")
+    wait_until(lambda: len(account.asked) >= 2, "the account asked about again")
+    assert len(account.asked) <= 2 + (time.monotonic() - begin), "a second lies between two"
     assert len(one.find("relay.account_unknown")) == 1
-    assert account.asked[1][0] - account.asked[0][0] >= 1
-    assert figure(one, "rate") == pytest.approx(1, rel=0.3)
+    assert 0.5 < figure(one, "rate") < 3, "what SES's sandbox allows, and little more"
 
 
 @pytest.mark.parametrize("fault", [(500, "{}"), (200, "[]"), (200, "x" * 100000), "hang"],
@@ -124,14 +139,14 @@ def test_what_is_not_permitted_is_said_once_and_mail_goes(start, sink, account):
 def test_an_api_that_fails_holds_up_neither_start_nor_mail_nor_stop(
         fault, start, sink, account):
     account.fault = fault
-    begin = time.monotonic()
     one = start(asking(sink, account))
     one.wait_for("message.sent", id=send(one.address, mails.plain()))
     wait_until(lambda: account.asked, "the account asked about")
     if fault != "hang":
         one.wait_for("relay.account_unknown")
-    one.stop()
-    assert time.monotonic() - begin < 9
+    one.stop_in_time()
+    if fault == "hang":
+        assert not one.find("relay.account_unknown"), "it was waited for"
 
 
 def test_an_account_that_may_not_send_is_told_of(start, sink, account):
@@ -150,6 +165,21 @@ def test_others_who_use_the_account_count(start, sink, account):
     assert "quota" in held["reason"] and not sink.messages
 
 
+def test_what_others_used_is_forgotten_where_the_account_says_nothing_more(
+        gateway, make_settings, host, store, sink, account):
+    """Else mail would wait for the API, or die, long after the quota was renewed."""
+    account.quota, account.sent = 200.0, 200.0
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDCHAIN", "AWS_SECRET_ACCESS_KEY": "chain-secret"}
+    one = gateway(make_settings(asking(sink, account), store.settings()),
+                  build=host.how["build"], env={**host.how["env"], **keys})
+    one.expected_errors.add("queue.needs_attention")
+    one.wait_for("relay.account")
+    account.fault = (500, "{}")
+    one.wait_for("message.held", id=send(one.address, mails.plain()))
+    host.pass_time(3700)
+    one.wait_for("message.sent", id=send(one.address, mails.plain()))
+
+
 # ---- the rate ----
 
 def test_a_rate_is_kept_to(start, sink):
@@ -162,30 +192,32 @@ def test_a_rate_is_kept_to(start, sink):
     for i, first in enumerate(at):
         for j in range(i, len(at)):
             # Some jitter between its clock and ours.
-            assert j - i + 1 <= 8 * (at[j] - first + 0.25 + 0.15) + 1
-    wait_until(lambda: figure(one, "sent_24h") == 40, "40 counted", 30)
+            assert j - i + 1 <= 8 * (at[j] - first + 0.25 + 0.5) + 1
+    wait_until(lambda: figure(one, "sent_24h") == 40, "40 counted")
 
 
 def test_a_relay_that_throttles_gets_all_with_few_complaints(start, sink):
-    bucket = Bucket(10)
-    sink.script["DOT"] = bucket
-    one = start(sink.settings(rate="auto 20"))
-    send_many(one.address, 120)
-    all_arrive(sink, 120)
+    bucket = Bucket(5)
+    relay = Closed(sink, bucket)
+    one = start(sink.settings(rate="auto 10"))
+    send_many(one.address, 90)
+    relay.opened.set()
+    all_arrive(sink, 90)
     assert 1 <= bucket.complaints <= 12
     assert figure(one, "throttled_total") == bucket.complaints
-    assert figure(one, "rate") < 14
+    assert figure(one, "rate") < 7
     assert one.find("relay.throttled")
     assert not one.find("message.uncertain") and not one.find("message.dead")
 
 
 def test_many_recipients_go_in_pieces_of_the_rate(start, sink):
     one = start(sink.settings(rate=5))
+    begin = time.monotonic()
     identity = send(one.address, mails.plain(),
                     recipients=[f"r{number}@example.com" for number in range(25)])
     one.wait_for("message.sent", id=identity)
     assert [len(message.recipients) for message in sink.messages] == [10, 10, 5]
-    assert sink.messages[2].at - sink.messages[0].at >= 3
+    assert sink.messages[2].at - begin >= 3
 
 
 def test_a_learnt_rate_is_known_after_a_restart(start, sink):
@@ -197,8 +229,8 @@ def test_a_learnt_rate_is_known_after_a_restart(start, sink):
     one.stop()
     one.start()
     wait_until(lambda: figure(one, "rate"), "the rate as a figure")
-    assert figure(one, "rate") == pytest.approx(learnt, rel=0.2)
-    assert figure(one, "sent_24h") == 1
+    assert figure(one, "rate") == pytest.approx(learnt, rel=0.5), "not 36, where it set out"
+    wait_until(lambda: figure(one, "sent_24h") == 1, "one counted")
     assert one.find("relay.rate")
 
 
@@ -212,7 +244,8 @@ def test_a_reload_keeps_what_was_learnt_and_takes_what_is_set(start, sink):
     one.reload()
     one.wait_for("settings.reloaded")
     one.wait_for("message.sent", id=send(one.address, mails.plain()))
-    assert figure(one, "rate") == pytest.approx(learnt, rel=0.2) and learnt < 40
+    assert figure(one, "rate") == pytest.approx(learnt, rel=0.3), "not 36, where it set out"
+    assert learnt < 30
     wait_until(lambda: figure(one, "quota") == 500, "the new quota")
     wait_until(lambda: figure(one, "sent_24h") == 2, "both messages counted")
 
@@ -221,16 +254,15 @@ def test_a_reload_keeps_what_was_learnt_and_takes_what_is_set(start, sink):
 
 def test_alarms_pass_before_reports(start, sink):
     reports, alarms = lan("reports", priority="low"), lan("alarms", priority="high")
+    relay = Closed(sink)
     one = start(sink.settings(rate=4), [reports, alarms])
     send_many(reports.address, 30)
-    sink.wait_messages(2)
-    begin = time.monotonic()
-    send(alarms.address, mails.plain(), recipients=["alarm@example.com"])
-    wait_until(lambda: any("alarm@example.com" in m.recipients for m in sink.messages),
-               "the alarm at the relay")
-    assert time.monotonic() - begin < 3
-    assert len(sink.messages) < 20
-    sink.wait_messages(31)
+    identity = send(alarms.address, mails.plain(), recipients=["alarm@example.com"])
+    relay.opened.set()
+    one.wait_for("message.sent", id=identity)
+    arrived = [m.recipients for m in sink.wait_messages(31)]
+    # Those that are under way when it comes, and now and then a turn for each priority.
+    assert arrived.index(["alarm@example.com"]) < 15
     assert not one.find("message.dead")
 
 

@@ -65,6 +65,6 @@ def test_an_alarm_passes_deliveries_that_all_wait_with_bulk(gateway, make_settin
     with Dialog(doors["alarms"].address) as dialog:
         dialog.ehlo()
         alarm = dialog.deliver(mails.plain(subject="alarm"))
-    one.wait_for("message.sent", id=alarm, timeout=12)
+    one.wait_for("message.sent", id=alarm)
     assert len(one.find("message.sent")) == 1
     assert sum(len(m.recipients) for m in sink.messages) < 20

@@ -1,4 +1,5 @@
 """Days of queue life, with a clock that the test moves."""
+import email.utils
 import os
 import re
 import time
@@ -71,7 +72,7 @@ def attempts_until_the_end(one, clock, identity, most):
                           and e["event"] in ("message.deferred", "message.dead")), None),
             "the next attempt")
         since = one.events.index(event) + 1
-        times.append(clock.now())
+        times.append(seconds(event["time"]))
         if event["event"] == "message.dead":
             return times, event
         clock.go_to(seconds(event["next_attempt"]) + 0.01)
@@ -110,13 +111,13 @@ def test_a_dead_message_is_kept_as_long_as_the_settings_say_and_its_end_is_said(
     one.wait_dead(dead)
 
     clock.forward(9 * DAY)
-    wait_until(lambda: one.queue_list("--state", "sent") == [], "the sent one's record gone", 30)
+    wait_until(lambda: one.queue_list("--state", "sent") == [], "the sent one's record gone")
     one.wait_dead(dead)
 
     clock.forward(2 * DAY)
-    gone = one.wait_for("queue.dead_removed", id=dead, timeout=30)
+    gone = one.wait_for("queue.dead_removed", id=dead)
     assert "dead_retention" in gone["why"] and "550" in gone["reason"]
-    assert one.queue_list("--state", "dead") == []
+    wait_until(lambda: one.queue_list("--state", "dead") == [], "its record gone")
     incoming = os.path.join(one.directory, "queue", "incoming")
     wait_until(lambda: not [n for _, _, names in os.walk(incoming) for n in names],
                "its file gone")
@@ -128,21 +129,21 @@ def test_after_a_day_without_a_relay_everything_leaves_and_nobody_stormed_it(
     port = sink.port
     sink.stop()
     accepted = [send(one.address, mails.plain(subject=f"mail-{n}-end")) for n in range(60)]
-    one.wait_for("message.deferred", timeout=60)
+    one.wait_for("message.deferred")
     for _ in range(8):
         clock.forward(3 * HOUR)
         # The next probe has come and gone.
         mark = one.mark()
-        wait_until(lambda: one.find("message.deferred", mark), "another try", 30)
+        wait_until(lambda: one.find("message.deferred", mark), "another try")
 
     from fault_smtp import FaultSmtp
     back = FaultSmtp(port=port).start()
     try:
         # The relay is asked again, and then the others follow: no wait is longer than five minutes.
         clock.forward(5 * 60)
-        one.wait_for("relay.back", timeout=60)
+        one.wait_for("relay.back")
         clock.forward(5 * 60)
-        wait_until(lambda: len(back.messages) == len(accepted), "all of it", 60)
+        wait_until(lambda: len(back.messages) == len(accepted), "all of it")
         for identity in accepted:
             one.wait_for("message.sent", id=identity)
         arrived = {re.search(rb"Subject: (\S+)", m.data).group(1) for m in back.messages}
@@ -160,8 +161,8 @@ def test_a_clock_that_goes_back_holds_no_message_up(host, start, sink):
     clock.set(-2 * DAY)
     fresh = send(one.address, mails.plain())
     one.wait_for("message.sent", id=fresh)
-    one.wait_for("message.sent", id=waiting, timeout=10)
-    assert one.find("queue.clock_went_back")
+    one.wait_for("message.sent", id=waiting)
+    one.wait_for("queue.clock_went_back")
 
 
 def test_a_clock_that_was_set_back_between_two_runs_holds_no_message_up(host, start, sink):
@@ -173,7 +174,7 @@ def test_a_clock_that_was_set_back_between_two_runs_holds_no_message_up(host, st
     one.kill()
     clock.set(-300 * DAY)
     one.start()
-    one.wait_for("message.sent", id=waiting, timeout=10)
+    one.wait_for("message.sent", id=waiting)
 
 
 def test_a_lifetime_counts_from_the_acceptance_by_the_gateways_clock(host, start, sink):
@@ -185,7 +186,7 @@ def test_a_lifetime_counts_from_the_acceptance_by_the_gateways_clock(host, start
     late = send(one.address, mails.plain())
     one.wait_for("message.deferred", id=late)
     clock.forward(0.6 * HOUR)
-    one.wait_for("message.dead", id=early, timeout=30)
+    one.wait_for("message.dead", id=early)
     assert not one.find("message.dead", id=late)
     assert one.find("message.deferred", id=late)
     assert datetime.now(timezone.utc).timestamp() < clock.now()
@@ -202,7 +203,7 @@ def test_who_asked_for_it_hears_of_a_delay_once(host, start, sink):
         mark = one.mark()
         clock.forward(HOUR)
         for waiting in (identity, silent):
-            one.wait_for("message.deferred", since=mark, id=waiting, timeout=30)
+            one.wait_for("message.deferred", since=mark, id=waiting)
         if hour == 2:
             assert not one.find("bounce.queued"), "not before the fourth hour"
     (event,) = one.find("bounce.queued")
@@ -211,7 +212,62 @@ def test_who_asked_for_it_hears_of_a_delay_once(host, start, sink):
     (report,) = [m for m in sink.messages if b"multipart/report" in m.data]
     assert b"Action: delayed\r\nStatus: 4.2.0\r\n" in report.data
     assert b"Will-Retry-Until: " in report.data and b"rfc822;bob@" not in report.data
-    assert [m["state"] for m in one.queue_list()] == ["deferred", "deferred"]
+    wait_until(lambda: [m["state"] for m in one.queue_list()] == ["deferred", "deferred"],
+               "both wait on")
+
+
+def reports(one, sink, identity):
+    """What went to the sender about that message, in order."""
+    told = [e["bounce_id"] for e in one.find("bounce.queued", id=identity)]
+    for report in told:
+        one.wait_for("message.sent", id=report)
+    return [m.data for m in sink.messages if b"multipart/report" in m.data]
+
+
+def test_who_asked_for_it_hears_of_what_a_fault_holds_once(host, start, sink):
+    """Also when somebody retries it, after a crash, and when the clock is set back."""
+    one, clock = start(bounces=True), Clock(host)
+    one.expected_errors = {"queue.needs_attention"}
+    sink.script["RCPT"] = lambda argument: (
+        "554 Message rejected: Email address is not verified" if "slow@" in argument else None)
+    identity = send_with_notify(one.address, {"slow@example.com": "DELAY,FAILURE"})
+    one.wait_for("message.held", id=identity)
+    clock.forward(3.5 * HOUR)
+    assert one.command("queue", "retry", identity).returncode == 0
+    one.wait_for("message.held", count=2, id=identity)
+    assert not one.find("bounce.queued")
+    shown = one.command("queue", "show", identity).stdout.decode()
+    assert "once that is mended, at the latest in" in shown
+    clock.forward(HOUR)
+    one.wait_for("bounce.queued", id=identity)
+    (report,) = reports(one, sink, identity)
+    assert b"Action: delayed\r\n" in report
+    until = re.search(rb"Will-Retry-Until: (.*)\r", report).group(1).decode()
+    left = email.utils.parsedate_to_datetime(until).timestamp() - clock.now()
+    assert 4 * DAY - 1.1 * HOUR < left < 4 * DAY - 0.9 * HOUR, until
+
+    assert "given up in" in one.command("queue", "show", identity).stdout.decode()
+    one.kill()
+    one.start()
+    clock.set(-3 * HOUR)
+    for wait in (0, 2 * HOUR, 3 * HOUR):
+        mark = one.mark()
+        clock.forward(wait)
+        assert one.command("queue", "retry", identity).returncode == 0
+        one.wait_for("message.held", since=mark, id=identity)
+    assert len(one.find("bounce.queued")) == 1
+
+
+def test_a_report_of_delay_that_was_missed_is_made_up_for(host, start, sink):
+    one, clock = start(bounces=True), Clock(host)
+    sink.script["RCPT"] = lambda argument: "450 4.2.0 greylisted" if "slow@" in argument else None
+    identity = send_with_notify(one.address, {"slow@example.com": "DELAY"})
+    one.wait_for("message.deferred", id=identity)
+    one.kill()
+    clock.forward(9 * HOUR)
+    one.start()
+    one.wait_for("bounce.queued", id=identity)
+    assert len(reports(one, sink, identity)) == 1
 
 
 def test_a_clock_that_is_set_forward_makes_no_message_old(host, start, sink):
@@ -224,20 +280,20 @@ def test_a_clock_that_is_set_forward_makes_no_message_old(host, start, sink):
     one.wait_dead(dead)
     mark = one.mark()
     clock.set(100 * DAY)
-    one.wait_for("message.deferred", since=mark, id=waiting, timeout=30)
-    assert one.find("queue.clock_leapt")
+    one.wait_for("message.deferred", since=mark, id=waiting)
+    one.wait_for("queue.clock_leapt")
     # Nor after a restart, and with its own time over it is dead all the same.
     one.stop()
     one.start()
     mark = one.mark()
     clock.forward(2 * HOUR)
-    one.wait_for("message.deferred", since=mark, id=waiting, timeout=30)
+    one.wait_for("message.deferred", since=mark, id=waiting)
     one.wait_dead(dead)
     clock.forward(4 * HOUR)
-    one.wait_for("message.dead", id=waiting, timeout=30)
+    one.wait_for("message.dead", id=waiting)
     # What came later has no more time than others.
     late = send(one.address, mails.plain(), recipients=["slow@example.com"])
     one.wait_for("message.deferred", id=late)
     clock.forward(6 * HOUR)
-    one.wait_for("message.dead", id=late, timeout=30)
+    one.wait_for("message.dead", id=late)
     assert not one.find("queue.dead_removed")

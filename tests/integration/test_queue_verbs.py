@@ -12,7 +12,7 @@ import links
 import mails
 from dialog import Dialog, send
 from gateway import binary, lan
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_CANTCREAT, EX_TEMPFAIL = 64, 65, 66, 73, 75
 LATER = "451 4.7.1 later"
@@ -29,7 +29,7 @@ class Gate:
     def _wait(self, argument):
         if not self._go_on.is_set():
             self.reached.set()
-            self._go_on.wait(30)
+            self._go_on.wait(300)
         reply, self._reply = self._reply, None
         return reply
 
@@ -71,6 +71,7 @@ def wait_state(one, identity, state):
 def check_record(one):
     """The numbers by state are what there is; nothing is left of what is gone."""
     with sqlite3.connect(os.path.join(one.settings["queue"]["directory"], "queue.db")) as record:
+        record.execute("BEGIN")  # one moment of it: the gateway goes on writing
         counted = dict(record.execute("SELECT state, count(*) FROM messages GROUP BY state"))
         kept = {state: n for state, n in record.execute("SELECT state, messages FROM totals")
                 if n}
@@ -90,9 +91,10 @@ def spooled(one):
 
 def test_what_is_held_stays_until_it_is_released(start, sink):
     sink.script["MAIL"] = [LATER]
-    one = start(retry="1s")
+    one = start(retry="20s")
     identity = one.deliver()
     one.wait_for("message.deferred", id=identity)
+    wait_state(one, identity, "deferred")
     assert queue(one, "hold", identity)[0]["was"] == "deferred"
     other = one.deliver()
     one.wait_for("message.sent", id=other)
@@ -115,7 +117,7 @@ def test_a_message_under_way_is_held_before_its_final_dot(start, sink):
     gate = Gate(sink, "MAIL")
     one = start(retry="1s")
     identity = one.deliver()
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(PATIENCE_S)
     queue(one, "hold", identity)
     gate.open()
     since = one.mark()
@@ -134,7 +136,7 @@ def test_what_lies_in_memory_is_held_and_deleted_too(start, sink):
     gate = Gate(sink, "MAIL")
     one = start(retry="1s", workers=1)
     first = one.deliver()
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(PATIENCE_S)
     kept, held, deleted = (one.deliver() for _ in range(3))
     queue(one, "hold", held)
     queue(one, "delete", "--yes", deleted)
@@ -154,7 +156,7 @@ def test_after_the_final_dot_it_is_too_late(start, sink):
     gate = Gate(sink, "DOT")
     one = start()
     identity = one.deliver()
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(PATIENCE_S)
     for verb in ("hold", "retry", "redrive"):
         queue(one, verb, identity, code=EX_TEMPFAIL)
         assert "is being relayed at this moment" in one.complaint
@@ -172,7 +174,7 @@ def test_a_message_under_way_that_is_deleted_is_not_sent(start, sink):
     gate = Gate(sink, "MAIL")
     one = start(retry="1s")
     identity = one.deliver()
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(PATIENCE_S)
     done = one.command("queue", "delete", identity)
     assert done.returncode == EX_DATAERR and b"--yes" in done.stderr
     wait_until(lambda: one.command("queue", "delete", "--yes", identity).returncode == 0,
@@ -196,6 +198,7 @@ def test_a_person_at_a_terminal_is_asked(start, sink):
     one = start()
     identity = one.deliver()
     one.wait_for("message.deferred", id=identity)
+    wait_state(one, identity, "deferred")
 
     def ask(answer):
         ours, theirs = pty.openpty()
@@ -204,7 +207,7 @@ def test_a_person_at_a_terminal_is_asked(start, sink):
             stdout=subprocess.PIPE, stderr=theirs, env=one.env)
         os.close(theirs)
         os.write(ours, answer)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         said = os.read(ours, 4096).decode()
         os.close(ours)
         assert "not delivered yet" in said, said
@@ -295,6 +298,7 @@ def test_messages_are_chosen_by_what_is_known_of_them(start, sink):
     later = one.deliver(sender="s1@client.test", recipients=["a@one.test"])
     never = one.deliver(sender="s2@client.test", recipients=["b@two.test", "c@three.test"])
     one.wait_for("message.deferred", id=later)
+    wait_state(one, later, "deferred")
     one.wait_dead(never)
     for words, wanted in [
             (["--all"], {later, never}), (["--state", "dead,held"], {never}),
@@ -316,7 +320,7 @@ def test_clients_are_answered_while_thousands_are_changed(start, sink):
     one = start()
 
     def fill():
-        with Dialog(one.address, timeout=60) as client:
+        with Dialog(one.address, timeout=120) as client:
             client.ehlo()
             for _ in range(500):
                 client.deliver(mails.plain())
@@ -326,11 +330,11 @@ def test_clients_are_answered_while_thousands_are_changed(start, sink):
         thread.start()
     for thread in filling:
         thread.join()
-    wait_until(lambda: len(one.find("message.deferred")) >= 4000, "all were tried", 60)
+    wait_until(lambda: len(one.find("message.deferred")) >= 4000, "all were tried", 120)
     holding = subprocess.Popen([binary(one.build), "queue", "hold", "-c", one.path, "--all"],
                                stdout=subprocess.PIPE, env=one.env)
     answered = 0
-    with Dialog(one.address, timeout=60) as client:
+    with Dialog(one.address, timeout=120) as client:
         client.ehlo()
         assert holding.stdout.readline()  # a page of twenty is done
         reader = threading.Thread(target=holding.stdout.read)
@@ -339,6 +343,6 @@ def test_clients_are_answered_while_thousands_are_changed(start, sink):
             client.deliver(mails.plain())
             answered += 1
     reader.join()
-    assert holding.wait(60) == 0
+    assert holding.wait(120) == 0
     assert answered  # while it ran, not behind it
     assert len(one.queue_list("--state", "held")) >= 4000

@@ -160,6 +160,7 @@ def test_a_refusal_that_a_person_can_mend_keeps_the_message_and_says_what_to_do(
     reason = held(one, identity, "relay default: sender client.test")["reason"]
     assert "not verified" in reason and "sender.from" in reason
     assert not one.find("relay.needs_attention")
+    one.wait_state(identity, "held")
     assert one.command("queue", "retry", identity).returncode == 0
     one.wait_for("message.sent", id=identity)
 
@@ -172,6 +173,7 @@ def test_one_refused_recipient_harms_no_other(start, sink):
                     recipients=["a@example.com", "gone@example.com", "b@example.com"])
     one.wait_for("message.dead", id=identity)
     assert [m.recipients for m in sink.messages] == [["a@example.com", "b@example.com"]]
+    one.wait_dead(identity)
     done = one.command("queue", "show", identity)
     assert done.returncode == 0
     text = done.stdout.decode()
@@ -182,8 +184,17 @@ def test_a_relay_that_says_nothing_is_given_up_at_the_time_limit(start, sink):
     sink.script["MAIL"] = [FaultSmtp.STALL]
     one = start(sink.settings(command_timeout="1s", connections=1))
     identity = send(one.address, mails.plain())
-    one.wait_for("message.deferred", id=identity, timeout=15)
+    one.wait_for("message.deferred", id=identity)
     one.wait_for("message.sent", id=identity)
+
+
+@pytest.mark.parametrize("code,event", [(250, "message.sent"), (554, "message.dead")])
+def test_a_last_reply_without_end_is_believed_by_its_first_line(code, event, start, sink):
+    lines = [f"{code}-" + "x" * 60] * 16000
+    sink.script["DOT"] = ["\r\n".join(lines) + f"\r\n{code} end"]
+    one = start(sink.settings())
+    one.wait_for(event, id=send(one.address, mails.plain()))
+    assert not one.find("message.uncertain") and sink.connections == 1
 
 
 def test_a_reply_without_end_is_cut_off(start, sink):

@@ -38,7 +38,7 @@ def sandbox(tmp_path):
 
 def submit(one, raw, login=True):
     context = ssl.create_default_context(cafile=os.path.join(one.sandbox, "tls", "cert.pem"))
-    with smtplib.SMTP(*one.smtp, timeout=30) as client:
+    with smtplib.SMTP(*one.smtp, timeout=60) as client:
         client._host = "localhost"
         client.starttls(context=context)
         if login:

@@ -24,7 +24,7 @@ def name_server():
 @pytest.fixture
 def screening(door, name_server):
     """Starts a gateway with one MX listener that asks the name server."""
-    def start(records=(), default=(), timeout="4s", **listener):
+    def start(records=(), default=(), timeout="30s", **listener):
         name_server.records, name_server.default = dict(records), default
         mx = Listener("mx", tls="none", auth="none",
                       recipients={"@in.test": "ops@example.com"}, **listener)
@@ -75,7 +75,7 @@ def test_a_list_that_does_not_answer_us_refuses_nobody(answer, screening):
 @pytest.mark.parametrize("fault", [FaultDns.SILENT, FaultDns.SERVFAIL, FaultDns.GARBAGE,
                                    FaultDns.WRONG_ID])
 def test_a_name_server_at_fault_delays_the_greeting_and_refuses_nobody(fault, screening):
-    one = screening(default=fault, timeout="1s", dnsbl=[ZONE, "other.test"], reverse_dns="log")
+    one = screening(default=fault, timeout="4s", dnsbl=[ZONE, "other.test"], reverse_dns="log")
     began = time.monotonic()
     with Dialog(one.address) as dialog:
         greeted_s = time.monotonic() - began
@@ -83,20 +83,20 @@ def test_a_name_server_at_fault_delays_the_greeting_and_refuses_nobody(fault, sc
         identity = dialog.deliver(mails.plain(), recipients=["x@in.test"])
         dialog.quit()
     one.wait_for("message.sent", id=identity)
-    assert greeted_s < 2.5, greeted_s
+    assert greeted_s < 7.5, greeted_s
     assert one.find("dnsbl.unusable") or one.find("dns.failed")
 
 
 def test_a_silent_name_server_holds_up_the_silent_only(screening, name_server):
     """A client that waits for the DNS does not delay one about whom all is known."""
-    one = screening(timeout="10s", dnsbl=[ZONE])
+    one = screening(dnsbl=[ZONE])
     deliver(one)
     name_server.default = FaultDns.SILENT
     waiting = Dialog(one.address, source="127.0.0.9", greeting=False)
     wait_until(lambda: (listed("127.0.0.9", ZONE), "A") in name_server.asked, "the question")
     began = time.monotonic()
     deliver(one)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     waiting.close()  # goes before it is greeted
 
 
@@ -188,9 +188,8 @@ def test_reload_turns_to_other_servers_and_lists(screening, name_server):
 
 
 def test_the_stop_waits_for_no_name_server(screening, name_server):
-    one = screening(default=FaultDns.SILENT, timeout="20s", dnsbl=[ZONE], reverse_dns="log")
+    one = screening(default=FaultDns.SILENT, dnsbl=[ZONE], reverse_dns="log")
     with Dialog(one.address, greeting=False):
         wait_until(lambda: name_server.asked, "the question")
-        began = time.monotonic()
-        one.stop()
-        assert time.monotonic() - began < 10
+        one.stop_in_time()
+        assert not one.find("dns.failed") and not one.find("dnsbl.unusable")

@@ -4,6 +4,7 @@ import email
 import email.header
 import email.policy
 import email.utils
+import os
 import random
 import re
 
@@ -257,7 +258,7 @@ def test_a_retry_carries_the_same_tag_and_message_id(door, sink):
     one = door()
     deliver(one.address, crlf("From: a@example.com\n\nbody\n"))
     sink_names = ("X-SES-MESSAGE-TAGS", "Message-ID")
-    [message] = sink.wait_messages(1, timeout=30)
+    [message] = sink.wait_messages(1)
     [tags], [identity] = (values(message, name) for name in sink_names)
     assert tags.partition("=")[2] in identity
 
@@ -355,9 +356,7 @@ def judge(number, data, raw):
 
 def test_no_header_makes_ses_refuse_a_message(door, sink):
     """Thousands of headers, most of them broken in one way or another."""
-    seed = random.randrange(1 << 32)
-    print("seed", seed)
-    chance = random.Random(seed)
+    chance = random.Random(os.environ.get("STOWAGE_SEED", "stowage"))
     one = door(sender={**SENDER, "envelope_id": False})
     count, raw = 2000, {}
     with Dialog(one.address) as dialog:
@@ -368,7 +367,7 @@ def test_no_header_makes_ses_refuse_a_message(door, sink):
             assert dialog.reply().code == 250 and dialog.reply().code == 250
             identity = queue_id(dialog.data(stuff(head + b"\r\nbody %d\r\n" % number)))
             raw[identity] = (number, head)
-    sink.wait_messages(count, timeout=120)
+    sink.wait_messages(count, timeout=240)
     seen = set()
     for message in sink.messages:
         [identity] = set(re.findall(rb"stowage-id=(\w+)", message.data))
@@ -428,6 +427,52 @@ def test_texts_with_long_lines_say_the_same_in_short_ones(door, sink, raw):
         assert len(part.get_all("Content-Transfer-Encoding", [])) <= 1
     if raw is ALTERNATIVE:
         assert b"\r\n\r\nshort, and left alone\r\n--b\r\n" in message.data
+
+
+def part(header, octets):
+    return b"--b\r\n" + header.replace("\n", "\r\n").encode() + b"\r\n" + octets + b"\r\n"
+
+
+NOISE = bytes(octet for octet in range(256) if octet not in b"\r\n") * 40
+SHOWN = ("Content-Type: image/png; name=\nContent-ID: <1>\nContent-Transfer-Encoding: binary\n"
+         "Content-Disposition: =?utf-8?q?inline?=\n")
+INNER = (b"From: a@far.test\r\nContent-Type: text/html\r\n\r\n" + ASCII.encode())
+PARTS = [
+    ("text/html", part("Content-Type: text/html\n", b"<img src=cid:1>" + ASCII.encode())),
+    ("image/png", part(SHOWN, NOISE)),
+    ("text/plain", part("", b"y" * (3 << 20) + b" \r\n\r\nend")),
+    ("text/plain", part("Content-Transfer-Encoding: base64\n", b"QUJD" * 5000)),
+    ("text/plain", part("Content-Transfer-Encoding: quoted-printable\n", b"=C3=BC-" * 2000)),
+    ("message/rfc822", part("Content-Type: message/rfc822\n", INNER)),
+]
+
+
+def leaves(octets):
+    return [(one.get_content_type(), one.get_payload(decode=True))
+            for one in email.message_from_bytes(octets).walk() if not one.is_multipart()]
+
+
+def test_whatever_stays_is_encoded_for_ses_and_says_the_same(door, sink):
+    """Also a binary image, a text beyond what is edited, encoded lines without end, and what
+    stands in an attached message."""
+    one = door()
+    head = (HEAD + "MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n")
+    raw = head.encode() + b"".join(octets for _, octets in PARTS) + b"--b--\r\n"
+    identity = deliver(one.address, raw)
+    one.wait_for("message.sent", id=identity, timeout=60)
+    one.wait_for("message.lines_shortened", id=identity)
+    [message] = sink.messages
+    assert max(map(len, message.data.split(b"\r\n"))) <= 998
+    assert message.data.isascii() and b"\0" not in message.data
+    assert (b"--b\r\nContent-Type: image/png\r\nContent-ID: <1>\r\n"
+            b"Content-Transfer-Encoding: base64\r\nContent-Disposition: inline\r\n\r\n"
+            in message.data)
+    before, after = leaves(raw), leaves(message.data)
+    assert [kind for kind, _ in after] == [kind for kind, _ in before]
+    for (kind, was), (_, said) in zip(before, after):
+        if kind == "text/html":  # libraries differ on whose the last line break is
+            was, said = was.rstrip(), said.rstrip()
+        assert said == was, (kind, said[:80], was[:80])
 
 
 def test_another_relay_gets_long_lines_as_they_are(door, sink):

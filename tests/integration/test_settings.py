@@ -491,7 +491,7 @@ def test_a_person_at_a_terminal_gets_prose(good, tmp_path):
         while b"gateway.ready" not in seen:
             seen += os.read(ours, 4096)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

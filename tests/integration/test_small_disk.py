@@ -127,7 +127,7 @@ def test_at_the_floor_new_mail_waits_and_what_is_there_goes_out(
             reply = dialog.command("MAIL FROM:<alice@client.test>")
             return reply.code == 452 and reply
         # The disk is looked at once a second.
-        reply = wait_until(refused, "452 before DATA", 5)
+        reply = wait_until(refused, "452 before DATA")
         assert reply.lines[-1].startswith("4.3.1"), reply
         del sink.script["CONNECT"]
         check_all_out(one, sink, accepted)

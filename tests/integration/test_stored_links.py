@@ -43,6 +43,7 @@ def linked(gateway, make_settings, sink):
             one.message = send(listener.address, mails.with_files(list(files)).raw)
             text = sink.wait_messages(before + 1)[-1].data
             one.wait_for("message.sent", id=one.message)
+            one.wait_state(one.message, "sent")  # so that the record has its links
             return links.in_text(text), text
         one.deliver = deliver
         return one
@@ -298,6 +299,23 @@ def test_only_rules_for_the_objects_shorten_links(linked, store, monkeypatch, an
         assert not one.find("library.message")
 
 
+@pytest.mark.parametrize("wait_s, life", [(2, 3 * DAY), (30, 7 * DAY)], ids=["slow", "hung"])
+def test_the_first_links_wait_for_the_rules_but_not_for_ever(linked, store, monkeypatch,
+                                                             wait_s, life):
+    get, ended = store.get, threading.Event()
+
+    def late(request):
+        if "lifecycle=" not in request.path:
+            return get(request)
+        ended.wait(wait_s)
+        return store.answer(request, 200, rules(3, "mail/"), "application/xml")
+    monkeypatch.setattr(store, "get", late)
+    one = linked(store.settings(prefix="mail"), expiry="7d")
+    (url,), _ = one.deliver(REPORT)
+    ended.set()
+    assert life - 60 < int(parameters(url)["X-Amz-Expires"]) <= life
+
+
 def test_extending_asks_for_the_object_as_readers_do(linked, radosgw, identities):
     """The upload key may not read: whether the file is there the links' key is asked."""
     writer, reader = identities
@@ -434,7 +452,7 @@ def identities(radosgw):
             ["radosgw-admin", "-c", os.path.join(radosgw.directory, "ceph.conf"), "user",
              "create", f"--uid={name}", f"--display-name={name}",
              f"--access-key=AKID{name.upper()}", f"--secret={secret}"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
         return {"access_key_id": f"AKID{name.upper()}", "secret_access_key": secret}
 
     def statement(effect, name, *actions):
@@ -490,6 +508,24 @@ def test_revoking_deletes_from_the_bucket(linked, radosgw):
     assert links.fetch(url).status == 404
     command(one, "revoke", one.message)  # gone already
     assert not [key for key in radosgw.keys() if key.startswith("revoked/")]
+
+
+@pytest.mark.parametrize("lock", [False, True], ids=["versions", "lock"])
+def test_what_a_bucket_keeps_of_the_revoked_no_link_reaches(lock, linked, radosgw):
+    client, bucket = radosgw.client(), "locked" if lock else "versions"
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=lock)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    how = {"object_lock": "governance", "object_lock_days": 1} if lock else {}
+    one = linked(radosgw.settings(bucket=bucket, prefix="kept", **how), expiry="1h")
+    (url,), _ = one.deliver(REPORT)
+    wait_until(lambda: len(command(one, "list")) == 1, "the link in the record")
+    (new,) = command(one, "extend", one.message)
+    done = one.command("links", "revoke", one.message)
+    assert done.returncode == 0 and b"a bucket with versions keeps the deleted one" in done.stdout
+    assert links.fetch(url).status == links.fetch(new["url"]).status == 404
+    versions = client.list_object_versions(Bucket=bucket, Prefix="kept/")
+    assert len(versions["Versions"]) == len(versions["DeleteMarkers"]) == 1
+    assert command(one, "extend", one.message, code=EX_DATAERR) == []
 
 
 # ---- hosts ----

@@ -1,11 +1,16 @@
 """What arrives in a store is there once and whole, whatever its size and the store's moods."""
 import hashlib
+import urllib.parse
 
 import pytest
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 import links
 import mails
 from dialog import send
+from fault_s3 import FaultS3
 from gateway import lan
 
 LARGE = 21_000_000  # three parts
@@ -25,7 +30,7 @@ def file(size=9999, name="a.bin"):
 
 def deliver(running, files):
     identity = send(running.address, mails.with_files(files).raw)
-    running.wait_for("message.sent", id=identity, timeout=60)
+    running.wait_for("message.sent", id=identity, timeout=120)
     return identity
 
 
@@ -35,8 +40,9 @@ def deliver_after(running, files, hold):
     held = running.wait_for("message.held", id=identity)
     assert held["hold"] == hold
     running.expected_errors.add("queue.needs_attention")
+    running.wait_state(identity, "held")
     assert running.command("queue", "retry", identity).returncode == 0
-    running.wait_for("message.sent", id=identity, timeout=60)
+    running.wait_for("message.sent", id=identity, timeout=120)
 
 
 def test_large_attachments_go_in_parts(one, radosgw, sink):
@@ -136,3 +142,106 @@ def test_a_retry_finds_what_is_there(one, store, sink):
     assert not store.overwritten and len(store.objects) == 2
     links.check_files(sink.messages[0].data, files)
 
+
+
+# ---- what a store leaves aside ----
+
+def warnings(running):
+    return [event["reason"] for event in running.find("library.message", level="warning")]
+
+
+def test_a_lock_that_a_store_does_not_know_is_said_once(one, swift):
+    running = one(swift.settings(object_lock="governance", object_lock_days=1))
+    for _ in range(2):
+        deliver(running, [file()])
+    (said,) = warnings(running)
+    assert "does not say that it has locked" in said
+
+
+def test_a_lock_is_kept_by_who_knows_it(one, radosgw):
+    client = radosgw.client()
+    client.create_bucket(Bucket="locked-here", ObjectLockEnabledForBucket=True)
+    running = one(radosgw.settings(bucket="locked-here", object_lock="governance",
+                                   object_lock_days=1))
+    deliver(running, [file()])
+    (stored,) = running.find("attachment.stored")
+    head = client.head_object(Bucket="locked-here", Key=stored["key"])
+    assert head["ObjectLockMode"] == "GOVERNANCE"
+    assert not warnings(running)
+
+
+# ---- endpoints with a path ----
+
+class BehindAPath(FaultS3):
+    """Signatures are checked by botocore, over the path as it was asked for."""
+    path = "/store/v1.2/s3"
+
+    def __init__(self):
+        super().__init__()
+        self.endpoint += self.path
+        self.wrong = []
+        self.questions = []
+
+    def is_signed(self, request):
+        path, _, query = request.path.partition("?")
+        fields = dict(urllib.parse.parse_qsl(query))
+        keys = Credentials("AKIDTEST", "secret")
+        if "X-Amz-Signature" in fields:
+            signer = S3SigV4QueryAuth(keys, "s3", "us-east-1", expires=0)
+            claimed, date = fields["X-Amz-Signature"], fields["X-Amz-Date"]
+            query = "&".join(pair for pair in query.split("&") if "X-Amz-Signature=" not in pair)
+            names = fields["X-Amz-SignedHeaders"]
+        else:
+            signer = S3SigV4Auth(keys, "s3", "us-east-1")
+            words = dict(word.split("=", 1) for word in
+                         request.headers["Authorization"].partition(" ")[2].split(", "))
+            claimed, date = words["Signature"], request.headers["x-amz-date"]
+            names = words["SignedHeaders"]
+        asked = AWSRequest(method=request.command,
+                           url=f"http://{request.headers['Host']}{path}?{query}",
+                           headers={name: request.headers[name] for name in names.split(";")})
+        asked.context["timestamp"] = date
+        text = signer.string_to_sign(asked, signer.canonical_request(asked))
+        return signer.signature(text, asked) == claimed
+
+    def checked(self, request, serve):
+        self.questions.append((request.command, request.path.partition("?")[2]))
+        if not request.path.startswith(self.path + "/mail/") or not self.is_signed(request):
+            self.wrong.append(request.path)
+        request.path = request.path[len(self.path):]
+        serve(request)
+
+    def put(self, request):
+        self.checked(request, super().put)
+
+    def head(self, request):
+        self.checked(request, super().head)
+
+    def post(self, request):
+        self.checked(request, super().post)
+
+    def delete(self, request):
+        self.checked(request, super().delete)
+
+    def get(self, request):
+        self.checked(request, super().get)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_store_behind_a_path_is_asked_there(slash, one, sink):
+    store = BehindAPath().start()
+    try:
+        running = one(store.settings(endpoint=store.endpoint + slash,
+                                     multipart_threshold="5MiB"))
+        files = [file(LARGE, "large.bin"), file(name="small.bin")]
+        identity = deliver(running, files)
+        links.check_files(sink.messages[0].data, files)
+        for verb in ("extend", "revoke"):
+            assert running.command("links", verb, identity).returncode == 0
+        assert not store.wrong and not store.objects
+        assert {method for method, _ in store.questions} == \
+            {"PUT", "HEAD", "POST", "DELETE", "GET"}
+        assert any(query.startswith("X-Amz-") and "lifecycle" in query
+                   for _, query in store.questions)
+    finally:
+        store.stop()

@@ -112,7 +112,7 @@ def leaver(words, tls):
     with listening:
         yield listening.getsockname()[1]
         listening.shutdown(socket.SHUT_RDWR)
-    thread.join(20)
+    thread.join(60)
 
 
 @pytest.mark.parametrize("words,event", [
@@ -126,7 +126,7 @@ def test_who_leaves_with_a_word_is_heard(tls, words, event, start, authority):
         one = start({"port": port, **({"tls": "wrapper", "ca_file": authority.certificate}
                                       if tls else {})})
         identity = send(one.address, mails.plain() + (b"z" * 70 + b"\r\n") * 400000)
-        assert words in one.wait_for(event, id=identity, timeout=60)["reason"]
+        assert words in one.wait_for(event, id=identity, timeout=120)["reason"]
         assert not one.find("message.uncertain")
 
 
@@ -153,7 +153,7 @@ def test_an_address_that_takes_connections_and_says_nothing_is_passed_over(
         event = one.wait_for("message.deferred", id=identity)
         assert "greeting: timed out" in event["reason"]
         one.wait_for("message.sent", id=identity)
-        silent.settimeout(5)
+        silent.settimeout(60)
         silent.accept()[0].close()
     assert len(sink.messages) == 1
 
@@ -207,7 +207,7 @@ def test_nothing_is_stored_for_what_the_quota_keeps_back(start, sink, store):
 
 def test_a_client_that_waits_hears_of_success_where_it_asked(start, sink):
     one = start(door=lan(accept="relay"))
-    with Dialog(one.address, timeout=60) as dialog:
+    with Dialog(one.address) as dialog:
         assert "DSN" in dialog.ehlo()
         dialog.mail("alice@client.test")
         assert dialog.command("RCPT TO:<bob@example.com> NOTIFY=SUCCESS").code == 250
@@ -218,7 +218,7 @@ def test_a_client_that_waits_hears_of_success_where_it_asked(start, sink):
     one.write_settings()
     one.reload()
     one.wait_for("settings.reloaded")
-    with Dialog(one.address, timeout=60) as dialog:
+    with Dialog(one.address) as dialog:
         dialog.ehlo()
         dialog.mail("alice@client.test")
         assert dialog.command("RCPT TO:<bob@example.com> NOTIFY=SUCCESS").code == 250
@@ -233,7 +233,7 @@ def test_who_is_refused_where_others_have_it_is_asked_for_once(start, sink, tmp_
         "directory": str(tmp_path / "queue"), "bounces": True, "retry_first": "1s"})
     sink.script["RCPT"] = lambda argument: (
         "550 5.1.1 no such mailbox" if "gone@" in argument else None)
-    with Dialog(one.address, timeout=60) as dialog:
+    with Dialog(one.address) as dialog:
         dialog.ehlo()
         dialog.mail("alice@client.test", "bob@example.com", "gone@example.com")
         identity = queue_id(dialog.data(stuff(mails.plain())))
@@ -249,7 +249,7 @@ def test_who_is_refused_where_others_have_it_is_asked_for_once(start, sink, tmp_
 def test_what_goes_once_at_most_is_not_the_clients_to_send_again(start, sink):
     sink.script["DOT"] = [FaultSmtp.TAKE_AND_CLOSE]
     one = start(door=lan(accept="relay"), routes=[{"relays": ["default"], "uncertain": "hold"}])
-    with Dialog(one.address, timeout=60) as dialog:
+    with Dialog(one.address) as dialog:
         dialog.ehlo()
         dialog.mail("alice@client.test", "bob@example.com")
         identity = queue_id(dialog.data(stuff(mails.plain())))
@@ -276,9 +276,7 @@ def test_a_stop_hurries_what_goes_by_the_settings_before(start, sink):
         one.write_settings()
         one.reload()
         one.wait_for("settings.reloaded")
-        began = time.monotonic()
-        one.stop()
-        assert time.monotonic() - began < 10
+        one.stop_in_time()
         assert len(slow.messages) == 1 and not sink.messages
     finally:
         slow.stop()

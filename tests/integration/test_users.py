@@ -87,7 +87,7 @@ def test_names_that_do_not_fit_the_file_are_refused(name, path):
     ("U*U", ["echo", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"])],
     ids=["SHA-512", "bcrypt"])
 def test_hashes_made_by_other_tools_are_taken(password, made, path):
-    made = subprocess.run(made, check=True, stdout=subprocess.PIPE, timeout=20).stdout.decode()
+    made = subprocess.run(made, check=True, stdout=subprocess.PIPE, timeout=60).stdout.decode()
     with open(path, "w") as file:
         file.write(f"device:{made}")
     assert user("verify", path, "device", password=password).returncode == 0

@@ -65,7 +65,7 @@ run() {
 	postfix -c "$dir/etc" start >start.out 2>&1
 	i=0
 	until greets "$port"; do
-		i=$((i + 1)); [ $i -lt 200 ] || { echo "did not start" >&2; exit 1; }; sleep 0.1
+		i=$((i + 1)); [ $i -lt 1200 ] || { echo "did not start" >&2; exit 1; }; sleep 0.1
 	done
 }
 

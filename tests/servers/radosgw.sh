@@ -16,6 +16,15 @@ install() {
 	sh "$(dirname "$0")/../packages.sh" install radosgw
 }
 
+# ask COMMAND...: of the monitor. By the same race it refuses who asks before knowing whose
+# monitor it is; what is asked here may be asked again.
+ask() {
+	i=0
+	until timeout 120 ceph $c "$@"; do
+		i=$((i + 1)); [ $i -lt 20 ] || return 1; sleep 0.2
+	done
+}
+
 start() {
 	[ $# = 5 ] || { echo "usage: $0 start DIR PORT ACCESS SECRET BUCKET" >&2; exit 2; }
 	mkdir -p "$1"; dir=$(cd "$1" && pwd); port=$2 access=$3 secret=$4 bucket=$5
@@ -88,19 +97,19 @@ CONF
 	monmaptool --create --clobber --fsid "$fsid" --addv a "[v1:127.0.0.1:$((port + 1))]" monmap >/dev/null
 	ceph-mon $c --mkfs -i a --monmap monmap
 	bg mon ceph-mon $c -f -i a
-	timeout 60 ceph $c osd new "$fsid" >/dev/null
+	ask osd new "$fsid" >/dev/null
 	# place the OSD from here: when it does so itself at start, one start in three
 	# died with "wrong fsid" (a race in 16.2 without cephx)
-	timeout 60 ceph $c osd crush add osd.0 1.0 root=default host=h 2>/dev/null
+	ask osd crush add osd.0 1.0 root=default host=h 2>/dev/null
 	ceph-osd $c -i 0 --mkfs --osd-uuid "$fsid" >log/mkfs.out 2>&1
 	bg osd ceph-osd $c -f -i 0
-	timeout 20 radosgw-admin $c user create --uid=test --display-name=test \
+	timeout 120 radosgw-admin $c user create --uid=test --display-name=test \
 		--access-key="$access" --secret="$secret" >log/user.json 2>log/admin.out
 	bg rgw radosgw $c -f -n client.admin
 	url=$scheme://127.0.0.1:$port
 	i=0
 	until curl -ksf -o /dev/null "$url/"; do
-		i=$((i + 1)); [ $i -lt 300 ] || { echo "did not start" >&2; exit 1; }; sleep 0.1
+		i=$((i + 1)); [ $i -lt 1200 ] || { echo "did not start" >&2; exit 1; }; sleep 0.1
 	done
 	curl -ksf -o /dev/null --aws-sigv4 aws:amz:us-east-1:s3 --user "$access:$secret" \
 		-H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' -X PUT "$url/$bucket"

@@ -138,7 +138,7 @@ PY
 	url=$scheme://127.0.0.1:$port
 	i=0
 	until curl -ksf -o /dev/null "$url/healthcheck" && up $((port + 1)) && up $((port + 2)) && up $((port + 3)); do
-		i=$((i + 1)); [ $i -lt 200 ] || { echo "did not start" >&2; exit 1; }; sleep 0.1
+		i=$((i + 1)); [ $i -lt 1200 ] || { echo "did not start" >&2; exit 1; }; sleep 0.1
 	done
 	# (curl 7.88 does not add x-amz-content-sha256 by itself)
 	curl -ksf -o /dev/null --aws-sigv4 "aws:amz:$region:s3" --user "$access:$secret" \

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "gateway/admin/metrics.h"
+#include "tests/unit/metric.h"
 #include <stdbool.h>
 #include <string.h>
 
@@ -22,15 +23,15 @@ static void test_counts(void **state)
 {
 	(void)state;
 	struct metrics *metrics = metrics_new();
-	assert_true(metrics_get(metrics, METRIC_SESSIONS, "mx") == 0);
+	assert_true(metric_value(metrics, "stowage_sessions{listener=\"mx\"}") == 0);
 	metrics_add(metrics, METRIC_SESSIONS, "mx", 3);
 	metrics_add(metrics, METRIC_SESSIONS, "mx", -1);
 	metrics_add(metrics, METRIC_SESSIONS, "lan", 1);
 	metrics_set(metrics, METRIC_QUEUE_OLDEST_SECONDS, NULL, 1.5);
 	metrics_add(metrics, METRIC_ATTACHMENT_BYTES_TOTAL, NULL, 4294967296.0);
 	metrics_add(metrics, METRIC_ATTACHMENT_BYTES_TOTAL, "no label here", 1);
-	assert_true(metrics_get(metrics, METRIC_SESSIONS, "mx") == 2);
-	assert_true(metrics_get(metrics, METRIC_QUEUE_OLDEST_SECONDS, NULL) == 1.5);
+	assert_true(metric_value(metrics, "stowage_sessions{listener=\"mx\"}") == 2);
+	assert_true(metric_value(metrics, "stowage_queue_oldest_seconds") == 1.5);
 	GString *text = metrics_print(metrics);
 	assert_line(text, "# TYPE stowage_sessions gauge");
 	assert_line(text, "# HELP stowage_sessions SMTP connections open now.");
@@ -68,7 +69,8 @@ static void test_labels_are_bounded(void **state)
 		g_autofree char *label = g_strdup_printf("%d", i);
 		metrics_add(metrics, METRIC_REPLIES_TOTAL, label, 1);
 	}
-	assert_true(metrics_get(metrics, METRIC_REPLIES_TOTAL, "other") == 1000 - 128);
+	assert_true(metric_value(metrics, "stowage_replies_total{code=\"other\"}") ==
+		    1000 - 128);
 	metrics_free(&metrics);
 }
 
@@ -140,8 +142,11 @@ static void test_threads(void **state)
 		threads[i] = g_thread_new("add", add_many, metrics);
 	for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
 		g_thread_join(threads[i]);
-	assert_true(metrics_get(metrics, METRIC_MESSAGES_RECEIVED_TOTAL, "mx") == 20000);
-	assert_true(metrics_get(metrics, METRIC_MESSAGES_RECEIVED_TOTAL, "lan") == 20000);
+	assert_true(metric_value(metrics,
+			    "stowage_messages_received_total{listener=\"mx\"}") == 20000);
+	assert_true(
+		metric_value(metrics,
+			"stowage_messages_received_total{listener=\"lan\"}") == 20000);
 	metrics_free(&metrics);
 }
 

@@ -297,9 +297,9 @@ static void test_keys(void **state)
 {
 	(void)state;
 	static const char *const plain[] = { "a", "a/b",
-		"mail/2025/11/21/01k-x/1-Ab_.pdf", ".a", "a." };
+		"mail/2025/11/21/01k-x/1-Ab_.pdf", ".a", "a.", "a..b", "...", "..a/b" };
 	static const char *const others[] = { "", "/", "/a", "a/", "a//b", ".", "..",
-		"./a", "a/.", "a/../b", "a..b", "a b", "a+b", "a\\b", "\xc3\xbc", "a%2fb",
+		"./a", "a/.", "a/../b", "a/..", "a b", "a+b", "a\\b", "\xc3\xbc", "a%2fb",
 		"a\nb" };
 	for (size_t i = 0; i < G_N_ELEMENTS(plain); i++)
 		assert_true(presigned_key_is_plain(plain[i]));

@@ -64,6 +64,12 @@ static const struct mistake warnings[] = {
 		"f:1:40: sender.envelope: b@in.example is received here\n" UNENCRYPTED },
 	{ FROM "envelope: b@in.example, envelope_id: true }\n" MX_MAP, UNENCRYPTED },
 	{ FROM "envelope: b@a.example }\n" MX_MAP, UNENCRYPTED },
+	{ FROM "verified: [ g@a.example, b.example ] }\n" MX_MAP,
+		"f:1:55: sender.verified[1]: is a whole domain, and strangers can send "
+		"by the listener \"in\": \n" UNENCRYPTED },
+	{ FROM "verified: [ g@a.example ] }\n" MX_MAP, UNENCRYPTED },
+	{ FROM "verified: [ a.example ] }\n" LISTENER("networks: [ 10.0.0.0/8 ]"), "" },
+	{ "sender: { verified: [ b.example ] }\n" MX_MAP, UNENCRYPTED },
 	{ "relays: [ { name: two, host: email-smtp.eu-west-1.amazonaws.com, user: a, "
 	  "password: b } ]\n",
 		"f:1:1: sender.from: is not given: SES refuses" },

@@ -13,39 +13,52 @@
 
 static const struct {
 	const char *name;
-	unsigned notify;
-	enum queue_state before, after;
-	bool over, relay_reports;
+	unsigned notify, told;
+	enum queue_state state;
+	bool over, late;
 	enum bounce_action want;
 } choices[] = {
-	{ "refused", QUEUE_NOTIFY_DEFAULT, QUEUE_RECEIVED, QUEUE_DEAD, false, false,
-		BOUNCE_FAILED },
-	{ "refused, FAILURE asked for", QUEUE_NOTIFY_FAILURE, QUEUE_DEFERRED, QUEUE_DEAD,
-		false, true, BOUNCE_FAILED },
-	{ "refused, NEVER", QUEUE_NOTIFY_NEVER, QUEUE_RECEIVED, QUEUE_DEAD, false, false,
+	{ "refused", 0, 0, QUEUE_DEAD, false, false, BOUNCE_FAILED },
+	{ "refused, FAILURE asked for", QUEUE_NOTIFY_FAILURE, QUEUE_NOTIFY_DELAY,
+		QUEUE_DEAD, false, false, BOUNCE_FAILED },
+	{ "refused, NEVER", QUEUE_NOTIFY_NEVER, 0, QUEUE_DEAD, true, true,
 		BOUNCE_NOTHING },
-	{ "refused, SUCCESS only", QUEUE_NOTIFY_SUCCESS, QUEUE_RECEIVED, QUEUE_DEAD,
-		false, false, BOUNCE_NOTHING },
-	{ "refused by an earlier attempt", QUEUE_NOTIFY_DEFAULT, QUEUE_DEAD, QUEUE_DEAD,
-		false, false, BOUNCE_NOTHING },
-	{ "waits", QUEUE_NOTIFY_DEFAULT, QUEUE_RECEIVED, QUEUE_DEFERRED, false, false,
+	{ "refused, SUCCESS only", QUEUE_NOTIFY_SUCCESS, 0, QUEUE_DEAD, false, false,
 		BOUNCE_NOTHING },
-	{ "waited too long", QUEUE_NOTIFY_DEFAULT, QUEUE_DEFERRED, QUEUE_DEFERRED, true,
-		false, BOUNCE_FAILED },
-	{ "held too long", QUEUE_NOTIFY_DEFAULT, QUEUE_HELD, QUEUE_HELD, true, false,
-		BOUNCE_FAILED },
-	{ "held", QUEUE_NOTIFY_DEFAULT, QUEUE_DEFERRED, QUEUE_HELD, false, false,
-		BOUNCE_NOTHING },
-	{ "may have arrived", QUEUE_NOTIFY_DEFAULT, QUEUE_UNCERTAIN, QUEUE_UNCERTAIN,
+	{ "told already", 0, 0, QUEUE_BOUNCED, true, true, BOUNCE_NOTHING },
+	{ "waits", 0, 0, QUEUE_DEFERRED, false, false, BOUNCE_NOTHING },
+	{ "waited too long", 0, 0, QUEUE_DEFERRED, true, false, BOUNCE_FAILED },
+	{ "held too long", 0, 0, QUEUE_HELD, true, false, BOUNCE_FAILED },
+	{ "held", 0, 0, QUEUE_HELD, false, true, BOUNCE_NOTHING },
+	{ "may have arrived", 0, 0, QUEUE_UNCERTAIN, false, true, BOUNCE_NOTHING },
+	{ "may have arrived, given up", 0, 0, QUEUE_UNCERTAIN, true, false,
+		BOUNCE_UNKNOWN },
+	{ "may have arrived, given up, NEVER", QUEUE_NOTIFY_NEVER, 0, QUEUE_UNCERTAIN,
 		true, false, BOUNCE_NOTHING },
-	{ "sent, nothing asked for", QUEUE_NOTIFY_DEFAULT, QUEUE_RECEIVED, QUEUE_SENT,
-		false, false, BOUNCE_NOTHING },
-	{ "sent, SUCCESS", QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_FAILURE, QUEUE_RECEIVED,
-		QUEUE_SENT, false, false, BOUNCE_RELAYED },
-	{ "sent, SUCCESS, the relay tells", QUEUE_NOTIFY_SUCCESS, QUEUE_RECEIVED,
-		QUEUE_SENT, false, true, BOUNCE_NOTHING },
-	{ "sent earlier", QUEUE_NOTIFY_SUCCESS, QUEUE_SENT, QUEUE_SENT, false, false,
+	{ "sent, nothing asked for", 0, 0, QUEUE_SENT, false, false, BOUNCE_NOTHING },
+	{ "sent, SUCCESS", QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_FAILURE, 0, QUEUE_SENT,
+		false, false, BOUNCE_RELAYED },
+	{ "sent, SUCCESS, others have failed", QUEUE_NOTIFY_SUCCESS, 0, QUEUE_SENT, true,
+		true, BOUNCE_RELAYED },
+	{ "sent, SUCCESS, told already", QUEUE_NOTIFY_SUCCESS, QUEUE_NOTIFY_SUCCESS,
+		QUEUE_SENT, false, false, BOUNCE_NOTHING },
+	{ "late, DELAY", QUEUE_NOTIFY_DELAY, 0, QUEUE_DEFERRED, false, true,
+		BOUNCE_DELAYED },
+	{ "late and held, DELAY", QUEUE_NOTIFY_DELAY, 0, QUEUE_HELD, false, true,
+		BOUNCE_DELAYED },
+	{ "late, uncertain, DELAY", QUEUE_NOTIFY_DELAY | QUEUE_NOTIFY_FAILURE, 0,
+		QUEUE_UNCERTAIN, false, true, BOUNCE_DELAYED },
+	{ "late, DELAY, told already", QUEUE_NOTIFY_DELAY, QUEUE_NOTIFY_DELAY,
+		QUEUE_DEFERRED, false, true, BOUNCE_NOTHING },
+	{ "late, nothing asked for", 0, 0, QUEUE_DEFERRED, false, true, BOUNCE_NOTHING },
+	{ "late, NEVER", QUEUE_NOTIFY_NEVER, 0, QUEUE_DEFERRED, false, true,
 		BOUNCE_NOTHING },
+	{ "late, DELAY, but sent", QUEUE_NOTIFY_DELAY, 0, QUEUE_SENT, false, true,
+		BOUNCE_NOTHING },
+	{ "given up, DELAY only", QUEUE_NOTIFY_DELAY, 0, QUEUE_DEFERRED, true, true,
+		BOUNCE_NOTHING },
+	{ "given up, DELAY too", QUEUE_NOTIFY_DELAY | QUEUE_NOTIFY_FAILURE, 0, QUEUE_DEAD,
+		true, true, BOUNCE_FAILED },
 };
 
 static void test_choice(void **state)
@@ -53,10 +66,10 @@ static void test_choice(void **state)
 	(void)state;
 	for (size_t i = 0; i < G_N_ELEMENTS(choices); i++) {
 		struct queue_recipient recipient = { .notify = choices[i].notify,
-			.state = choices[i].after };
+			.told = choices[i].told,
+			.state = choices[i].state };
 		enum bounce_action action =
-			bounce_action_for(&recipient, choices[i].before, choices[i].over,
-				false, choices[i].relay_reports);
+			bounce_action_for(&recipient, choices[i].over, choices[i].late);
 		if (action != choices[i].want)
 			fail_msg("%s: action %d", choices[i].name, (int)action);
 	}
@@ -73,6 +86,20 @@ static void test_answers(void **state)
 		{ "auto-submitted:\r\n AUTO-Replied (vacation)\r\n", true },
 		{ "Content-Type: Multipart/Report; boundary=x\r\n\r\n", true },
 		{ "junk\r\nAuto-Submitted: auto-replied\r\n\r\n", true },
+		{ "Auto-Submitted: (a (nested) \\) comment)\r\n\tauto-replied\r\n\r\n",
+			true },
+		{ "Auto-Submitted: auto-replied; owner-email=\"a@b\"\r\n\r\n", true },
+		{ "Auto-Submitted: auto-replied (vacation) ; x=y\r\n\r\n", true },
+		{ "Auto-Submitted:auto-replied", true },
+		{ "Content-Type: (x) multipart (y) / (z) report;boundary=x\r\n\r\n",
+			true },
+		{ "Auto-Submitted: auto-replied-never\r\n\r\n", false },
+		{ "Auto-Submitted: (auto-replied\r\n\r\n", false },
+		{ "Auto-Submitted: (auto-replied\\", false },
+		{ "Auto-Submitted: (auto-replied)\r\n\r\n", false },
+		{ "Auto-Submitted:\r\n\r\n", false },
+		{ "Content-Type: multipart/reports\r\n\r\n", false },
+		{ "Content-Type: text/plain; name=\"multipart/report\"\r\n\r\n", false },
 		{ "Auto-Submitted: auto-generated\r\n\r\n", false },
 		{ "Auto-Submitted: no\r\nPrecedence: bulk\r\n\r\n", false },
 		{ "Subject: x\r\n\r\nAuto-Submitted: auto-replied\r\n", false },
@@ -184,35 +211,6 @@ static void test_report(void **state)
 	queue_message_free(message);
 }
 
-/* Of those that were asked to be told of a delay, when it is time. */
-static void test_choice_of_delayed(void **state)
-{
-	(void)state;
-	static const struct {
-		unsigned notify;
-		enum queue_state after;
-		bool over;
-		enum bounce_action want;
-	} delays[] = {
-		{ QUEUE_NOTIFY_DELAY, QUEUE_DEFERRED, false, BOUNCE_DELAYED },
-		{ QUEUE_NOTIFY_DELAY | QUEUE_NOTIFY_FAILURE, QUEUE_UNCERTAIN, false,
-			BOUNCE_DELAYED },
-		{ QUEUE_NOTIFY_DEFAULT, QUEUE_DEFERRED, false, BOUNCE_NOTHING },
-		{ QUEUE_NOTIFY_NEVER, QUEUE_DEFERRED, false, BOUNCE_NOTHING },
-		{ QUEUE_NOTIFY_DELAY, QUEUE_SENT, false, BOUNCE_NOTHING },
-		{ QUEUE_NOTIFY_DELAY, QUEUE_DEFERRED, true, BOUNCE_NOTHING },
-		{ QUEUE_NOTIFY_DELAY | QUEUE_NOTIFY_FAILURE, QUEUE_DEAD, true,
-			BOUNCE_FAILED },
-	};
-	for (size_t i = 0; i < G_N_ELEMENTS(delays); i++) {
-		struct queue_recipient recipient = { .notify = delays[i].notify,
-			.state = delays[i].after };
-		assert_int_equal(bounce_action_for(&recipient, QUEUE_DEFERRED,
-					 delays[i].over, true, false),
-			delays[i].want);
-	}
-}
-
 static void test_delay(void **state)
 {
 	(void)state;
@@ -235,41 +233,72 @@ static void test_delay(void **state)
 
 #define HOUR_MS (3600 * INT64_C(1000))
 
-/* Once: at the first attempt from the fourth hour on. */
+/* From the fourth hour on, until it was told. */
 static void test_when_it_is_late(void **state)
 {
 	(void)state;
-	static const struct {
-		int64_t planned_ms, now_ms; /* from when it came */
-		bool want;
-	} cases[] = {
-		{ 0, 1, false },
-		{ 3 * HOUR_MS, 4 * HOUR_MS - 1, false },
-		{ 3 * HOUR_MS, 4 * HOUR_MS, true }, /* nobody had time for it */
-		{ 4 * HOUR_MS, 4 * HOUR_MS + 5, true },
-		{ 4 * HOUR_MS + 1, 4 * HOUR_MS + 1, false },
-		{ 9 * HOUR_MS, 9 * HOUR_MS, false },
-	};
 	struct queue_message *message = make_message();
 	struct queue_recipient *first = message->recipients->pdata[0];
 	first->state = QUEUE_DEFERRED;
 	assert_true(bounce_delay_ms(message, 0) == INT64_MAX);
 	first->notify = QUEUE_NOTIFY_DELAY;
 	assert_true(bounce_delay_ms(message, 0) == message->received_ms + 4 * HOUR_MS);
-	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		int64_t now_ms = message->received_ms + cases[i].now_ms;
-		message->next_attempt_ms = message->received_ms + cases[i].planned_ms;
-		assert_int_equal(bounce_is_late(message, now_ms, 0), cases[i].want);
-	}
 	/* The clock was set forward by a year: that is no delay. */
-	message->next_attempt_ms = message->received_ms + 5000;
-	assert_false(bounce_is_late(
-		message, message->received_ms + 8767 * HOUR_MS, 8766 * HOUR_MS));
-	assert_true(bounce_is_late(
-		message, message->received_ms + 8770 * HOUR_MS, 8766 * HOUR_MS));
-	message->next_attempt_ms = message->received_ms + 4 * HOUR_MS;
+	assert_true(bounce_delay_ms(message, 8766 * HOUR_MS) ==
+		    message->received_ms + 8770 * HOUR_MS);
 	message->may_bounce = false;
-	assert_false(bounce_is_late(message, message->received_ms + 4 * HOUR_MS, 0));
+	assert_true(bounce_delay_ms(message, 0) == INT64_MAX);
+	message->may_bounce = true;
+	first->told = QUEUE_NOTIFY_DELAY;
+	assert_true(bounce_delay_ms(message, 0) == INT64_MAX);
+	queue_message_free(message);
+}
+
+/* Which of its end the report is of: a refusal, or its time. */
+static void test_status_at_the_end(void **state)
+{
+	(void)state;
+	static const struct {
+		enum queue_state state;
+		int reply_code;
+		const char *want;
+	} ends[] = {
+		{ QUEUE_DEAD, 550, "Status: 5.0.0\r\n" },
+		{ QUEUE_DEAD, 0, "Status: 5.0.0\r\n" },
+		{ QUEUE_DEAD, 450, "Status: 5.4.7\r\n" },
+		{ QUEUE_DEFERRED, 450, "Status: 5.4.7\r\n" },
+		{ QUEUE_HELD, 535, "Status: 5.4.7\r\n" },
+	};
+	const enum bounce_action actions[] = { BOUNCE_FAILED, BOUNCE_NOTHING };
+	for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+		struct queue_message *message = make_message();
+		struct queue_recipient *gone = message->recipients->pdata[0];
+		gone->state = ends[i].state;
+		gone->reply_code = ends[i].reply_code;
+		g_clear_pointer(&gone->reply, g_free);
+		g_autoptr(GString) text = print(message, actions, "", false);
+		assert_has(text, ends[i].want);
+		queue_message_free(message);
+	}
+}
+
+static void test_what_nobody_knows(void **state)
+{
+	(void)state;
+	struct queue_message *message = make_message();
+	struct queue_recipient *lost = message->recipients->pdata[0];
+	lost->state = QUEUE_UNCERTAIN;
+	lost->reply_code = 0;
+	g_free(lost->reply);
+	lost->reply = g_strdup("connection lost");
+	const enum bounce_action actions[] = { BOUNCE_UNKNOWN, BOUNCE_NOTHING };
+	g_autoptr(GString) text = print(message, actions, original, false);
+	assert_has(text, "\r\nSubject: Mail may not have been delivered\r\n");
+	assert_has(text, "whether it arrived");
+	assert_has(text, "  connection lost\r\n");
+	assert_has(text, "\r\nAction: failed\r\nStatus: 4.4.2\r\n");
+	assert_null(strstr(text->str, "could not be delivered"));
+	assert_null(strstr(text->str, "fine@example.net"));
 	queue_message_free(message);
 }
 
@@ -296,6 +325,61 @@ static void test_cut_header(void **state)
 	assert_null(strstr(text->str, "X-Long"));
 	g_autoptr(GString) none = print(message, actions, "", false);
 	assert_has(none, "text/rfc822-headers");
+	queue_message_free(message);
+}
+
+static void test_beyond_ascii(void **state)
+{
+	(void)state;
+	struct queue_message *message = make_message();
+	struct queue_recipient *gone = message->recipients->pdata[0];
+	g_free(gone->original);
+	gone->original = g_strdup("gone@b\xc3\xbc"
+				  "cher.example");
+	g_free(gone->orcpt);
+	gone->orcpt = g_strdup("utf-8;\xe2\x82\xac@example.net");
+	g_free(gone->reply);
+	gone->reply = g_strdup("5.1.1 n\xf3 \xf0\x9f\x93\xb7");
+	const enum bounce_action actions[] = { BOUNCE_FAILED, BOUNCE_NOTHING };
+	g_autoptr(GString) text = print(message, actions, "Subject: a\r\n\r\n", false);
+	assert_has(text, "\r\nFinal-Recipient: utf-8;gone@b\\x{FC}cher.example\r\n");
+	assert_has(text, "\r\nOriginal-Recipient: utf-8;\\x{20AC}@example.net\r\n");
+	assert_has(text, "Diagnostic-Code: smtp;550 5.1.1 n\\x{FFFD} \\x{1F4F7}\r\n");
+	assert_has(text, "<gone@b\xc3\xbc"
+			 "cher.example>");
+	queue_message_free(message);
+}
+
+/* What is returned as header where the body begins in a way of its own. */
+static void test_what_is_no_header(void **state)
+{
+	(void)state;
+	static const char *const originals[] = {
+		"hello\r\nworld\r\n\r\nsecret\r\n\r\n",
+		"\r\nhello\r\n\r\nsecret\r\n",
+		"Subject: a\r\nhello\r\nworld: x\r\n\r\nsecret\r\n",
+		"Subject: a\n\nhello\r\n\r\nsecret\r\n",
+		" hello\r\n\r\nsecret\r\n",
+	};
+	struct queue_message *message = make_message();
+	const enum bounce_action actions[] = { BOUNCE_FAILED, BOUNCE_NOTHING };
+	for (size_t i = 0; i < 2 * G_N_ELEMENTS(originals); i++) {
+		g_autofree char *whole = g_strdup_printf("%s%s%s%s",
+			i % 2 ? "Received: from a\r\n\tby b id " : "",
+			i % 2 ? message->id : "",
+			i % 2 ? ";\r\n\tMon, 1 Jan 2024 00:00:00 +0000\r\n" : "",
+			originals[i / 2]);
+		g_autoptr(GString) text = print(message, actions, whole, false);
+		assert_null(strstr(text->str, "hello"));
+		assert_null(strstr(text->str, "secret"));
+		if (i % 2)
+			assert_has(text, "\r\n\tMon, 1 Jan 2024 00:00:00 +0000\r\n");
+	}
+	g_autoptr(GString) text = print(message, actions,
+		"From alice Thu Jan 1\r\nX-A: 1\r\nbroken\r\nSubject: b\r\n\r\nsecret",
+		false);
+	assert_has(text, "\r\nSubject: b\r\n");
+	assert_null(strstr(text->str, "secret"));
 	queue_message_free(message);
 }
 
@@ -398,9 +482,12 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_own_path),
 		cmocka_unit_test(test_report),
-		cmocka_unit_test(test_choice_of_delayed),
 		cmocka_unit_test(test_delay),
 		cmocka_unit_test(test_when_it_is_late),
+		cmocka_unit_test(test_status_at_the_end),
+		cmocka_unit_test(test_what_nobody_knows),
+		cmocka_unit_test(test_what_is_no_header),
+		cmocka_unit_test(test_beyond_ascii),
 		cmocka_unit_test(test_whole_original),
 		cmocka_unit_test(test_cut_header),
 		cmocka_unit_test(test_encodings),

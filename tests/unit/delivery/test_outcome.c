@@ -1,4 +1,5 @@
-/* outcome: from the recipients' verdicts to the message's state, and when it is tried again. */
+/* outcome: from the recipients' verdicts to the message's state, and when
+ * it is tried again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,7 +134,8 @@ static void once_at_most_waits_for_a_person(void **state)
 		/* A person may take any time. */
 		if (message->state == QUEUE_HELD && !message->hold) {
 			message->received_ms = 1;
-			outcome_schedule(&outcome, message, &settings, 900000, 0);
+			const struct outcome_times times = { 900000, 60001, 1 };
+			outcome_schedule(&outcome, message, &settings, &times);
 			assert_int_equal(message->state, QUEUE_HELD);
 			assert_int_equal(message->finished_ms, 0);
 		}
@@ -243,12 +245,12 @@ static void what_waits_gets_a_time(void **state)
 		struct queue_message *message = message_with(times[i].states, &outcome);
 		int64_t now_ms = received_ms + times[i].age_ms;
 		message->received_ms = received_ms;
-		if (times[i].retried_at_ms)
-			message->retried_ms = received_ms + times[i].retried_at_ms;
 		message->attempts = 1;
 		message->finished_ms = 5; /* of an earlier end, before a retry by hand */
 		outcome_of_recipients(&outcome, message, NULL);
-		outcome_schedule(&outcome, message, &settings, now_ms, 0);
+		const struct outcome_times plan = { now_ms,
+			received_ms + times[i].retried_at_ms + 3600000, INT64_MAX };
+		outcome_schedule(&outcome, message, &settings, &plan);
 		assert_int_equal(message->state, times[i].want);
 		assert_int_equal(message->finished_ms, times[i].finished ? now_ms : 0);
 		if (message->state == QUEUE_HELD)
@@ -267,36 +269,31 @@ static void what_cannot_be_told_is_put_off(void **state)
 	const struct conf_queue settings = { .retry_first_s = 10, .retry_max_s = 1200 };
 	const struct {
 		const char *states;
-		enum queue_state before, want;
-		enum queue_state recipients[2];
+		enum queue_state want;
+		enum queue_state recipients[2]; /* as they were */
 	} puts_off[] = {
-		{ "sx", QUEUE_RECEIVED, QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_DEFERRED } },
-		{ "xd", QUEUE_RECEIVED, QUEUE_DEFERRED,
-			{ QUEUE_DEFERRED, QUEUE_DEFERRED } },
-		{ "xh", QUEUE_RECEIVED, QUEUE_HELD, { QUEUE_DEFERRED, QUEUE_HELD } },
-		{ "sx", QUEUE_DEAD, QUEUE_DEAD, { QUEUE_SENT, QUEUE_DEAD } },
-		{ "ss", QUEUE_RECEIVED, QUEUE_SENT, { QUEUE_SENT, QUEUE_SENT } },
+		{ "sx", QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_DEAD } },
+		{ "ss", QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_SENT } },
+		{ "xd", QUEUE_DEFERRED, { QUEUE_DEAD, QUEUE_DEFERRED } },
+		{ "xh", QUEUE_HELD, { QUEUE_DEAD, QUEUE_HELD } },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(puts_off); i++) {
 		struct outcome outcome = { 0 };
 		struct queue_message *message =
 			message_with(puts_off[i].states, &outcome);
-		const enum queue_state before[] = { puts_off[i].before,
-			puts_off[i].before };
 		outcome_of_recipients(&outcome, message, NULL);
 		message->attempts = 1;
-		message->finished_ms = message->state == QUEUE_SENT ? 7 : 0;
+		message->finished_ms = queue_state_is_final(message->state) ? 7 : 0;
 		g_autofree char *reason = g_strdup(message->reason);
-		outcome_put_off(message, before, &settings, 1000, "no room");
+		outcome_put_off(message, &settings, 1000, "no room");
 		assert_int_equal(message->state, puts_off[i].want);
 		for (guint r = 0; r < 2; r++) {
 			const struct queue_recipient *one = message->recipients->pdata[r];
 			assert_int_equal(one->state, puts_off[i].recipients[r]);
 		}
-		assert_int_equal(
-			message->finished_ms, puts_off[i].want == QUEUE_SENT ? 7 : 0);
+		assert_int_equal(message->finished_ms, 0);
 		assert_true(g_str_has_prefix(message->reason, reason));
-		if (i == 0) {
+		if (i < 2) {
 			assert_non_null(strstr(message->reason, "no room"));
 			assert_in_range(message->next_attempt_ms, 1001, 1000 + 1200000);
 		}
@@ -311,21 +308,87 @@ static void who_asked_is_told_of_a_delay_in_time(void **state)
 	const struct conf_queue settings = {
 		.retry_first_s = 43200, .retry_max_s = 43200, .lifetime_s = 86400
 	};
-	const int64_t hours_ms = 4 * 3600 * INT64_C(1000);
-	for (unsigned i = 0; i < 2; i++) {
+	const struct outcome_times times[] = {
+		{ 1000, 86400000, 14400000 },     /* in time */
+		{ 14400000, 86400000, 14400000 }, /* it is told now */
+		{ 1000, 86400000, INT64_MAX },    /* nobody asked for it */
+	};
+	for (unsigned i = 0; i < 2 * G_N_ELEMENTS(times); i++) {
 		struct outcome outcome = { 0 };
-		struct queue_message *message = message_with("d", &outcome);
-		struct queue_recipient *recipient = message->recipients->pdata[0];
-		recipient->notify = QUEUE_NOTIFY_DELAY;
-		g_free(message->reverse_path);
-		message->reverse_path = g_strdup("a@b");
-		message->may_bounce = true;
+		struct queue_message *message = message_with(i % 2 ? "h" : "d", &outcome);
 		message->attempts = 1;
-		int64_t now_ms = message->received_ms + (i ? hours_ms : 1000);
 		outcome_of_recipients(&outcome, message, NULL);
-		outcome_schedule(&outcome, message, &settings, now_ms, 0);
+		outcome_schedule(&outcome, message, &settings, &times[i / 2]);
+		assert_int_equal(message->next_attempt_ms == 14400000, i < 2);
+		queue_message_free(message);
+		outcome_deinit(&outcome);
+	}
+}
+
+/* Whatever kept each of them, what is given up has ended for all. */
+static void an_end_is_each_recipients(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *states;
+		enum queue_state want[2];
+		guint events; /* of those whose end differs from another's */
+	} ends[] = {
+		{ "dd", { QUEUE_DEAD, QUEUE_DEAD }, 0 },
+		{ "uh", { QUEUE_DEAD, QUEUE_DEAD }, 0 },
+		{ "sd", { QUEUE_SENT, QUEUE_DEAD }, 1 },
+		{ "xu", { QUEUE_DEAD, QUEUE_DEAD }, 1 },
+		{ "ss", { QUEUE_SENT, QUEUE_SENT }, 0 },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+		struct outcome outcome = { 0 };
+		struct queue_message *message = message_with(ends[i].states, &outcome);
+		outcome_end_recipients(message, NULL);
+		for (guint r = 0; r < 2; r++) {
+			const struct queue_recipient *one = message->recipients->pdata[r];
+			assert_int_equal(one->state, ends[i].want[r]);
+		}
+		assert_int_equal(message->events->len, ends[i].events);
+		for (guint e = 0; e < message->events->len; e++) {
+			const struct queue_event *event = message->events->pdata[e];
+			assert_int_equal(event->recipient, 1);
+			assert_int_equal(event->state, QUEUE_DEAD);
+		}
+		queue_message_free(message);
+		outcome_deinit(&outcome);
+	}
+}
+
+/* The others' end lets nobody send again what may have come already. */
+static void what_is_sent_once_at_most_outlives_the_others(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *states;
+		enum queue_state want;
+		enum queue_state recipients[2];
+	} ends[] = {
+		{ "ud", QUEUE_HELD, { QUEUE_HELD, QUEUE_DEAD } },
+		{ "uh", QUEUE_HELD, { QUEUE_HELD, QUEUE_DEAD } },
+		{ "us", QUEUE_HELD, { QUEUE_HELD, QUEUE_SENT } },
+		{ "uu", QUEUE_HELD, { QUEUE_HELD, QUEUE_DEAD } },
+		{ "du", QUEUE_DEAD, { QUEUE_DEFERRED, QUEUE_UNCERTAIN } },
+	};
+	static const bool kept[] = { true, false };
+	for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+		struct outcome outcome = { 0 };
+		struct queue_message *message = message_with(ends[i].states, &outcome);
+		message->state = QUEUE_DEAD;
+		message->finished_ms = 7;
+		outcome_keep(message, kept);
+		assert_int_equal(message->state, ends[i].want);
 		assert_int_equal(
-			message->next_attempt_ms == message->received_ms + hours_ms, !i);
+			message->finished_ms, ends[i].want == QUEUE_HELD ? 0 : 7);
+		assert_null(message->hold);
+		for (guint r = 0; r < 2; r++) {
+			const struct queue_recipient *one = message->recipients->pdata[r];
+			assert_int_equal(one->state, ends[i].recipients[r]);
+		}
 		queue_message_free(message);
 		outcome_deinit(&outcome);
 	}
@@ -342,6 +405,8 @@ int main(void)
 		cmocka_unit_test(what_waits_gets_a_time),
 		cmocka_unit_test(who_asked_is_told_of_a_delay_in_time),
 		cmocka_unit_test(what_cannot_be_told_is_put_off),
+		cmocka_unit_test(an_end_is_each_recipients),
+		cmocka_unit_test(what_is_sent_once_at_most_outlives_the_others),
 	};
 	return cmocka_run_group_tests_name("outcome", tests, NULL, NULL);
 }

@@ -254,6 +254,17 @@ static const struct from_case {
 	{ "a link", "<mailto:a@o.org>",
 		"From: \"a via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: a@o.org\r\nX-Original-From: <mailto:a@o.org>\r\n" },
+	{ "in single quotes", "'a@o.org'",
+		"From: \"a via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: a@o.org\r\nX-Original-From: 'a@o.org'\r\n" },
+	{ "in an encoded-word with its name", "=?utf-8?q?Al=C3=BC_=3Ca=40o=2Eorg=3E?=",
+		"From: =?UTF-8?B?QWzDvCB2aWEgZXhhbXBsZS5jb20=?= <gateway@example.com>\r\n"
+		"Reply-To: =?UTF-8?B?QWzDvA==?= <a@o.org>\r\n"
+		"X-Original-From: =?utf-8?q?Al=C3=BC_=3Ca=40o=2Eorg=3E?=\r\n" },
+	{ "a verified one in an encoded-word", "=?utf-8?q?boss=40example=2Ecom?=",
+		"From: \"boss via example.com\" <gateway@example.com>\r\n"
+		"Reply-To: boss@example.com\r\n"
+		"X-Original-From: =?utf-8?q?boss=40example=2Ecom?=\r\n" },
 	{ "a verified one in a field that cannot be read", "Boss boss@example.com",
 		"From: \"Boss via example.com\" <gateway@example.com>\r\n"
 		"Reply-To: \"Boss\" <boss@example.com>\r\n"
@@ -514,7 +525,8 @@ static void test_ascii_header(void **state)
 		"Subject: =?UTF-8?b?w7w=?= Bcc: x@y\r\n" FROM REST);
 }
 
-/* "Subject: a a" and such in the charsets of mail programs that write their headers raw. */
+/* "Subject: a a" and such in the charsets of mail programs that write
+ * their headers raw. */
 static const struct {
 	const char *in, *want;
 } octet_cases[] = {

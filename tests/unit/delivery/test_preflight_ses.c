@@ -1,4 +1,5 @@
-/* preflight for SES: what it is told, what it would refuse, and whose name mail goes in. */
+/* preflight for SES: what it is told, what it would refuse, and whose
+ * name mail goes in. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,7 +113,8 @@ static void test_told(void **state)
 		"X-SES-FROM-ARN: evil\r\nX-SES-MESSAGE-TAGS: stowage-id=2\r\n" FROM BARE,
 		want);
 
-	/* Another MTA in front of SES is told too; its message is nobody's but its own. */
+	/* Another MTA in front of SES is told too; its message is
+	 * nobody's but its own. */
 	preflight.is_ses = false;
 	g_autofree char *other = g_strconcat("X-SES-CONFIGURATION-SET: alarms\r\n", arns,
 		"X-SES-MESSAGE-TAGS: site=four, stowage-id=forged, door=mx, "
@@ -532,6 +534,80 @@ static void test_long_lines(void **state)
 	}
 }
 
+static const struct {
+	const char *in, *want; /* NULL: it stays */
+} dispositions[] = {
+	{ "attachment; filename=\"a b.pdf\"", NULL },
+	{ "INLINE", NULL },
+	{ "attachment (c); filename*=utf-8''%C3%BC.pdf; size=7;", NULL },
+	{ "attachment; filename=a b.pdf", "attachment; filename=\"a b.pdf\"" },
+	{ "=?utf-8?q?attachment=3B_filename=3Da=2Epdf?=", "attachment; filename=a.pdf" },
+	{ "=?utf-8?q?inline?=", "inline" },
+	{ "\"inline\"", "attachment" },
+	{ "; filename=a.pdf", "attachment; filename=a.pdf" },
+	{ "attachment filename=a", "attachment; filename=a" },
+	{ "attachment; filename=\"a.pdf", "attachment; filename=a.pdf" },
+	{ "attachment; filename=; filename=b", "attachment; filename=b" },
+};
+
+static void test_dispositions(void **state)
+{
+	(void)state;
+	struct preflight preflight = preflight_default();
+	for (size_t i = 0; i < G_N_ELEMENTS(dispositions); i++) {
+		const char *value =
+			dispositions[i].want ? dispositions[i].want : dispositions[i].in;
+		g_autofree char *in = g_strdup_printf(
+			"MIME-Version: 1.0\r\nContent-Disposition: %s\r\n" FROM BARE,
+			dispositions[i].in);
+		g_autofree char *want =
+			g_strdup_printf(TAG "MIME-Version: 1.0\r\n"
+					    "Content-Disposition: %s\r\n" FROM BARE,
+				value);
+		check(&preflight, in, want);
+	}
+	check(&preflight, "Content-Disposition: ;\r\nMIME-Version: 1.0\r\n" FROM BARE,
+		TAG "MIME-Version: 1.0\r\n" FROM BARE);
+}
+
+static const struct {
+	const char *in, *want; /* NULL: it stays */
+} of_parts[] = {
+	{ "Content-Type: text/plain; charset=utf-8\r\n", NULL },
+	{ "content-type:TEXT/html\r\n", NULL },
+	{ "Content-Type: text/plain; charset=\r\n", "Content-Type: text/plain\r\n" },
+	{ "Content-Type:\r\n", "" },
+	{ "Content-Type: multipart/mixed\r\n",
+		"Content-Type: text/plain\r\n"
+		"X-Unparsed-Content-Type: multipart/mixed\r\n" },
+	{ "Content-Disposition: =?utf-8?q?inline?=\r\n",
+		"Content-Disposition: inline\r\n" },
+	{ "Content-Type: image/png; name=\"\xc3\xbc.png\"\r\n",
+		"Content-Type: image/png; name*=iso-8859-1''%FC.png\r\n" },
+	/* Nobody knows what is meant: let the reader guess. */
+	{ "Content-Type: image/png; name=\"\xfc.png\"\r\n", NULL },
+	{ "Content-Type: text/plain;\r\n\tcharset=utf-8\r \r\n",
+		"Content-Type: text/plain; charset=utf-8\r\n" },
+};
+
+static void test_fields_of_parts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(of_parts); i++) {
+		g_autoptr(GString) got = preflight_part_field(
+			of_parts[i].in, strlen(of_parts[i].in), "\r\n");
+		if (!got != !of_parts[i].want ||
+			(got && strcmp(got->str, of_parts[i].want) != 0))
+			fail_msg("%s: %s", of_parts[i].in, got ? got->str : "stays");
+	}
+	/* A line of any length is folded. */
+	g_autofree char *name = g_strnfill(2000, 'x');
+	g_autofree char *in = g_strdup_printf("Content-Type: a/b; name=%s\r\n", name);
+	g_autoptr(GString) got = preflight_part_field(in, strlen(in), "\r\n");
+	for (const char *line = got->str; *line; line += strcspn(line, "\n") + 1)
+		assert_true(strcspn(line, "\n") <= 999);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -544,6 +620,8 @@ int main(void)
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_endless_lists),
 		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_dispositions),
+		cmocka_unit_test(test_fields_of_parts),
 		cmocka_unit_test(test_reply_to),
 		cmocka_unit_test(test_preserved),
 		cmocka_unit_test(test_names),

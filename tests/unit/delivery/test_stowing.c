@@ -16,7 +16,8 @@
 #define EXPIRY_S   3600
 #define FOLDER     "mail/2025/11/21/" ID "/"
 
-/* Parts 1 to 5: a body, then "one", "two", "one" again under another name, and nothing. */
+/* Parts 1 to 5: a body, then "one", "two", "one" again under another
+ * name, and nothing. */
 static const char text[] =
 	"From: a@example.com\r\nMIME-Version: 1.0\r\n"
 	"Content-Type: multipart/mixed; boundary=b\r\n\r\n"

@@ -254,7 +254,7 @@ int main(int argc, char **argv)
 	if (fd < 0 || manifest == NULL || fstat(fd, &status) != 0)
 		die(argv[i], NULL);
 	struct mime_message *message =
-		mime_message_new(fd, (uint64_t)status.st_size, &settings, &error);
+		mime_message_new(fd, NULL, (uint64_t)status.st_size, &settings, &error);
 
 	if (message == NULL || !mime_message_extract(message, &output, &error))
 		die("mime", error);

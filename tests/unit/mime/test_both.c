@@ -100,7 +100,7 @@ static char *rewrite(const char *mail)
 	settings.text_only = MIME_TEXT_ONLY_BOTH;
 	assert_int_equal(write(fd, mail, strlen(mail)), strlen(mail));
 	struct mime_message *message =
-		mime_message_new(fd, strlen(mail), &settings, NULL);
+		mime_message_new(fd, NULL, strlen(mail), &settings, NULL);
 	struct splice *splice = splice_new(strlen(mail));
 
 	assert_true(mime_message_link(message, &link, 1, splice, NULL));

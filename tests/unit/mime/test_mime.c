@@ -104,7 +104,7 @@ static GString *rewrite(const char *text, size_t length,
 	int fd = make_file(text, length);
 	struct outputs outputs = { .fds = g_ptr_array_new(), .fail_at = SIZE_MAX };
 	struct mime_output output = { open_output, discard_output, &outputs, NULL };
-	struct mime_message *message = mime_message_new(fd, length, settings, NULL);
+	struct mime_message *message = mime_message_new(fd, NULL, length, settings, NULL);
 	struct splice *splice = splice_new(length);
 	const struct mime_attachment *attachments;
 	struct mime_link links[64];
@@ -320,13 +320,13 @@ static void test_output_fails(void **state)
 	(void)state;
 	mime_settings_init(&settings);
 	struct mime_message *message =
-		mime_message_new(fd, strlen(two_files), &settings, &error);
+		mime_message_new(fd, NULL, strlen(two_files), &settings, &error);
 
 	assert_false(mime_message_extract(message, &output, &error));
 	assert_true(g_error_matches(error, MIME_ERROR, MIME_ERROR_IO));
 	g_clear_error(&error);
 	mime_message_free(&message);
-	assert_null(mime_message_new(fd, strlen(two_files) + 1, &settings, &error));
+	assert_null(mime_message_new(fd, NULL, strlen(two_files) + 1, &settings, &error));
 	assert_true(g_error_matches(error, MIME_ERROR, MIME_ERROR_IO));
 	g_clear_error(&error);
 	close_outputs(&outputs);

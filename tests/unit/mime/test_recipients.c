@@ -127,7 +127,7 @@ static struct mime_message *open_mail(const char *mail, int *fd)
 	*fd = memfd_create("mail", MFD_CLOEXEC);
 	assert_int_equal(write(*fd, mail, strlen(mail)), strlen(mail));
 	struct mime_message *message =
-		mime_message_new(*fd, strlen(mail), &settings, NULL);
+		mime_message_new(*fd, NULL, strlen(mail), &settings, NULL);
 
 	assert_non_null(message);
 	assert_true(mime_message_extract(message, &output, NULL));

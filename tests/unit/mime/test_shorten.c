@@ -49,10 +49,12 @@ static const struct {
 		false, 999 },
 	{ "no header about it", "Subject: x\r\n\r\nLONG\r\n", true, 76 },
 	{ "bare line feeds", "Content-Type: text/plain\n\nLONG\nshort\n", true, 76 },
-	{ "base64", PLAIN "Content-Transfer-Encoding: base64\r\n\r\nLONG\r\n", false,
-		999 },
+	{ "base64", PLAIN "Content-Transfer-Encoding: base64\r\n\r\nLONG\r\n", true,
+		900 },
 	{ "quoted-printable",
-		PLAIN "Content-Transfer-Encoding: quoted-printable\r\n\r\nLONG\r\n",
+		PLAIN "Content-Transfer-Encoding: quoted-printable\r\n\r\nLONG\r\n", true,
+		901 },
+	{ "uuencode", PLAIN "Content-Transfer-Encoding: x-uuencode\r\n\r\nLONG\r\n",
 		false, 999 },
 	{ "a part",
 		MIXED TEXT_1 "--b\r\nContent-Type: text/html\r\n\r\nLONG\r\n--b--\r\n",
@@ -65,6 +67,24 @@ static const struct {
 	{ "an attached message's",
 		MIXED TEXT_1 "--b\r\nContent-Type: message/rfc822\r\n\r\n"
 			     "Subject: x\r\n\r\nLONG\r\n--b--\r\n",
+		true, 76 },
+	{ "an attached message that is signed",
+		MIXED TEXT_1
+		"--b\r\nContent-Type: message/rfc822\r\n\r\n"
+		"Content-Type: multipart/signed; boundary=s; protocol=\"x/y\"\r\n\r\n"
+		"--s\r\n\r\nLONG\r\n--s\r\nContent-Type: x/y\r\n\r\nz\r\n--s--\r\n"
+		"--b--\r\n",
+		false, 999 },
+	{ "a report's",
+		"Content-Type: multipart/report; report-type=delivery-status; "
+		"boundary=b\r\n\r\n--b\r\n\r\nLONG\r\n--b\r\n"
+		"Content-Type: message/delivery-status\r\n\r\nAction: "
+		"failed\r\n--b--\r\n",
+		true, 76 },
+	{ "a report's status",
+		"Content-Type: multipart/report; report-type=delivery-status; "
+		"boundary=b\r\n\r\n--b\r\n\r\nshort\r\n--b\r\n"
+		"Content-Type: message/delivery-status\r\n\r\nLONG\r\n--b--\r\n",
 		false, 999 },
 };
 
@@ -107,19 +127,23 @@ static char *read_splice(const struct splice *splice, int fd)
 	return out;
 }
 
-static char *rewrite(const char *text, bool *changed)
+static char *rewrite(const char *text, size_t length, bool *changed)
 {
 	int fds[4] = { -1, -1, -1, -1 };
+	static const struct mime_rule names = { "a.bin", MIME_ACTION_LINK };
 	struct mime_output output = { open_output, discard_output, fds, NULL };
 	struct mime_link links[4] = { { "https://x.example/", NULL } };
 	const struct mime_attachment *attachments;
 	struct mime_settings settings;
 	int fd = memfd_create("mail", MFD_CLOEXEC);
-	size_t length = strlen(text);
 
 	mime_settings_init(&settings);
+	settings.min_size = UINT64_MAX / 8; /* all others stay */
+	settings.names = &names;
+	settings.n_names = 1;
 	assert_int_equal(write(fd, text, length), length);
-	struct mime_message *message = mime_message_new(fd, length, &settings, NULL);
+	struct mime_message *message =
+		mime_message_new(fd, NULL, length, &settings, NULL);
 	struct splice *splice = splice_new(length);
 
 	assert_non_null(message);
@@ -159,6 +183,8 @@ static bool says_the_same(const char *out)
 
 	g_string_replace(text, "=\r\n", "", 0);
 	g_string_replace(text, "=\n", "", 0);
+	if (strstr(out, "base64") != NULL)
+		g_string_replace(text, "\r\n", "", 0);
 	return strstr(text->str, octets) != NULL;
 }
 
@@ -168,7 +194,7 @@ static void test_cases(void **state)
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autofree char *text = lengthen(cases[i].message);
 		bool changed;
-		g_autofree char *out = rewrite(text, &changed);
+		g_autofree char *out = rewrite(text, strlen(text), &changed);
 
 		if (changed != cases[i].changed || !says_the_same(out) ||
 			longest_line(out) != cases[i].longest)
@@ -180,6 +206,113 @@ static void test_cases(void **state)
 	}
 }
 
+#define OCTETS(text) text, sizeof(text) - 1
+
+/* The parts that are not for people to read, beside a text. */
+static const struct {
+	const char *name, *header, *octets;
+	size_t length;
+	bool changed;
+} files[] = {
+	{ "lines", "", OCTETS("{\r\n \"a\": 1\r\n}\r\n"), false },
+	{ "NUL", "", OCTETS("a\0b"), true },
+	{ "octets above 127", "", OCTETS("a\xff"), true },
+	{ "a line feed alone", "", OCTETS("a\nb\r\n"), true },
+	{ "a carriage return alone", "", OCTETS("a\r\rb\r\n"), true },
+	{ "a carriage return at the end", "", OCTETS("a\r"), true },
+	{ "said to be binary", "Content-Transfer-Encoding: binary\r\n", OCTETS("\x80"),
+		true },
+	{ "encoded", "Content-Transfer-Encoding: base64\r\n", OCTETS("AAAA\r\n"), false },
+	{ "empty", "", OCTETS(""), false },
+};
+
+static void test_files(void **state)
+{
+	static const char field[] = "Content-Transfer-Encoding: base64\r\n";
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+		g_autofree char *head = g_strdup_printf(MIXED TEXT_1
+			"--b\r\nContent-Type: image/x\r\n%s\r\n",
+			files[i].header);
+		g_autoptr(GString) text = g_string_new(head);
+		g_autofree char *letters =
+			g_base64_encode((const guchar *)files[i].octets, files[i].length);
+		g_autofree char *want = g_strdup_printf(MIXED TEXT_1
+			"--b\r\nContent-Type: image/x\r\n%s\r\n%s\r\n--b--\r\n",
+			field, letters);
+		bool changed;
+
+		g_string_append_len(text, files[i].octets, (gssize)files[i].length);
+		g_string_append(text, "\r\n--b--\r\n");
+		g_autofree char *out = rewrite(text->str, text->len, &changed);
+
+		if (changed != files[i].changed)
+			fail_msg("%s: %s", files[i].name, out);
+		assert_int_equal(memcmp(out, changed ? want : text->str,
+					 changed ? strlen(want) + 1 : text->len + 1),
+			0);
+	}
+}
+
+/* Over what is edited in memory; two blocks of the reader, a pair of CR LF between. */
+static void test_large(void **state)
+{
+	size_t length = 3 * 1024 * 1024;
+	g_autofree char *filling = g_strnfill(length, 'x');
+	g_autofree char *text = g_strconcat(PLAIN "\r\n", filling, "\r\n", NULL);
+	size_t octets = 0;
+	bool changed;
+
+	(void)state;
+	g_autofree char *out = rewrite(text, strlen(text), &changed);
+	char *body = strstr(out, "\r\n\r\n") + 4;
+
+	assert_true(changed && strstr(out, "Encoding: base64\r\n") < body);
+	assert_int_equal(longest_line(out), 76);
+	g_base64_decode_inplace(body, &octets);
+	assert_int_equal(octets, length + 2);
+	assert_int_equal(memcmp(body, filling, length), 0);
+}
+
+static void test_large_of_short_lines(void **state)
+{
+	GString *text = g_string_new(PLAIN "\r\n");
+	bool changed;
+
+	(void)state;
+	while (text->len < 3 * 1024 * 1024)
+		g_string_append_printf(text, "%0997d\r\n", 1);
+	g_autofree char *out = rewrite(text->str, text->len, &changed);
+
+	assert_true(!changed && !strcmp(out, text->str));
+	g_string_free(text, TRUE);
+}
+
+/* No soft line break stands within an octet's letters. */
+static void test_folded_octets(void **state)
+{
+	GString *text =
+		g_string_new(PLAIN "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+	bool changed;
+
+	(void)state;
+	for (size_t i = 0; i < 1000; i++)
+		g_string_append(text, i % 3 == 1 ? "-=3D" : "=3D");
+	g_string_append(text, "\r\n");
+	g_autofree char *out = rewrite(text->str, text->len, &changed);
+	g_autoptr(GString) joined = g_string_new(out);
+
+	assert_true(changed && longest_line(out) <= LINE_BYTES);
+	assert_true(g_string_replace(joined, "=\r\n", "", 0) >= 3);
+	assert_string_equal(joined->str, text->str);
+	assert_null(strstr(out, "\n-"));
+	for (const char *p = strchr(out, '='); p != NULL; p = strchr(p + 1, '='))
+		assert_true(p < strstr(out, "\r\n\r\n") || p[1] == '\r' ||
+			    !strncmp(p, "=3D", 3));
+	g_string_free(text, TRUE);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -189,7 +322,13 @@ static int setup(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_cases) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_large_of_short_lines),
+		cmocka_unit_test(test_folded_octets),
+	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -100,6 +100,80 @@ static void test_cases(void **state)
 	close(fd);
 }
 
+/* As a decoder reads it: by lines of 76 letters. */
+static GString *base64_lines(const char *octets, size_t n, const char *newline)
+{
+	g_autofree char *letters = g_base64_encode((const guchar *)octets, n);
+	GString *out = g_string_new(NULL);
+
+	for (size_t at = 0; letters[at] != '\0'; at += MIN(strlen(letters + at), 76)) {
+		g_string_append(out, at > 0 ? newline : "");
+		g_string_append_len(
+			out, letters + at, (gssize)MIN(strlen(letters + at), 76));
+	}
+	return out;
+}
+
+static void check_encoded(const char *text, size_t n, const char *newline)
+{
+	g_autofree char *file = g_strdup_printf("<%s>", text);
+	g_autoptr(GString) letters = base64_lines(text, n, newline);
+	g_autofree char *want = g_strdup_printf("[%s]", letters->str);
+	g_autoptr(GString) out = g_string_new(NULL);
+	struct splice *splice = splice_new(n + 2);
+	int fd = make_file(file);
+
+	assert_true(splice_encode(splice, 1, n, newline));
+	assert_int_equal(splice_replace(splice, 1, 1, "x", 1), n == 0);
+	if (n > 0)
+		assert_true(splice_replace(splice, 0, 1, "[", 1) &&
+			    splice_replace(splice, n + 1, 1, "]", 1));
+	for (size_t piece = 1; n > 0 && piece <= 64; piece += 7) {
+		read_all(splice, fd, piece, out);
+		assert_string_equal(out->str, want);
+		assert_int_equal(splice_bytes(splice), out->len);
+	}
+	splice_free(&splice);
+	close(fd);
+}
+
+static void test_base64(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 2, 3, 56, 57, 58, 114, 115, 128 * 57,
+		128 * 57 + 1, 20000 };
+	g_autofree char *text = g_strnfill(20000, 'a');
+
+	(void)state;
+	for (size_t i = 0; i < 20000; i++)
+		text[i] = (char)('!' + i * i % 90);
+	for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		g_autofree char *octets = g_strndup(text, sizes[i]);
+
+		check_encoded(octets, sizes[i], "\r\n");
+		check_encoded(octets, sizes[i], "\n");
+	}
+}
+
+static void test_base64_of_a_short_file(void **state)
+{
+	int fd = make_file("0123");
+	struct splice *splice = splice_new(10);
+	struct splice_reader reader;
+	char buffer[32];
+	GError *error = NULL;
+
+	(void)state;
+	assert_true(!splice_encode(splice, 5, 6, "\n") &&
+		    !splice_encode(splice, 5, UINT64_MAX, "\n"));
+	assert_true(splice_encode(splice, 0, 10, "\n"));
+	splice_reader_init(&reader, splice, fd);
+	assert_int_equal(splice_read(&reader, buffer, sizeof(buffer), &error), -1);
+	assert_true(g_error_matches(error, MIME_ERROR, MIME_ERROR_IO));
+	g_clear_error(&error);
+	splice_free(&splice);
+	close(fd);
+}
+
 static void test_short_file(void **state)
 {
 	int fd = make_file("0123");
@@ -122,6 +196,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_base64_of_a_short_file),
 		cmocka_unit_test(test_short_file),
 	};
 

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define HOUR_MS (3600 * 1000)
+
 void fixture_init(struct fixture *fixture, const char *root)
 {
 	*fixture = (struct fixture){ 0 };
@@ -43,6 +45,13 @@ void fixture_open(struct fixture *fixture)
 void fixture_close(struct fixture *fixture)
 {
 	queue_free(&fixture->queue);
+}
+
+void fixture_reopen(struct fixture *fixture)
+{
+	queue_stop(fixture->queue);
+	fixture_close(fixture);
+	fixture_open(fixture);
 }
 
 void fixture_clear(struct fixture *fixture)
@@ -149,6 +158,15 @@ void fixture_finish(struct fixture *fixture, struct queue_message *message,
 		recipient->state = state;
 	}
 	queue_finish(fixture->queue, message);
+}
+
+void fixture_settle(struct fixture *fixture)
+{
+	char id[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, id);
+	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_SENT, 0);
+	fixture_submit(fixture, id);
+	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_DEFERRED, HOUR_MS);
 }
 
 size_t fixture_count(const struct fixture *fixture, enum queue_state state)

@@ -18,6 +18,8 @@ struct fixture {
 void fixture_init(struct fixture *fixture, const char *root);
 void fixture_open(struct fixture *fixture);
 void fixture_close(struct fixture *fixture);
+/* Ends one that runs, and opens it again. */
+void fixture_reopen(struct fixture *fixture);
 /* Closes, and removes all. */
 void fixture_clear(struct fixture *fixture);
 
@@ -33,6 +35,9 @@ struct queue_message *fixture_take(struct fixture *fixture, const char *id);
 /* Ends the flight in state, due again after wait_ms. */
 void fixture_finish(struct fixture *fixture, struct queue_message *message,
 	enum queue_state state, int64_t wait_ms);
+/* Once a later submission is durable, so is what was handed in before it. Leaves one
+ * message that was sent, and one that is due in an hour. */
+void fixture_settle(struct fixture *fixture);
 
 /* The number of messages in state. */
 size_t fixture_count(const struct fixture *fixture, enum queue_state state);

@@ -128,7 +128,7 @@ static void of_many_events_the_first_and_the_last_are_kept(void **state)
 static void wait_for_state(
 	const struct fixture *fixture, const char *id, enum queue_state want)
 {
-	for (unsigned i = 0; i < 1000; i++) {
+	for (unsigned i = 0; i < 6000; i++) {
 		struct queue_message *message = fixture_look(fixture, id);
 		bool is_there = message->state == want;
 		queue_message_free(message);
@@ -196,7 +196,7 @@ static void a_relay_cut_off_is_an_event(void **state)
 static void wait_until_gone(const struct fixture *fixture, const char *id)
 {
 	struct queue_message *message = NULL;
-	for (unsigned i = 0; i < 1000; i++) {
+	for (unsigned i = 0; i < 6000; i++) {
 		message = fixture_look(fixture, id);
 		if (!message)
 			return;

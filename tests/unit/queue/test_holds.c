@@ -31,28 +31,80 @@ static void put_held(struct fixture *fixture, const char *what, char id[MESSAGE_
 static void wait_for_count(
 	const struct fixture *fixture, enum queue_state state, size_t want)
 {
-	for (unsigned i = 0; i < 3000 && fixture_count(fixture, state) != want; i++)
+	for (unsigned i = 0; i < 6000 && fixture_count(fixture, state) != want; i++)
 		g_usleep(10000);
 	assert_int_equal(fixture_count(fixture, state), want);
 }
 
-static uint64_t held_for(const struct fixture *fixture, const char *what)
+struct held {
+	const char *what;
+	uint64_t messages;
+};
+
+static bool see_hold(void *context, const struct store_hold *seen)
 {
-	g_autoptr(GPtrArray) holds = queue_holds(fixture->queue);
-	for (guint i = 0; i < holds->len; i++) {
-		const struct queue_hold *one = holds->pdata[i];
-		if (!strcmp(one->hold, what))
-			return one->messages;
-	}
-	return 0;
+	struct held *held = context;
+	if (!strcmp(seen->hold, held->what))
+		held->messages = seen->messages;
+	return true;
 }
 
-static void reopen(struct fixture *fixture)
+/* As another process sees it. */
+static uint64_t held_for(const struct fixture *fixture, const char *what)
 {
-	queue_stop(fixture->queue);
-	fixture_close(fixture);
-	fixture_open(fixture);
+	struct held held = { .what = what };
+	g_autofree char *path = fixture_path(fixture, "queue.db");
+	struct store *store = store_open_visitor(path, true, NULL);
+	assert_non_null(store);
+	assert_true(store_scan_holds(store, see_hold, &held, NULL));
+	store_close(&store);
+	return held.messages;
 }
+
+/* --- what the operator hears --- */
+
+struct ear {
+	FILE *file;
+	int standard_error;
+};
+
+static void begin_to_listen(struct ear *ear)
+{
+	ear->file = tmpfile();
+	assert_non_null(ear->file);
+	ear->standard_error = dup(STDERR_FILENO);
+	assert_true(dup2(fileno(ear->file), STDERR_FILENO) >= 0);
+}
+
+/* How often an event was logged so far, with that hold (NULL: with any). */
+static unsigned heard(const struct ear *ear, const char *event, const char *what)
+{
+	g_autofree char *named =
+		what ? g_strdup_printf("\"hold\":\"%s\"", what) : g_strdup("\"hold\":");
+	char line[2048];
+	unsigned n = 0;
+	rewind(ear->file);
+	while (fgets(line, sizeof line, ear->file))
+		n += strstr(line, event) && strstr(line, named);
+	return n;
+}
+
+static void stop_listening(struct ear *ear)
+{
+	assert_true(dup2(ear->standard_error, STDERR_FILENO) >= 0);
+	close(ear->standard_error);
+	fclose(ear->file);
+}
+
+static void wait_to_hear(
+	const struct ear *ear, const char *event, const char *what, unsigned want)
+{
+	for (unsigned i = 0; i < 6000 && heard(ear, event, what) != want; i++)
+		g_usleep(10000);
+	assert_int_equal(heard(ear, event, what), want);
+}
+
+/* --- what is held, and let go --- */
 
 static void one_is_tried_and_the_others_follow(void **state)
 {
@@ -64,7 +116,7 @@ static void one_is_tried_and_the_others_follow(void **state)
 	put_held(fixture, "store: access", other);
 	wait_for_count(fixture, QUEUE_HELD, MANY + 1);
 	assert_int_equal(held_for(fixture, "relay default: credentials"), MANY);
-	reopen(fixture);
+	fixture_reopen(fixture);
 	assert_int_equal(held_for(fixture, "relay default: credentials"), MANY);
 
 	/* One of each at the start. */
@@ -120,10 +172,10 @@ static void a_release_ends_where_the_fault_is_still_there(void **state)
 	gint tried = 0;
 	struct trier trier = { fixture, &tried };
 	GThread *thread = g_thread_new("trier", try_and_hold, &trier);
-	for (unsigned i = 0; i < 1000 && g_atomic_int_get(&tried) == 0; i++)
+	for (unsigned i = 0; i < 6000 && g_atomic_int_get(&tried) == 0; i++)
 		g_usleep(10000);
 	/* Between two steps of the release it may seem over. */
-	for (unsigned i = 0, steady = 0; i < 3000 && steady < 100; i++) {
+	for (unsigned i = 0, steady = 0; i < 6000 && steady < 100; i++) {
 		bool all = fixture_count(fixture, QUEUE_HELD) == MANY;
 		steady = all ? steady + 1 : 0;
 		g_usleep(10000);
@@ -167,34 +219,54 @@ static void lifetime_runs_on_while_a_fault_holds(void **state)
 	queue_message_free(message);
 }
 
+/* Where its sender is to be told of something before. What was told is recorded. */
+static void what_a_fault_holds_may_be_due_before_its_end(void **state)
+{
+	struct fixture *fixture = *state;
+	char id[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, id);
+	struct queue_message *message = fixture_take(fixture, id);
+	struct queue_recipient *recipient = message->recipients->pdata[0];
+	recipient->told = QUEUE_NOTIFY_DELAY;
+	int64_t planned_ms = message->received_ms + 20000;
+	message->next_attempt_ms = planned_ms;
+	message->hold = g_strdup("a");
+	message->state = QUEUE_HELD;
+	queue_finish(fixture->queue, message);
+	wait_for_count(fixture, QUEUE_HELD, 1);
+	message = fixture_look(fixture, id);
+	recipient = message->recipients->pdata[0];
+	assert_int_equal(message->next_attempt_ms, planned_ms);
+	assert_int_equal(recipient->told, QUEUE_NOTIFY_DELAY);
+	queue_message_free(message);
+}
+
 static void many_holds_are_bounded(void **state)
 {
 	struct fixture *fixture = *state;
 	enum { MANY = 300 };
 	char id[MESSAGE_ID_BYTES];
+	struct ear ear;
+	begin_to_listen(&ear);
 	for (unsigned i = 0; i < MANY; i++) {
 		g_autofree char *what = g_strdup_printf("sender %u", i);
 		put_held(fixture, what, id);
 	}
 	wait_for_count(fixture, QUEUE_HELD, MANY);
-	g_autoptr(GPtrArray) holds = queue_holds(fixture->queue);
-	assert_in_range(holds->len, 100, MANY - 1);
+	unsigned watched = heard(&ear, "queue.needs_attention", NULL);
+	assert_in_range(watched, 100, MANY - 1);
 	/* Those beyond the bound have their turn once others have ended. */
 	queue_release(fixture->queue, NULL);
 	for (unsigned i = 0; i < MANY; i++) {
 		fixture_finish(fixture, queue_take(fixture->queue), QUEUE_SENT, 0);
-		if (i == holds->len - 1) {
-			wait_for_count(fixture, QUEUE_SENT, holds->len);
-			for (unsigned n = 0; n < 1000; n++) {
-				g_autoptr(GPtrArray) left = queue_holds(fixture->queue);
-				if (left->len == MANY - holds->len)
-					break;
-				g_usleep(10000);
-			}
+		if (i == watched - 1) {
+			wait_for_count(fixture, QUEUE_SENT, watched);
+			wait_to_hear(&ear, "queue.needs_attention", NULL, MANY);
 			queue_release(fixture->queue, NULL);
 		}
 	}
 	wait_for_count(fixture, QUEUE_SENT, MANY);
+	stop_listening(&ear);
 }
 
 /* --- a person, while it is in flight --- */
@@ -294,7 +366,9 @@ static void a_person_who_holds_a_probe_is_heard(void **state)
 	put_held(fixture, "a", id);
 	put_held(fixture, "a", other);
 	wait_for_count(fixture, QUEUE_HELD, 2);
-	reopen(fixture);
+	struct ear ear;
+	begin_to_listen(&ear);
+	fixture_reopen(fixture);
 	struct queue_message *probe = queue_take(fixture->queue);
 	g_autofree char *sql = g_strdup_printf(
 		"UPDATE messages SET hold = NULL, next_attempt_ms = 9223372036854775807 "
@@ -303,12 +377,11 @@ static void a_person_who_holds_a_probe_is_heard(void **state)
 	memcpy(id, probe->id, sizeof id);
 	fixture_execute(fixture, sql);
 	fixture_finish(fixture, probe, QUEUE_DEFERRED, 0);
-	for (unsigned i = 0; i < 300 && held_for(fixture, "a") != 1; i++)
-		g_usleep(10000);
-	assert_int_equal(held_for(fixture, "a"), 1); /* nothing says that it is mended */
-	assert_int_equal(fixture_count(fixture, QUEUE_HELD), 2);
 	queue_stop(fixture->queue);
 	fixture_close(fixture);
+	assert_int_equal(held_for(fixture, "a"), 1);
+	assert_int_equal(heard(&ear, "queue.mended", "a"), 0);
+	stop_listening(&ear);
 	probe = fixture_look(fixture, id);
 	assert_int_equal(probe->state, QUEUE_HELD);
 	assert_null(probe->hold);
@@ -341,40 +414,6 @@ static void a_message_deleted_in_flight_is_gone(void **state)
 		"INSERT INTO must_be_empty SELECT count(*) FROM events");
 }
 
-/* --- what the operator hears --- */
-
-struct ear {
-	FILE *file;
-	int standard_error;
-};
-
-static void begin_to_listen(struct ear *ear)
-{
-	ear->file = tmpfile();
-	assert_non_null(ear->file);
-	ear->standard_error = dup(STDERR_FILENO);
-	assert_true(dup2(fileno(ear->file), STDERR_FILENO) >= 0);
-}
-
-/* How often an event was logged with that hold, so far. */
-static unsigned heard(const struct ear *ear, const char *event, const char *what)
-{
-	g_autofree char *named = g_strdup_printf("\"hold\":\"%s\"", what);
-	char line[2048];
-	unsigned n = 0;
-	rewind(ear->file);
-	while (fgets(line, sizeof line, ear->file))
-		n += strstr(line, event) && strstr(line, named);
-	return n;
-}
-
-static void stop_listening(struct ear *ear)
-{
-	assert_true(dup2(ear->standard_error, STDERR_FILENO) >= 0);
-	close(ear->standard_error);
-	fclose(ear->file);
-}
-
 #define DUE_FOR_A_PERSON                                                                 \
 	"UPDATE totals SET messages = messages - 1 WHERE state = 'held';"                \
 	"UPDATE totals SET messages = messages + 1 WHERE state = 'deferred';"            \
@@ -392,25 +431,49 @@ static void what_is_mended_raises_no_alert(void **state)
 		put_held(fixture, "a", id);
 	wait_for_count(fixture, QUEUE_HELD, 3);
 	begin_to_listen(&ear);
-	reopen(fixture);
+	fixture_reopen(fixture);
 	struct queue_message *probe = queue_take(fixture->queue);
 	g_autofree char *retry = g_strdup_printf(DUE_FOR_A_PERSON, probe->id);
 	fixture_execute(fixture, retry);
 	fixture_finish(fixture, queue_take(fixture->queue), QUEUE_SENT, 0);
 	queue_release(fixture->queue, "a"); /* it got through */
 	struct queue_message *last = queue_take(fixture->queue);
-	for (unsigned i = 0; i < 300 && !heard(&ear, "queue.mended", "a"); i++)
-		g_usleep(10000);
-	assert_int_equal(heard(&ear, "queue.mended", "a"), 1);
+	wait_to_hear(&ear, "queue.mended", "a", 1);
 	fixture_execute(fixture, "UPDATE messages SET hold = 'b' WHERE state = 'sent'");
-	for (unsigned i = 0; i < 300 && held_for(fixture, "b") != 1; i++)
-		g_usleep(10000);
+	wait_to_hear(&ear, "queue.needs_attention", "b", 1);
 	assert_int_equal(heard(&ear, "queue.needs_attention", "a"), 1); /* at the start */
 	fixture_finish(fixture, probe, QUEUE_SENT, 0);
 	fixture_finish(fixture, last, QUEUE_SENT, 0);
 	wait_for_count(fixture, QUEUE_SENT, 3);
 	stop_listening(&ear);
 	assert_int_equal(held_for(fixture, "a"), 0);
+}
+
+/* All that waited for it goes for a person: who was alerted hears that it is over. */
+static void what_a_person_lets_go_is_over(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ear ear;
+	char id[MESSAGE_ID_BYTES];
+	begin_to_listen(&ear);
+	put_held(fixture, "a", id);
+	put_held(fixture, "a", id);
+	wait_for_count(fixture, QUEUE_HELD, 2);
+	fixture_execute(fixture,
+		"UPDATE totals SET messages = 0 WHERE state = 'held';"
+		"UPDATE totals SET messages = 2 WHERE state = 'deferred';"
+		"UPDATE messages SET state = 'deferred', hold = NULL, "
+		"next_attempt_ms = 0, retried_ms = 1");
+	wait_to_hear(&ear, "queue.mended", "a", 1);
+	/* The first finds it as it was, the second finds it mended. */
+	hold(fixture, queue_take(fixture->queue), "a");
+	wait_to_hear(&ear, "queue.needs_attention", "a", 2);
+	fixture_finish(fixture, queue_take(fixture->queue), QUEUE_SENT, 0);
+	queue_release(fixture->queue, "a");
+	fixture_finish(fixture, queue_take(fixture->queue), QUEUE_SENT, 0);
+	wait_to_hear(&ear, "queue.mended", "a", 2);
+	wait_for_count(fixture, QUEUE_SENT, 2);
+	stop_listening(&ear);
 }
 
 static void a_deleted_message_holds_nothing(void **state)
@@ -440,12 +503,14 @@ int main(void)
 		HOLDS_TEST(a_release_ends_where_the_fault_is_still_there),
 		HOLDS_TEST(a_call_releases_one_hold_or_all),
 		HOLDS_TEST(lifetime_runs_on_while_a_fault_holds),
+		HOLDS_TEST(what_a_fault_holds_may_be_due_before_its_end),
 		HOLDS_TEST(many_holds_are_bounded),
 		HOLDS_TEST(a_person_who_holds_a_message_in_flight_is_heard),
 		HOLDS_TEST(a_person_who_retries_a_message_in_flight_is_heard),
 		HOLDS_TEST(a_person_who_holds_a_probe_is_heard),
 		HOLDS_TEST(a_message_deleted_in_flight_is_gone),
 		HOLDS_TEST(what_is_mended_raises_no_alert),
+		HOLDS_TEST(what_a_person_lets_go_is_over),
 		HOLDS_TEST(a_deleted_message_holds_nothing),
 	};
 	alarm(120);

@@ -1,4 +1,4 @@
-/* The queue while it runs and after a restart. */
+/* The queue while it runs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,35 +10,10 @@
 
 #include "gateway/error.h"
 #include "gateway/queue/lanes.h"
-#include "tests/unit/tree.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <glib/gstdio.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define HOUR_MS (3600 * 1000)
-
-static void reopen(struct fixture *fixture)
-{
-	fixture_close(fixture);
-	fixture_open(fixture);
-}
-
-/* Once a later submission is durable, so is what was handed in before it. */
-static void settle(struct fixture *fixture)
-{
-	char id[MESSAGE_ID_BYTES];
-	fixture_submit(fixture, id);
-	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_SENT, 0);
-	fixture_submit(fixture, id);
-	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_DEFERRED, HOUR_MS);
-}
 
 /* --- durable before the verdict --- */
 
@@ -171,7 +146,7 @@ static void a_message_comes_back_as_it_was(void **state)
 	check_everything(message, want);
 	queue_message_free(message);
 	queue_stop(fixture->queue);
-	reopen(fixture);
+	fixture_reopen(fixture);
 	message = fixture_take(fixture, want->id);
 	check_everything(message, want);
 
@@ -224,7 +199,7 @@ static void relaying_journals_the_recipients_settled_before(void **state)
 	assert_string_equal(journalled->reply, "Ok");
 	queue_message_free(seen);
 	fixture_finish(fixture, message, QUEUE_SENT, 0);
-	settle(fixture);
+	fixture_settle(fixture);
 }
 
 static void attachments_are_recorded_with_the_next_commit(void **state)
@@ -257,7 +232,7 @@ static void attachments_are_recorded_with_the_next_commit(void **state)
 	/* Again with a new expiry, as after a retry: replaced, not doubled. */
 	queue_record_attachments(fixture->queue, message);
 	fixture_finish(fixture, message, QUEUE_SENT, 0);
-	settle(fixture);
+	fixture_settle(fixture);
 	seen = fixture_look(fixture, id);
 	assert_int_equal(seen->attachments->len, 2);
 	queue_message_free(seen);
@@ -287,7 +262,7 @@ static void each_end_is_recorded(void **state)
 		message->relay_id = g_strdup("relay's");
 		message->reason = g_strdup("because");
 		fixture_finish(fixture, message, cases[i].given, HOUR_MS);
-		settle(fixture);
+		fixture_settle(fixture);
 		struct queue_message *seen = fixture_look(fixture, id);
 		assert_int_equal(seen->state, cases[i].stored);
 		assert_int_equal(seen->finished_ms != 0, cases[i].finished);
@@ -299,7 +274,7 @@ static void each_end_is_recorded(void **state)
 		assert_true(fixture_count(fixture, cases[i].stored) > 0);
 		queue_message_free(seen);
 	}
-	reopen(fixture);
+	fixture_reopen(fixture);
 	assert_int_equal(fixture_count(fixture, QUEUE_RELAYING), 0);
 	assert_int_equal(fixture_count(fixture, QUEUE_RECEIVED), 0);
 	assert_int_equal(fixture_count(fixture, QUEUE_UNCERTAIN), 2);
@@ -315,7 +290,7 @@ static void a_deferred_message_comes_back_when_due(void **state)
 	fixture_finish(fixture, message, QUEUE_DEFERRED, 150);
 	message = fixture_take(fixture, id);
 	int64_t took_us = g_get_monotonic_time() - before_us;
-	assert_in_range(took_us, 149000, 5000000);
+	assert_in_range(took_us, 149000, 60000000);
 	assert_int_equal(message->attempts, 1);
 	fixture_finish(fixture, message, QUEUE_SENT, 0);
 }
@@ -328,15 +303,39 @@ static void a_backlog_longer_than_memory_comes_in_order(void **state)
 	for (unsigned i = 0; i < N; i++)
 		fixture_submit(fixture, ids[i]);
 	queue_stop(fixture->queue);
-	reopen(fixture);
+	fixture_reopen(fixture);
 	assert_int_equal(fixture_count(fixture, QUEUE_RECEIVED), N);
 	/* Same millisecond, same due time: then by ID. */
 	qsort(ids, N, MESSAGE_ID_BYTES, (int (*)(const void *, const void *))strcmp);
 	for (unsigned i = 0; i < N; i++)
 		fixture_finish(fixture, fixture_take(fixture, ids[i]), QUEUE_SENT, 0);
-	settle(fixture);
+	fixture_settle(fixture);
 	assert_int_equal(fixture_count(fixture, QUEUE_SENT), N + 1);
 	g_free(ids);
+}
+
+/* As after an outage: all of them were tried in vain, and are due. */
+static void the_last_of_a_backlog_need_not_wait_for_all_of_it(void **state)
+{
+	struct fixture *fixture = *state;
+	enum { N = 400, SOON = 200 };
+	char ids[N][MESSAGE_ID_BYTES];
+	bool took_first = false, took_last = false;
+	for (unsigned i = 0; i < N; i++)
+		fixture_submit(fixture, ids[i]);
+	qsort(ids, N, MESSAGE_ID_BYTES, (int (*)(const void *, const void *))strcmp);
+	queue_stop(fixture->queue);
+	fixture_close(fixture);
+	fixture_execute(fixture, "UPDATE messages SET state = 'deferred'");
+	fixture_open(fixture);
+	for (unsigned i = 0; i < SOON; i++) {
+		struct queue_message *message = queue_take(fixture->queue);
+		took_first = took_first || !strcmp(message->id, ids[0]);
+		took_last = took_last || !strcmp(message->id, ids[N - 1]);
+		fixture_finish(fixture, message, QUEUE_SENT, 0);
+	}
+	assert_true(took_first);
+	assert_true(took_last);
 }
 
 static void new_mail_passes_a_backlog_and_the_backlog_new_mail(void **state)
@@ -346,7 +345,7 @@ static void new_mail_passes_a_backlog_and_the_backlog_new_mail(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		fixture_submit(fixture, old[i]);
 	qsort(old, 2, MESSAGE_ID_BYTES, (int (*)(const void *, const void *))strcmp);
-	reopen(fixture);
+	fixture_reopen(fixture);
 	struct queue_message *first = fixture_take(fixture, old[0]);
 	fixture_submit(fixture, fresh[0]);
 	fixture_submit(fixture, fresh[1]);
@@ -374,398 +373,8 @@ static void stop_wakes_who_waits(void **state)
 	char id[MESSAGE_ID_BYTES];
 	fixture_submit(fixture, id);
 	assert_null(queue_take(fixture->queue));
-	reopen(fixture);
+	fixture_reopen(fixture);
 	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_SENT, 0);
-}
-
-/* --- restart --- */
-
-static void each_state_survives_a_restart(void **state)
-{
-	static const struct {
-		const char *stored;
-		enum queue_state after;
-		bool due;
-	} cases[] = {
-		{ "received", QUEUE_RECEIVED, true },
-		{ "deferred", QUEUE_DEFERRED, true },
-		{ "relaying", QUEUE_UNCERTAIN, true },
-		{ "uncertain", QUEUE_UNCERTAIN, true },
-		{ "held", QUEUE_HELD, false },
-		{ "dead", QUEUE_DEAD, false },
-	};
-	struct fixture *fixture = *state;
-	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		char id[MESSAGE_ID_BYTES];
-		fixture_submit(fixture, id);
-		fixture_close(fixture);
-		bool dead = !strcmp(cases[i].stored, "dead");
-		g_autofree char *script = g_strdup_printf(
-			"UPDATE messages SET state = '%s', finished_ms = %d, "
-			"next_attempt_ms = %s",
-			cases[i].stored, dead,
-			cases[i].due ? "1" : "9223372036854775807");
-		fixture_execute(fixture, script);
-		fixture_open(fixture);
-		assert_int_equal(fixture_count(fixture, cases[i].after), 1);
-		if (cases[i].due) {
-			struct queue_message *message = fixture_take(fixture, id);
-			assert_int_equal(message->state, cases[i].after);
-			if (cases[i].after == QUEUE_UNCERTAIN &&
-				!strcmp(cases[i].stored, "relaying")) {
-				assert_true(message->uncertain);
-				assert_non_null(message->reason);
-			}
-			queue_message_free(message);
-		}
-		fixture_close(fixture);
-		fixture_execute(fixture, "DELETE FROM messages");
-		fixture_open(fixture);
-	}
-}
-
-static void only_those_whom_the_dot_concerned_are_uncertain(void **state)
-{
-	static const struct {
-		const char *stored[3]; /* of the recipients */
-		enum queue_state after, recipients[3];
-	} cases[] = {
-		/* between two transactions */
-		{ { "sent", "received", "received" }, QUEUE_DEFERRED,
-			{ QUEUE_SENT, QUEUE_RECEIVED, QUEUE_RECEIVED } },
-		{ { "sent", "relaying", "received" }, QUEUE_UNCERTAIN,
-			{ QUEUE_SENT, QUEUE_UNCERTAIN, QUEUE_RECEIVED } },
-		{ { "sent", "uncertain", "received" }, QUEUE_UNCERTAIN,
-			{ QUEUE_SENT, QUEUE_UNCERTAIN, QUEUE_RECEIVED } },
-		{ { "dead", "deferred", "deferred" }, QUEUE_DEFERRED,
-			{ QUEUE_DEAD, QUEUE_DEFERRED, QUEUE_DEFERRED } },
-		/* nothing was recorded: it concerned all */
-		{ { "received", "received", "received" }, QUEUE_UNCERTAIN,
-			{ QUEUE_RECEIVED, QUEUE_RECEIVED, QUEUE_RECEIVED } },
-	};
-	struct fixture *fixture = *state;
-	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		struct queue_message *message = fixture_message(3);
-		char id[MESSAGE_ID_BYTES];
-		memcpy(id, message->id, sizeof id);
-		assert_true(fixture_submit_message(fixture, message, "a", 1, NULL));
-		fixture_close(fixture);
-		g_autofree char *script = g_strdup_printf(
-			"UPDATE messages SET state = 'relaying';"
-			"UPDATE recipients SET state = CASE number WHEN 0 THEN '%s' "
-			"WHEN 1 THEN '%s' ELSE '%s' END",
-			cases[i].stored[0], cases[i].stored[1], cases[i].stored[2]);
-		fixture_execute(fixture, script);
-		fixture_open(fixture);
-		message = fixture_take(fixture, id);
-		assert_int_equal(message->state, cases[i].after);
-		assert_int_equal(message->uncertain, cases[i].after == QUEUE_UNCERTAIN);
-		for (guint r = 0; r < message->recipients->len; r++) {
-			const struct queue_recipient *one = message->recipients->pdata[r];
-			assert_int_equal(one->state, cases[i].recipients[r]);
-		}
-		queue_message_free(message);
-		fixture_close(fixture);
-		fixture_execute(fixture, "DELETE FROM messages; DELETE FROM recipients");
-		fixture_open(fixture);
-	}
-}
-
-static void what_a_wrong_clock_planned_is_due(void **state)
-{
-	struct fixture *fixture = *state;
-	char id[MESSAGE_ID_BYTES], held[MESSAGE_ID_BYTES];
-	fixture_submit(fixture, held);
-	fixture_finish(fixture, fixture_take(fixture, held), QUEUE_HELD, 0);
-	fixture_submit(fixture, id);
-	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_DEFERRED,
-		(int64_t)fixture->settings.retry_max_s * 1000 - 1);
-	reopen(fixture); /* as far ahead as may be: it waits */
-	fixture_close(fixture);
-	struct queue_message *message = fixture_look(fixture, id);
-	assert_true(message->next_attempt_ms > g_get_real_time() / 1000 + HOUR_MS / 2);
-	queue_message_free(message);
-	fixture_execute(fixture,
-		"UPDATE messages SET next_attempt_ms = next_attempt_ms + 86400000 "
-		"WHERE state = 'deferred'");
-	fixture_open(fixture);
-	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_SENT, 0);
-	fixture_close(fixture);
-	message = fixture_look(fixture, held);
-	assert_int_equal(message->state, QUEUE_HELD);
-	assert_int_equal(message->next_attempt_ms, STORE_NEVER_MS);
-	queue_message_free(message);
-}
-
-/* A shorter retry_max, or a clock that goes back, makes a deep queue due: not in one moment. */
-static void what_becomes_due_together_is_spread(void **state)
-{
-	struct fixture *fixture = *state;
-	enum { MANY = 150 };
-	char ids[MANY][MESSAGE_ID_BYTES];
-	for (unsigned i = 0; i < MANY; i++) {
-		fixture_submit(fixture, ids[i]);
-		fixture_finish(fixture, fixture_take(fixture, ids[i]), QUEUE_DEFERRED,
-			(int64_t)fixture->settings.retry_max_s * 1000 - 1);
-	}
-	fixture_close(fixture);
-	fixture->settings.retry_max_s = 60;
-	fixture_open(fixture);
-	int64_t opened_ms = g_get_real_time() / 1000, last_ms = 0;
-	fixture_finish(fixture, fixture_take(fixture, ids[0]), QUEUE_SENT, 0);
-	queue_stop(fixture->queue);
-	fixture_close(fixture);
-	unsigned due_at_once = 0;
-	for (unsigned i = 1; i < MANY; i++) {
-		struct queue_message *message = fixture_look(fixture, ids[i]);
-		due_at_once += message->next_attempt_ms <= opened_ms + 200;
-		last_ms = MAX(last_ms, message->next_attempt_ms);
-		queue_message_free(message);
-	}
-	assert_in_range(due_at_once, 1, MANY / 2);
-	assert_in_range(last_ms - opened_ms, 1000, 60000);
-}
-
-static void orphans_are_removed_and_nothing_else(void **state)
-{
-	struct fixture *fixture = *state;
-	char kept[MESSAGE_ID_BYTES], sent[MESSAGE_ID_BYTES], orphan[MESSAGE_ID_BYTES];
-	fixture_submit(fixture, sent);
-	fixture_finish(fixture, fixture_take(fixture, sent), QUEUE_SENT, 0);
-	fixture_submit(fixture, kept);
-	message_id_new(orphan);
-	queue_stop(fixture->queue);
-	fixture_close(fixture);
-	const char *const files[] = { orphan, sent, "README" };
-	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
-		g_autofree char *path =
-			g_build_filename(fixture->directory, "incoming", files[i], NULL);
-		assert_true(g_file_set_contents(path, "half", 4, NULL));
-	}
-	fixture_open(fixture);
-	assert_false(fixture_has_file(fixture, orphan));
-	assert_false(fixture_has_file(fixture, sent));
-	assert_true(fixture_has_file(fixture, kept));
-	g_autofree char *readme = fixture_path(fixture, "incoming/README");
-	assert_int_equal(g_access(readme, F_OK), 0);
-	assert_int_equal(fixture_count(fixture, QUEUE_DEAD), 0);
-}
-
-static void a_row_without_a_file_is_dead(void **state)
-{
-	struct fixture *fixture = *state;
-	char whole[MESSAGE_ID_BYTES], broken[MESSAGE_ID_BYTES];
-	fixture_submit(fixture, whole);
-	fixture_submit(fixture, broken);
-	queue_stop(fixture->queue);
-	fixture_close(fixture);
-	g_autofree char *path = fixture_spool(fixture, broken);
-	g_unlink(path);
-	fixture_open(fixture);
-	struct queue_message *seen = fixture_look(fixture, broken);
-	assert_int_equal(seen->state, QUEUE_DEAD);
-	assert_true(seen->finished_ms > 0);
-	assert_non_null(strstr(seen->reason, "missing"));
-	assert_int_equal(fixture_count(fixture, QUEUE_DEAD), 1);
-	assert_int_equal(fixture_count(fixture, QUEUE_RECEIVED), 1);
-
-	GError *error = NULL;
-	assert_int_equal(queue_open_spool(fixture->queue, seen, &error), -1);
-	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_REJECT));
-	g_error_free(error);
-	queue_message_free(seen);
-}
-
-/* --- opening --- */
-
-static void check_refused(const struct fixture *fixture, const char *why)
-{
-	g_autoptr(GError) error = NULL;
-	struct queue *queue = queue_new(&fixture->settings, &error);
-	assert_null(queue);
-	assert_true(g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_MEND));
-	if (!strstr(error->message, why))
-		fail_msg("\"%s\" does not say \"%s\"", error->message, why);
-}
-
-/* Without the record every message looks like an orphan: none may be taken for one. */
-static void mail_without_its_record_is_not_touched(void **state)
-{
-	struct fixture *fixture = *state;
-	static const char *const names[] = { "queue.db", "queue.db-wal", "queue.db-shm" };
-	char id[MESSAGE_ID_BYTES];
-	fixture_submit(fixture, id);
-	queue_stop(fixture->queue);
-	fixture_close(fixture);
-	g_autofree char *database = fixture_path(fixture, "queue.db");
-	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-		g_autofree char *path = fixture_path(fixture, names[i]);
-		g_unlink(path);
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		check_refused(fixture, "1 message");
-		check_refused(fixture, database);
-	}
-	assert_true(g_file_set_contents(database, "", 0, NULL)); /* torn to nothing */
-	check_refused(fixture, "1 message");
-	assert_true(fixture_has_file(fixture, id));
-
-	/* Once they are out of the way, it begins anew. */
-	g_autofree char *file = fixture_spool(fixture, id);
-	g_unlink(file);
-	fixture_open(fixture);
-}
-
-static void a_second_gateway_is_refused_with_the_first_ones_process(void **state)
-{
-	struct fixture *fixture = *state;
-	g_autofree char *process = g_strdup_printf("process %ld)", (long)getpid());
-	check_refused(fixture, process);
-	reopen(fixture);
-}
-
-static void a_lock_that_was_removed_by_hand_lets_no_second_gateway_in(void **state)
-{
-	struct fixture *fixture = *state;
-	g_autofree char *lock = fixture_path(fixture, "lock");
-	assert_int_equal(g_unlink(lock), 0);
-	check_refused(fixture, "another gateway");
-	reopen(fixture);
-}
-
-static void *let_go_soon(void *fd)
-{
-	g_usleep(50000);
-	close(GPOINTER_TO_INT(fd));
-	return NULL;
-}
-
-static void a_command_that_looks_does_not_keep_a_gateway_from_starting(void **state)
-{
-	struct fixture *fixture = *state;
-	fixture_close(fixture);
-	g_autofree char *path = fixture_path(fixture, "lock");
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0);
-	GThread *thread = g_thread_new("command", let_go_soon, GINT_TO_POINTER(fd));
-	fixture_open(fixture);
-	g_thread_join(thread);
-}
-
-static void what_is_no_queue_is_refused(void **state)
-{
-	struct fixture *fixture = *state;
-	g_autofree char *database = fixture_path(fixture, "queue.db");
-	g_autofree char *text = g_strnfill(8192, 'x');
-	fixture_close(fixture);
-	fixture_execute(fixture, "PRAGMA user_version = 99");
-	check_refused(fixture, "newer version");
-	fixture_execute(fixture, "PRAGMA user_version = 1; PRAGMA application_id = 7");
-	check_refused(fixture, "not a queue");
-	assert_true(g_file_set_contents(database, text, 8192, NULL));
-	check_refused(fixture, "not a database");
-	tree_remove(fixture->directory);
-	assert_true(g_file_set_contents(fixture->directory, "x", 1, NULL));
-	check_refused(fixture, fixture->directory);
-	g_unlink(fixture->directory);
-}
-
-/* As the first version wrote it. */
-static const char downgrade[] = "ALTER TABLE messages DROP COLUMN smtputf8;"
-				"ALTER TABLE messages DROP COLUMN may_bounce;"
-				"ALTER TABLE messages DROP COLUMN ret;"
-				"ALTER TABLE messages DROP COLUMN envid;"
-				"ALTER TABLE recipients DROP COLUMN notify;"
-				"ALTER TABLE recipients DROP COLUMN orcpt;"
-				"ALTER TABLE attachments DROP COLUMN revoked_at_s;"
-				"DROP VIEW history;"
-				"DROP TABLE events;"
-				"DROP TABLE notes;"
-				"DROP INDEX due;"
-				"DROP INDEX holds;"
-				"DROP INDEX purgeable_dead;"
-				"CREATE INDEX unfinished_by_next_attempt "
-				"  ON messages (next_attempt_ms) WHERE finished_ms = 0;"
-				"ALTER TABLE messages DROP COLUMN hold;"
-				"ALTER TABLE messages DROP COLUMN priority;"
-				"ALTER TABLE messages DROP COLUMN journal;"
-				"DELETE FROM totals "
-				"  WHERE state IN ('rewriting', 'uploading');"
-				"PRAGMA user_version = 1";
-
-static void an_older_queue_is_brought_up_to_date(void **state)
-{
-	struct fixture *fixture = *state;
-	char id[MESSAGE_ID_BYTES];
-	fixture_submit(fixture, id);
-	fixture_close(fixture);
-	fixture_execute(fixture, downgrade);
-	g_autofree char *database = fixture_path(fixture, "queue.db");
-	g_autoptr(GError) error = NULL;
-	assert_null(store_open_visitor(database, true, &error));
-	assert_non_null(strstr(error->message, "older version"));
-
-	fixture_open(fixture);
-	struct queue_message *message = fixture_look(fixture, id);
-	const struct queue_recipient *recipient = message->recipients->pdata[0];
-	assert_false(message->smtputf8);
-	assert_false(message->may_bounce);
-	assert_int_equal(message->ret, QUEUE_RET_DEFAULT);
-	assert_null(message->envid);
-	assert_int_equal(recipient->notify, QUEUE_NOTIFY_DEFAULT);
-	assert_null(recipient->orcpt);
-	queue_message_free(message);
-	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_SENT, 0);
-	fixture_submit(fixture, id);
-}
-
-static void damage_is_noticed(void **state)
-{
-	struct fixture *fixture = *state;
-	char id[MESSAGE_ID_BYTES];
-	for (unsigned i = 0; i < 50; i++)
-		fixture_submit(fixture, id);
-	queue_stop(fixture->queue);
-	fixture_close(fixture);
-	g_autofree char *path = fixture_path(fixture, "queue.db");
-	g_autofree char *content = NULL;
-	gsize bytes = 0;
-	assert_true(g_file_get_contents(path, &content, &bytes, NULL));
-	assert_true(bytes > 5 * 4096);
-	memset(content + 4096, 0x5a, bytes - 4096);
-	assert_true(g_file_set_contents(path, content, (gssize)bytes, NULL));
-	check_refused(fixture, "queue.db");
-}
-
-static mode_t mode_of(const char *path)
-{
-	struct stat st;
-	assert_int_equal(stat(path, &st), 0);
-	return st.st_mode & 07777;
-}
-
-static void nobody_else_may_look(void **state)
-{
-	struct fixture *fixture = *state;
-	char id[MESSAGE_ID_BYTES];
-	fixture_submit(fixture, id);
-	g_autofree char *database = fixture_path(fixture, "queue.db");
-	g_autofree char *wal = fixture_path(fixture, "queue.db-wal");
-	g_autofree char *lock = fixture_path(fixture, "lock");
-	g_autofree char *spool = fixture_spool(fixture, id);
-	assert_int_equal(mode_of(fixture->directory), 0700);
-	assert_int_equal(mode_of(queue_spool_directory(fixture->queue)), 0700);
-	assert_int_equal(mode_of(database), 0600);
-	assert_int_equal(mode_of(wal), 0600);
-	assert_int_equal(mode_of(lock), 0600);
-	assert_int_equal(mode_of(spool), 0600);
-
-	queue_stop(fixture->queue);
-	fixture_close(fixture);
-	g_chmod(fixture->directory, 0777);
-	fixture_open(fixture);
-	assert_int_equal(mode_of(fixture->directory), 0700);
 }
 
 /* --- room and statistics --- */
@@ -820,7 +429,7 @@ static void statistics_are_right_also_after_a_restart(void **state)
 		assert_int_equal(counts[QUEUE_RELAYING], round == 0);
 		assert_int_equal(counts[QUEUE_UNCERTAIN], round == 1);
 		if (round == 0)
-			reopen(fixture);
+			fixture_reopen(fixture);
 	}
 	struct queue_message *oldest = fixture_look(fixture, ids[2]);
 	assert_true(oldest_ms == oldest->received_ms || oldest_ms == last->received_ms);
@@ -917,127 +526,12 @@ static void each_of_many_is_sent_once(void **state)
 			"crowd", i < SUBMITTERS ? submit_many : take_many, &crowd);
 	for (unsigned i = 0; i < SUBMITTERS + TAKERS; i++)
 		g_thread_join(threads[i]);
-	reopen(crowd.fixture);
+	fixture_reopen(crowd.fixture);
 	assert_int_equal(fixture_count(crowd.fixture, QUEUE_SENT), SUBMITTERS * EACH);
 	assert_int_equal(fixture_count(crowd.fixture, QUEUE_UNCERTAIN), 0);
 	assert_int_equal(g_hash_table_size(crowd.seen), SUBMITTERS * EACH);
 	g_hash_table_unref(crowd.seen);
 	g_mutex_clear(&crowd.lock);
-}
-
-/* --- disks that fail --- */
-
-static void check_retry(GError **error)
-{
-	assert_true(g_error_matches(*error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY));
-	g_clear_error(error);
-}
-
-/* Nothing can be written from here on, or again. */
-static void allow_writing(bool allowed)
-{
-	struct rlimit limit;
-	signal(SIGXFSZ, SIG_IGN);
-	getrlimit(RLIMIT_FSIZE, &limit);
-	limit.rlim_cur = allowed ? limit.rlim_max : 0;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static void a_disk_that_fails_loses_nothing(void **state)
-{
-	struct fixture *fixture = *state;
-	char sent[MESSAGE_ID_BYTES], waiting[MESSAGE_ID_BYTES], refused[MESSAGE_ID_BYTES];
-	GError *error = NULL;
-	fixture_submit(fixture, sent);
-	fixture_submit(fixture, waiting);
-	struct queue_message *first = fixture_take(fixture, sent);
-	struct queue_message *second = fixture_take(fixture, waiting);
-	assert_true(queue_mark_relaying(fixture->queue, first, NULL));
-
-	allow_writing(false);
-	struct queue_message *third = fixture_message(1);
-	memcpy(refused, third->id, sizeof refused);
-	bool accepted = fixture_submit_message(fixture, third, "x", 1, &error);
-	/* An empty file can be made; then it is the database that fails. */
-	GError *empty_error = NULL;
-	struct queue_message *fourth = fixture_message(1);
-	char empty[MESSAGE_ID_BYTES];
-	memcpy(empty, fourth->id, sizeof empty);
-	bool empty_accepted =
-		fixture_submit_message(fixture, fourth, "", 0, &empty_error);
-	GError *mark_error = NULL;
-	bool marked = queue_mark_relaying(fixture->queue, second, &mark_error);
-	fixture_finish(fixture, first, QUEUE_SENT, 0);
-	GError *again_error = NULL;
-	bool marked_again = queue_mark_relaying(fixture->queue, second, &again_error);
-	allow_writing(true);
-
-	assert_false(accepted);
-	check_retry(&error);
-	assert_false(empty_accepted);
-	check_retry(&empty_error);
-	assert_false(marked);
-	check_retry(&mark_error);
-	assert_false(marked_again);
-	check_retry(&again_error);
-	assert_false(fixture_has_file(fixture, refused));
-	assert_false(fixture_has_file(fixture, empty));
-	assert_null(fixture_look(fixture, refused));
-	assert_null(fixture_look(fixture, empty));
-
-	/* By itself all is well again, and what was sent is known to be. */
-	assert_true(queue_mark_relaying(fixture->queue, second, NULL));
-	struct queue_message *seen = fixture_look(fixture, sent);
-	assert_int_equal(seen->state, QUEUE_SENT);
-	queue_message_free(seen);
-	fixture_finish(fixture, second, QUEUE_SENT, 0);
-	settle(fixture);
-	assert_false(fixture_has_file(fixture, sent));
-	assert_int_equal(fixture_count(fixture, QUEUE_SENT), 3);
-	assert_int_equal(fixture_count(fixture, QUEUE_RELAYING), 0);
-}
-
-static void a_full_disk_is_retried_later(void **state)
-{
-	(void)state;
-	struct fixture fixture;
-	g_autofree char *root = g_dir_make_tmp("stowage-full-XXXXXX", NULL);
-	if (mount("none", root, "tmpfs", MS_NODEV | MS_NOSUID, "size=2m,mode=0700") < 0) {
-		g_rmdir(root);
-		skip();
-	}
-	fixture_init(&fixture, root);
-	fixture_open(&fixture);
-	g_autofree char *content = g_malloc0(100000);
-	g_autoptr(GPtrArray) accepted = g_ptr_array_new_with_free_func(g_free);
-	GError *error = NULL;
-	for (unsigned i = 0; i < 100 && !error; i++) {
-		struct queue_message *message = fixture_message(1);
-		g_autofree char *id = g_strdup(message->id);
-		if (fixture_submit_message(&fixture, message, content, 100000, &error))
-			g_ptr_array_add(accepted, g_steal_pointer(&id));
-		else
-			assert_false(fixture_has_file(&fixture, id));
-	}
-	bool filled = error != NULL;
-	bool says_so = g_error_matches(error, GATEWAY_ERROR, GATEWAY_ERROR_FULL);
-	g_clear_error(&error);
-	guint n = accepted->len;
-	for (guint i = 0; i < n; i++)
-		fixture_finish(&fixture, fixture_take(&fixture, accepted->pdata[i]),
-			QUEUE_SENT, 0);
-	fixture_close(&fixture);
-	fixture_open(&fixture);
-	size_t sent = fixture_count(&fixture, QUEUE_SENT);
-	char id[MESSAGE_ID_BYTES];
-	fixture_submit(&fixture, id);
-	fixture_close(&fixture);
-	assert_int_equal(umount(root), 0);
-	fixture_clear(&fixture);
-	assert_true(filled);
-	assert_true(says_so);
-	assert_true(n > 3);
-	assert_int_equal(sent, n);
 }
 
 int main(void)
@@ -1053,28 +547,13 @@ int main(void)
 		QUEUE_TEST(each_end_is_recorded),
 		QUEUE_TEST(a_deferred_message_comes_back_when_due),
 		QUEUE_TEST(a_backlog_longer_than_memory_comes_in_order),
+		QUEUE_TEST(the_last_of_a_backlog_need_not_wait_for_all_of_it),
 		QUEUE_TEST(new_mail_passes_a_backlog_and_the_backlog_new_mail),
 		QUEUE_TEST(stop_wakes_who_waits),
-		QUEUE_TEST(each_state_survives_a_restart),
-		QUEUE_TEST(only_those_whom_the_dot_concerned_are_uncertain),
-		QUEUE_TEST(what_a_wrong_clock_planned_is_due),
-		QUEUE_TEST(what_becomes_due_together_is_spread),
-		QUEUE_TEST(orphans_are_removed_and_nothing_else),
-		QUEUE_TEST(mail_without_its_record_is_not_touched),
-		QUEUE_TEST(a_row_without_a_file_is_dead),
-		QUEUE_TEST(a_second_gateway_is_refused_with_the_first_ones_process),
-		QUEUE_TEST(a_lock_that_was_removed_by_hand_lets_no_second_gateway_in),
-		QUEUE_TEST(a_command_that_looks_does_not_keep_a_gateway_from_starting),
-		QUEUE_TEST(what_is_no_queue_is_refused),
-		QUEUE_TEST(an_older_queue_is_brought_up_to_date),
-		QUEUE_TEST(damage_is_noticed),
-		QUEUE_TEST(nobody_else_may_look),
 		QUEUE_TEST(room_ends_at_floors_and_ceiling),
 		QUEUE_TEST(statistics_are_right_also_after_a_restart),
 		QUEUE_TEST(old_history_is_purged_and_the_dead_are_not),
 		QUEUE_TEST(each_of_many_is_sent_once),
-		QUEUE_TEST(a_disk_that_fails_loses_nothing),
-		cmocka_unit_test(a_full_disk_is_retried_later),
 	};
 	alarm(120); /* a queue that hangs fails the test */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -341,6 +341,7 @@ static void filters_choose(void **state)
 		{ { "release", "--all" }, "452 messages due now" },
 		{ { "delete", "--state=deferred", "--yes", "--limit=450" },
 			"450 messages deleted" },
+		{ { "hold", "--all", "--limit=1" }, "1 message held" },
 		{ { "delete", "--all", "--yes" }, "2 messages deleted" },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -98,8 +98,6 @@ static void what_passes_leaves_nothing(void **state)
 	struct queue_message *message = fixture_take(fixture, id);
 	check_readable(fixture, message);
 	queue_note_state(fixture->queue, message, QUEUE_REWRITING);
-	queue_message_add_attachment(message);
-	queue_record_attachments(fixture->queue, message);
 	assert_true(queue_mark_relaying(fixture->queue, message, NULL));
 	fixture_finish(fixture, message, QUEUE_SENT, 0);
 	await(&answer, &answer.is_passed);
@@ -108,6 +106,46 @@ static void what_passes_leaves_nothing(void **state)
 	assert_false(fixture_has_file(fixture, id));
 	assert_int_equal(fixture_count(fixture, QUEUE_SENT), 0);
 	answer_clear(&answer);
+}
+
+/* As far as somebody may have got them. */
+static void links_of_what_passed_are_recorded(void **state)
+{
+	static const struct {
+		enum queue_state ends, recorded; /* RECEIVED: not at all */
+	} cases[] = {
+		{ QUEUE_SENT, QUEUE_SENT },
+		{ QUEUE_UNCERTAIN, QUEUE_BOUNCED },
+		{ QUEUE_DEFERRED, QUEUE_RECEIVED },
+		{ QUEUE_DEAD, QUEUE_RECEIVED },
+	};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct answer answer = { 0 };
+		char id[MESSAGE_ID_BYTES];
+		pass(fixture, &answer, id);
+		struct queue_message *message = fixture_take(fixture, id);
+		queue_message_add_attachment(message)->key = g_strdup("k");
+		queue_record_attachments(fixture->queue, message); /* not yet */
+		fixture_finish(fixture, message, cases[i].ends, 0);
+		await(&answer, &answer.is_passed);
+		assert_int_equal(answer.state, cases[i].ends);
+		fixture_reopen(fixture);
+		message = fixture_look(fixture, id);
+		assert_int_equal(message != NULL, cases[i].recorded != QUEUE_RECEIVED);
+		if (message) {
+			assert_int_equal(message->state, cases[i].recorded);
+			assert_true(message->finished_ms > 0);
+			const struct queue_attachment *link =
+				message->attachments->pdata[0];
+			assert_string_equal(link->key, "k");
+		}
+		queue_message_free(message);
+		assert_false(fixture_has_file(fixture, id));
+		answer_clear(&answer);
+	}
+	assert_int_equal(fixture_count(fixture, QUEUE_SENT), 1);
+	assert_int_equal(fixture_count(fixture, QUEUE_BOUNCED), 1);
 }
 
 static void what_is_kept_is_durable(void **state)
@@ -151,7 +189,7 @@ static void what_is_kept_is_durable(void **state)
 /* The verdict comes before the file goes. */
 static void wait_until_gone(const struct fixture *fixture, const char *id)
 {
-	for (unsigned i = 0; i < 1000 && fixture_has_file(fixture, id); i++)
+	for (unsigned i = 0; i < 6000 && fixture_has_file(fixture, id); i++)
 		g_usleep(10000);
 	assert_false(fixture_has_file(fixture, id));
 }
@@ -282,7 +320,7 @@ static void empty_folders_go(void **state)
 	g_autofree char *folder = g_path_get_dirname(path);
 	assert_int_equal(g_access(folder, F_OK), 0);
 	fixture_finish(fixture, fixture_take(fixture, id), QUEUE_SENT, 0);
-	for (unsigned i = 0; i < 2000 && g_access(folder, F_OK) == 0; i++)
+	for (unsigned i = 0; i < 6000 && g_access(folder, F_OK) == 0; i++)
 		g_usleep(10000);
 	assert_int_not_equal(g_access(folder, F_OK), 0);
 
@@ -304,6 +342,7 @@ int main(void)
 	cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		TRANSIT_TEST(what_passes_leaves_nothing),
+		TRANSIT_TEST(links_of_what_passed_are_recorded),
 		TRANSIT_TEST(what_is_kept_is_durable),
 		TRANSIT_TEST(what_is_not_taken_is_given_back_at_the_end),
 		cmocka_unit_test(the_more_urgent_go_first_and_none_is_starved),

@@ -351,7 +351,7 @@ void peer_drop_all(struct peer *peer)
 
 bool peer_await(struct peer *peer, const char *text)
 {
-	int64_t until = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;
+	int64_t until = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
 	bool waiting = true;
 	g_mutex_lock(&peer->mutex);
 	while (!strstr(peer->log->str, text) && waiting)

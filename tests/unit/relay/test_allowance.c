@@ -8,6 +8,7 @@
 
 #include "gateway/log.h"
 #include "gateway/relay/allowance.h"
+#include "tests/unit/metric.h"
 #include <math.h>
 #include <string.h>
 
@@ -79,9 +80,11 @@ static size_t spend(struct allowance *allowance, size_t n, enum conf_priority pr
 	return n;
 }
 
-static double metric(struct memory *memory, enum metric metric, const char *relay)
+static double metric(struct memory *memory, const char *name, const char *relay)
 {
-	return metrics_get(memory->metrics, metric, relay);
+	g_autofree char *series =
+		g_strdup_printf("stowage_relay_%s{relay=\"%s\"}", name, relay);
+	return metric_value(memory->metrics, series);
 }
 
 static void test_low_priority_leaves_off_first(void **state)
@@ -97,7 +100,7 @@ static void test_low_priority_leaves_off_first(void **state)
 	assert_string_equal(normal, "relay ses: quota");
 	assert_string_not_equal(low, normal);
 	allowance_unref(&a);
-	assert_true(fabs(metric(*state, METRIC_RELAY_QUOTA, "ses") - 1000) < 1e-9);
+	assert_true(fabs(metric(*state, "quota", "ses") - 1000) < 1e-9);
 }
 
 /* What is under way counts, and what was refused comes back. */
@@ -119,8 +122,8 @@ static void test_a_share_of_rate_and_quota(void **state)
 		.name = "half", .rate = 20, .rate_share = 0.25, .daily_quota = 400
 	};
 	struct allowance *a = make(*state, &settings);
-	assert_true(fabs(metric(*state, METRIC_RELAY_RATE, "half") - 5) < 1e-9);
-	assert_true(fabs(metric(*state, METRIC_RELAY_QUOTA, "half") - 100) < 1e-9);
+	assert_true(fabs(metric(*state, "rate", "half") - 5) < 1e-9);
+	assert_true(fabs(metric(*state, "quota", "half") - 100) < 1e-9);
 	assert_int_equal(allowance_most(a), 10);
 	allowance_unref(&a);
 }
@@ -135,8 +138,7 @@ static void test_a_restart_knows_what_was_sent(void **state)
 	spend(a, 600, CONF_PRIORITY_NORMAL);
 	allowance_unref(&a);
 	a = make(memory, &settings);
-	assert_true(
-		fabs(metric(memory, METRIC_RELAY_SENT_24H, "my_relay-1") - 600) < 1e-9);
+	assert_true(fabs(metric(memory, "sent_24h", "my_relay-1") - 600) < 1e-9);
 	assert_int_equal(spend(a, 2000, CONF_PRIORITY_NORMAL), 390);
 	allowance_unref(&a);
 	/* Another host has another quota. */
@@ -155,16 +157,15 @@ static void test_a_restart_knows_the_rate_that_was_learnt(void **state)
 		.host = "smtp.example.com", .rate = 40, .rate_auto = true
 	};
 	struct allowance *a = make(memory, &settings);
-	assert_true(fabs(metric(memory, METRIC_RELAY_RATE, "default") - 40) < 1e-9);
+	assert_true(fabs(metric(memory, "rate", "default") - 40) < 1e-9);
 	allowance_throttled(a);
 	allowance_throttled(a);
-	double learnt = metric(memory, METRIC_RELAY_RATE, "default");
+	double learnt = metric(memory, "rate", "default");
 	assert_true(learnt < 30 && learnt > 10);
-	assert_true(
-		fabs(metric(memory, METRIC_RELAY_THROTTLED_TOTAL, "default") - 2) < 1e-9);
+	assert_true(fabs(metric(memory, "throttled_total", "default") - 2) < 1e-9);
 	allowance_unref(&a);
 	a = make(memory, &settings);
-	assert_true(fabs(metric(memory, METRIC_RELAY_RATE, "default") - learnt) < 0.001);
+	assert_true(fabs(metric(memory, "rate", "default") - learnt) < 0.001);
 	allowance_unref(&a);
 }
 
@@ -185,7 +186,7 @@ static void test_what_was_remembered_is_broken(void **state)
 	}
 	remember(memory, "pace.default", "h.example 7.000 0.000 0.000");
 	struct allowance *a = make(memory, &settings);
-	assert_true(fabs(metric(memory, METRIC_RELAY_RATE, "default") - 7) < 1e-9);
+	assert_true(fabs(metric(memory, "rate", "default") - 7) < 1e-9);
 	allowance_unref(&a);
 }
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "gateway/error.h"
-#include "gateway/relay/relay.h"
+#include "scene.h"
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -122,7 +122,7 @@ static void test_stored(void **state)
 				 "Delivered-To: a@example.org\r\n"
 				 "Delivered-To: b@example.org\r\n"
 				 "Subject: x\r\n\r\n.dot\nbare\r\nno end");
-	relay_message_deinit(&m);
+	scene_clear(&m);
 	assert_null(m.relay_id);
 }
 
@@ -137,7 +137,7 @@ static void test_names_differ(void **state)
 		};
 		send_text(p, "x\r\n", 3, &m);
 		assert_int_equal(r.verdict, RELAY_SENT);
-		relay_message_deinit(&m);
+		scene_clear(&m);
 	}
 	assert_int_equal(files_in(p, "new"), 50);
 }
@@ -162,7 +162,7 @@ static void test_failures_leave_nothing(void **state)
 	assert_int_equal(r.verdict, RELAY_REFUSED);
 	assert_int_equal(files_in(p, "new"), 0);
 	assert_int_equal(files_in(p, "tmp"), 0);
-	relay_message_deinit(&m);
+	scene_clear(&m);
 }
 
 int main(void)

@@ -511,6 +511,15 @@ static void test_waits_for_its_turn(void **unused)
 		assert_true(pace_wait(&pace, 1, NORMAL, 5 * S));
 	int64_t took = g_get_monotonic_time() - begin;
 	assert_true(took >= S / 8); /* 10 at 20 a second, less the burst of a quarter */
+	pace_deinit(&pace);
+}
+
+static void test_has_no_time_to_wait(void **unused)
+{
+	(void)unused;
+	struct pace pace;
+	pace_init(&pace, 0.2, false);
+	assert_true(pace_wait(&pace, 5, NORMAL, 0)); /* half a minute for the rest */
 	assert_false(pace_wait(&pace, 1, NORMAL, 0));
 	pace_deinit(&pace);
 }
@@ -596,6 +605,7 @@ int main(void)
 		cmocka_unit_test(test_is_kept_as_text),
 		cmocka_unit_test(test_settings_change),
 		cmocka_unit_test(test_waits_for_its_turn),
+		cmocka_unit_test(test_has_no_time_to_wait),
 		cmocka_unit_test(test_hurry_ends_all_waiting),
 		cmocka_unit_test(test_a_crowd_goes_one_by_one),
 	};

@@ -103,6 +103,15 @@ static void record(struct server *server, GString *head, GByteArray *body)
 	g_mutex_lock(&server->lock);
 	g_ptr_array_add(server->heads, g_strdup(head->str));
 	g_ptr_array_add(server->bodies, g_byte_array_ref(body));
+	g_cond_broadcast(&server->asked);
+	g_mutex_unlock(&server->lock);
+}
+
+static void wait_for_heads(struct server *server)
+{
+	g_mutex_lock(&server->lock);
+	while (server->heads->len < server->gathers)
+		g_cond_wait(&server->asked, &server->lock);
 	g_mutex_unlock(&server->lock);
 }
 
@@ -119,6 +128,7 @@ static bool serve_one(struct server *server, int fd)
 	if (turn.manner != EARLY && !read_body(fd, body, length_of(head->str)))
 		return false;
 	record(server, head, body);
+	wait_for_heads(server);
 	if (turn.manner == HANG)
 		wait_for_close(fd);
 	if (turn.manner == HANG || turn.manner == CUT)
@@ -174,6 +184,7 @@ void server_start(struct server *server, const struct turn *turns, size_t n_turn
 		0, getsockname(server->listener, (struct sockaddr *)&address, &length));
 	server->url = g_strdup_printf("http://127.0.0.1:%u", ntohs(address.sin_port));
 	g_mutex_init(&server->lock);
+	g_cond_init(&server->asked);
 	server->heads = g_ptr_array_new_with_free_func(g_free);
 	server->bodies =
 		g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
@@ -183,6 +194,10 @@ void server_start(struct server *server, const struct turn *turns, size_t n_turn
 
 void server_stop(struct server *server)
 {
+	g_mutex_lock(&server->lock);
+	server->gathers = 0;
+	g_cond_broadcast(&server->asked);
+	g_mutex_unlock(&server->lock);
 	shutdown(server->listener, SHUT_RDWR);
 	g_thread_join(server->thread);
 	for (size_t i = 0; i < server->connections->len; i++)
@@ -191,6 +206,7 @@ void server_stop(struct server *server)
 	g_ptr_array_unref(server->connections);
 	g_ptr_array_unref(server->heads);
 	g_ptr_array_unref(server->bodies);
+	g_cond_clear(&server->asked);
 	g_mutex_clear(&server->lock);
 	g_free(server->url);
 }
@@ -224,8 +240,8 @@ struct s3_settings settings_at(const char *url, unsigned attempts)
 		.secret_access_key = "verysecret",
 		.session_token = "sessiontoken",
 		.connections = 2,
-		.connect_timeout_ms = 2000,
-		.stall_timeout_ms = 1000,
+		.connect_timeout_ms = 20000,
+		.stall_timeout_ms = 3000,
 		.attempts = attempts };
 }
 

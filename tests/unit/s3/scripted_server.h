@@ -30,6 +30,8 @@ struct server {
 	GMutex lock;
 	const struct turn *turns; /* one a request, in the order of arrival */
 	size_t n_turns, next;
+	size_t gathers; /* requests that are there before the first is answered */
+	GCond asked;
 	unsigned n_connections;
 	GPtrArray *heads, *bodies; /* char *, GByteArray: as received */
 };

@@ -295,6 +295,29 @@ static void large_body_waits_for_continue(void **state)
 	server_stop(&server);
 }
 
+static void large_body_needs_no_continue(void **state)
+{
+	(void)state;
+	const struct turn turns[] = { { EARLY, OK },
+		{ EARLY, "HTTP/1.1 417 E\r\nConnection: close\r\n"
+			 "Content-Length: 0\r\n\r\n" },
+		{ ANSWER, OK } };
+	struct server server;
+	server_start(&server, turns, G_N_ELEMENTS(turns));
+	struct s3_store *store = store_at(server.url, 2);
+	g_autofree char *content = g_malloc0(3 << 20);
+	struct s3_object object = object_of("mail/k", content, 3 << 20);
+	assert_true(s3_store_put(store, &object, 1, NULL));
+	s3_store_free(&store);
+	close(object.fd);
+	assert_int_equal(server.heads->len, 3);
+	assert_text_has(server.heads->pdata[1], "\r\nExpect: 100-continue\r\n");
+	assert_text_has(server.heads->pdata[2], "\r\nIf-None-Match: *\r\n");
+	assert_null(strstr(server.heads->pdata[2], "\r\nExpect: "));
+	assert_int_equal(((GByteArray *)server.bodies->pdata[2])->len, 3 << 20);
+	server_stop(&server);
+}
+
 /* A second attempt sends the body again from its start. */
 static void empty_and_retried_bodies_are_whole(void **state)
 {
@@ -396,6 +419,7 @@ int main(void)
 		cmocka_unit_test(stale_connection_is_replaced_at_once),
 		cmocka_unit_test(connections_are_kept_and_bounded),
 		cmocka_unit_test(large_body_waits_for_continue),
+		cmocka_unit_test(large_body_needs_no_continue),
 		cmocka_unit_test(empty_and_retried_bodies_are_whole),
 		cmocka_unit_test(short_file_is_said),
 		cmocka_unit_test(closed_port_and_odd_keys_are_said),

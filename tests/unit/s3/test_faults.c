@@ -16,7 +16,7 @@
 
 #define LARGE_BYTES ((size_t)9 << 20) /* two parts */
 #define ANSWERS_MAX 6
-#define LONGEST_US  (20 * G_USEC_PER_SEC) /* of a story, on a busy machine */
+#define LONGEST_US  (60 * G_USEC_PER_SEC) /* of a story, on a busy machine */
 
 #define EMPTY(status, headers)                                                           \
 	"HTTP/1.1 " status "\r\n" headers "Content-Length: 0\r\n\r\n"

@@ -144,6 +144,18 @@ static const struct story stories[] = {
 			"Content-MD5" } },
 		.kind = S3_ERROR_RETRY, .says = "stored something else",
 		.checksum = S3_CHECKSUM_SHA256 },
+	{ "a weak ETag is compared alike, behind two heads that announce it",
+		{ { ANSWER_CLOSE,
+			  "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n"
+			  "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\n\r\n" EMPTY(
+				  "200 OK",
+				  "ETag: W/\"d41d8cd98f00b204e9800998ecf8427e\"\r\n") },
+			{ ANSWER_CLOSE,
+				"HTTP/1.0 200 OK\r\n"
+				"ETag: W/\"5d41402abc4b2a76b9719d911017c592\"\r\n"
+				"ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\n\r\n" } },
+		{ { PUT_LINE, CONDITION, NULL }, { PUT_LINE, NULL, CONDITION } },
+		.kind = -1, .attempts = 2, .checksum = S3_CHECKSUM_MD5 },
 	{ "nothing is compared",
 		{ { ANSWER, EMPTY("200 OK",
 				    "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\n") } },
@@ -177,6 +189,13 @@ static const struct story stories[] = {
 			{ "PUT ", NULL, NULL }, { "PUT ", NULL, NULL },
 			{ "PUT ", NULL, NULL }, { COMPLETE_LINE, NULL, NULL } },
 		.kind = -1, .large = true, .attempts = 2 },
+	{ "in parts, what is there cannot be learnt",
+		{ { ANSWER_CLOSE, EMPTY("500 I", "") }, { ANSWER_CLOSE, CREATED },
+			{ ANSWER, PART }, { ANSWER, PART }, { ANSWER_CLOSE, COMPLETE } },
+		{ { HEAD_LINE, NULL, NULL }, { CREATE_LINE, NULL, NULL },
+			{ PART_LINE("1"), NULL, NULL }, { PART_LINE("2"), NULL, NULL },
+			{ COMPLETE_LINE, CONDITION, NULL } },
+		.kind = -1, .large = true },
 	{ "in parts, something else is there",
 		{ { ANSWER_CLOSE, THERE("9437184", "x-amz-meta-sha256: 00\r\n") } },
 		{ { HEAD_LINE, NULL, NULL } }, .kind = S3_ERROR_MEND,

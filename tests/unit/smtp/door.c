@@ -79,7 +79,7 @@ static const char settings[] =
 	"  - { name: few, address: '127.0.0.1:%u', tls: none, networks: [ 127.0.0.0/8 ], "
 	"max_connections: 1 }\n"
 	"  - { name: hasty, address: '127.0.0.1:%u', tls: none, networks: [ 127.0.0.0/8 "
-	"], command_timeout: 1s, data_timeout: 1s }\n"
+	"], command_timeout: 3s, data_timeout: 3s }\n"
 	"tls: { certificate: %s/cert.pem, key: %s/key.pem }\n"
 	"auth: { users: %s/users }\n"
 	"s3: { directory: %s/objects, directory_url: 'http://127.0.0.1:1', "

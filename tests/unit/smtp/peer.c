@@ -18,7 +18,7 @@ void peer_open(struct peer *peer, enum port port)
 	struct sockaddr_in address = { .sin_family = AF_INET,
 		.sin_port = htons((uint16_t)door.ports[port]),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct timeval patience = { .tv_sec = 20 };
+	struct timeval patience = { .tv_sec = 60 };
 	*peer = (struct peer){ .fd = socket(AF_INET, SOCK_STREAM, 0),
 		.got = g_string_new(NULL) };
 	setsockopt(peer->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));

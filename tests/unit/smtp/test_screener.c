@@ -16,9 +16,9 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define TIMEOUT_MS      400
+#define TIMEOUT_MS      1500
 #define ANSWERS_MAX     8
-#define TURNS_WITHIN_MS 5000
+#define TURNS_WITHIN_MS 60000
 
 /* ---- a name server ---- */
 

@@ -12,6 +12,7 @@
 #include "gateway/smtp/settings.h"
 #include "identity.h"
 #include "settings_text.h"
+#include "tests/unit/metric.h"
 #include "tests/unit/tree.h"
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -236,7 +237,7 @@ static void load_and_drop(void)
 
 static double end_in_s(void)
 {
-	return metrics_get(t.metrics, METRIC_CERTIFICATE_EXPIRY_SECONDS, NULL) -
+	return metric_value(t.metrics, "stowage_certificate_expiry_seconds") -
 	       (double)time(NULL);
 }
 
