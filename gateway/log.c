@@ -34,6 +34,16 @@ static void write_line(GString *line)
 	(void)write_all(STDERR_FILENO, line->str, line->len);
 }
 
+/* As JSON has it: in UTF-16. */
+static void append_escape(GString *line, gunichar c)
+{
+	if (c > 0xffff) {
+		g_string_append_printf(line, "\\u%04x", 0xd800 + ((c - 0x10000) >> 10));
+		c = 0xdc00 + ((c - 0x10000) & 0x3ff);
+	}
+	g_string_append_printf(line, "\\u%04x", c);
+}
+
 /* Text that a peer sent must not move the cursor of the one who reads it: terminals obey
  * control characters of Unicode's first block too, and marks of direction hide what is
  * written. As JSON escapes a character, so that JSON stays what it was. */
@@ -44,10 +54,10 @@ static void append_visible(GString *line, const char *valid)
 		if (*p >= ' ' && *p < 0x7f)
 			continue;
 		gunichar c = g_utf8_get_char(p);
-		if (g_unichar_isprint(c) || c > 0xffff)
+		if (g_unichar_isprint(c))
 			continue;
 		g_string_append_len(line, run, p - run);
-		g_string_append_printf(line, "\\u%04x", c);
+		append_escape(line, c);
 		run = g_utf8_next_char(p);
 	}
 	g_string_append(line, run);

@@ -216,12 +216,16 @@ bool mime_message_link(struct mime_message *message, const struct mime_link *lin
 
 /*
  * For a next hop that takes no line over 998 octets (RFC 5321, section 4.5.3.1.6), no NUL
- * and no octets but of texts above 127: edits splice so that what stays in the message
- * has none; what it says stays the same. Texts of up to 2 MiB with such lines become
- * quoted-printable, larger ones and all other parts base64; lines that are too long in
- * either encoding are folded. *changed tells whether there were any. Signed and encrypted
- * multiparts stay as they are, so do headers of parts, inline PGP, and parts that splice
- * alters already. False with MIME_ERROR_IO.
+ * and no octets but of texts above 127: edits splice so that the parts which stay in the
+ * message have none; what they say stays the same. Texts of up to 2 MiB with such lines
+ * become quoted-printable, larger ones and all other parts base64; lines that are too
+ * long in either encoding are folded. *changed tells whether there were any.
+ *
+ * Left alone: messages that are not understood; signed and encrypted multiparts; texts
+ * of up to 2 MiB with a long line in which inline PGP is recognised; headers of parts;
+ * what stands before the first and behind the last part; message/ leaves; parts with an
+ * unknown Content-Transfer-Encoding, or with two; NUL and octets above 127 in parts that
+ * are encoded; parts that splice alters already. False with MIME_ERROR_IO.
  */
 bool mime_message_shorten_lines(struct mime_message *message, struct splice *splice,
 	bool *changed, GError **error);

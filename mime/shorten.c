@@ -4,11 +4,9 @@
  * splice.c.
  */
 #include "mime/body.h"
+#include "mime/fold.h"
 #include "mime/message.h"
 #include <string.h>
-
-/* Of encoded lines that are folded. */
-enum { FOLD_BYTES = 900 };
 
 /* What a part has that may not be sent. */
 struct faults {
@@ -126,40 +124,45 @@ static bool shorten_text(const struct body_request *request, struct splice *spli
 	return true;
 }
 
-/* Neither within "=3D", nor so that what follows may look like a delimiter. */
-static bool may_break(const char before[2], char next)
+/* What the entity's body is once it is folded. */
+static bool count_folded(const struct body_request *request, struct fold fold,
+	uint64_t *bytes, GError **error)
 {
-	return before[0] != '=' && before[1] != '=' && next != '-' && next != '\r';
+	const struct outline_entity *entity =
+		outline_entity(request->outline, request->entity);
+	char out[4096];
+	size_t used;
+
+	*bytes = 0;
+	for (uint64_t at = entity->body_start; at < entity->body_end; at += used) {
+		uint64_t end = MIN(entity->body_end, at + sizeof(out));
+		size_t length;
+		const char *data = source_peek(request->source, at, end, &length, error);
+
+		if (data == NULL)
+			return false;
+		*bytes += fold_push(&fold, data, length, &used, out, sizeof(out));
+	}
+	return true;
 }
 
 /* Line breaks that mean nothing in its encoding. */
 static bool fold_lines(const struct body_request *request, struct splice *splice,
-	const char *line_break, bool *changed, GError **error)
+	bool *changed, GError **error)
 {
 	const struct outline_entity *entity =
 		outline_entity(request->outline, request->entity);
-	uint64_t at = entity->body_start;
-	size_t column = 0, length;
-	char before[2] = { '\0', '\0' };
+	const struct fold fold = {
+		.is_qp = entity->content.encoding == HEADER_ENCODING_QP,
+		.newline = request->newline,
+	};
+	uint64_t bytes;
 
-	for (; at < entity->body_end; at += length) {
-		const char *data = source_peek(
-			request->source, at, entity->body_end, &length, error);
-
-		if (data == NULL)
-			return false;
-		for (size_t i = 0; i < length; i++) {
-			if (column >= FOLD_BYTES && may_break(before, data[i])) {
-				*changed = splice_replace(splice, at + i, 0, line_break,
-						   strlen(line_break)) ||
-					   *changed;
-				column = 0;
-			}
-			column = data[i] == '\n' ? 0 : column + 1;
-			before[0] = before[1];
-			before[1] = data[i];
-		}
-	}
+	if (!count_folded(request, fold, &bytes, error))
+		return false;
+	*changed = splice_fold(splice, entity->body_start,
+			   entity->body_end - entity->body_start, &fold, bytes) ||
+		   *changed;
 	return true;
 }
 
@@ -182,7 +185,6 @@ static bool shorten(struct mime_message *message, size_t i, struct splice *splic
 		.shortens = true,
 	};
 	bool is_identity = entity->content.encoding == HEADER_ENCODING_IDENTITY;
-	bool is_qp = entity->content.encoding == HEADER_ENCODING_QP;
 	struct faults faults;
 
 	if (!find_faults(message, i, &faults, error))
@@ -191,11 +193,8 @@ static bool shorten(struct mime_message *message, size_t i, struct splice *splic
 		return shorten_text(&request, splice, changed, error);
 	if (is_identity && (faults.long_line || faults.nul || faults.binary))
 		*changed = body_to_base64(&request, splice) || *changed;
-	if (is_identity || !faults.long_line)
-		return true;
-	g_autofree char *line_break =
-		g_strconcat(is_qp ? "=" : "", request.newline, NULL);
-	return fold_lines(&request, splice, line_break, changed, error);
+	return is_identity || !faults.long_line ||
+	       fold_lines(&request, splice, changed, error);
 }
 
 bool mime_message_shorten_lines(struct mime_message *message, struct splice *splice,

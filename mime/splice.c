@@ -18,12 +18,16 @@ enum {
 	NEWLINE_BYTES_MAX = 2,
 };
 
+enum edit_kind { EDIT_TEXT, EDIT_BASE64, EDIT_FOLDED };
+
 struct edit {
+	enum edit_kind kind;
 	uint64_t offset;
 	uint64_t length;
-	char *text;
 	uint64_t text_bytes;
-	const char *newline; /* the text is the range's base64; NULL: it is text */
+	char *text;
+	const char *newline; /* of EDIT_BASE64 */
+	struct fold fold;    /* of EDIT_FOLDED, at the beginning */
 };
 
 struct splice {
@@ -110,8 +114,12 @@ static bool add_edit(struct splice *splice, struct edit edit)
 bool splice_replace(struct splice *splice, uint64_t offset, uint64_t length,
 	const char *text, size_t text_bytes)
 {
-	struct edit edit = { offset, length, g_memdup2(text, text_bytes), text_bytes,
-		NULL };
+	struct edit edit = {
+		.offset = offset,
+		.length = length,
+		.text_bytes = text_bytes,
+		.text = g_memdup2(text, text_bytes),
+	};
 
 	return add_edit(splice, edit);
 }
@@ -121,11 +129,30 @@ bool splice_encode(
 {
 	uint64_t lines = length / BASE64_OCTETS + (length % BASE64_OCTETS != 0);
 	uint64_t breaks = lines > 0 ? lines - 1 : 0;
-	struct edit edit = { offset, length, NULL,
-		(length / 3 + (length % 3 != 0)) * 4 + breaks * strlen(newline),
-		newline };
+	struct edit edit = {
+		.kind = EDIT_BASE64,
+		.offset = offset,
+		.length = length,
+		.text_bytes =
+			(length / 3 + (length % 3 != 0)) * 4 + breaks * strlen(newline),
+		.newline = newline,
+	};
 
 	g_assert(strlen(newline) <= NEWLINE_BYTES_MAX);
+	return add_edit(splice, edit);
+}
+
+bool splice_fold(struct splice *splice, uint64_t offset, uint64_t length,
+	const struct fold *fold, uint64_t folded_bytes)
+{
+	struct edit edit = {
+		.kind = EDIT_FOLDED,
+		.offset = offset,
+		.length = length,
+		.text_bytes = folded_bytes,
+		.fold = *fold,
+	};
+
 	return add_edit(splice, edit);
 }
 
@@ -167,25 +194,34 @@ static ssize_t read_file(const struct splice_reader *reader, uint64_t offset,
 	return n;
 }
 
-/* Letters of up to BASE64_LINES lines, from that line of the edit's on, with their line
- * breaks, into coded: their number. */
+/* All of n octets. */
+static bool read_range(const struct splice_reader *reader, uint64_t offset, char *buffer,
+	size_t n, GError **error)
+{
+	for (size_t have = 0; have < n;) {
+		ssize_t got =
+			read_file(reader, offset + have, buffer + have, n - have, error);
+
+		if (got < 0)
+			return false;
+		have += (size_t)got;
+	}
+	return true;
+}
+
+/* Letters of up to that many lines, at most BASE64_LINES, from that line of the edit's
+ * on, with their line breaks, into coded: their number. */
 static ssize_t encode_lines(const struct splice_reader *reader, const struct edit *edit,
-	uint64_t line, char *coded, GError **error)
+	uint64_t line, size_t lines, char *coded, GError **error)
 {
 	char octets[BASE64_LINES * BASE64_OCTETS];
 	uint64_t offset = edit->offset + line * BASE64_OCTETS;
 	uint64_t end = edit->offset + edit->length;
-	size_t want = (size_t)MIN(end - offset, sizeof(octets)), have = 0;
+	size_t want = (size_t)MIN(end - offset, lines * BASE64_OCTETS);
 	char *out = coded;
 
-	while (have < want) {
-		ssize_t n = read_file(
-			reader, offset + have, octets + have, want - have, error);
-
-		if (n < 0)
-			return -1;
-		have += (size_t)n;
-	}
+	if (!read_range(reader, offset, octets, want, error))
+		return -1;
 	for (size_t at = 0; at < want; at += BASE64_OCTETS) {
 		size_t n = MIN(want - at, BASE64_OCTETS);
 
@@ -203,8 +239,9 @@ static ssize_t read_base64(const struct splice_reader *reader, const struct edit
 	char coded[BASE64_LINES * (BASE64_LETTERS + NEWLINE_BYTES_MAX) + 1];
 	size_t line_bytes = BASE64_LETTERS + strlen(edit->newline);
 	size_t skip = (size_t)(reader->text_at % line_bytes);
-	ssize_t n =
-		encode_lines(reader, edit, reader->text_at / line_bytes, coded, error);
+	size_t lines = MIN((skip + buffer_bytes - 1) / line_bytes + 1, BASE64_LINES);
+	ssize_t n = encode_lines(
+		reader, edit, reader->text_at / line_bytes, lines, coded, error);
 
 	if (n < 0)
 		return -1;
@@ -213,7 +250,46 @@ static ssize_t read_base64(const struct splice_reader *reader, const struct edit
 	return n;
 }
 
-static ssize_t read_copy(const struct splice_reader *reader, const struct edit *edit,
+/* The next octets of the edit's range, folded, into the reader. */
+static bool fold_range(
+	struct splice_reader *reader, const struct edit *edit, GError **error)
+{
+	char octets[SPLICE_FOLDED_BYTES];
+	size_t want = (size_t)MIN(edit->length - reader->range_at, sizeof(octets)), used;
+
+	if (want == 0) {
+		g_set_error(error, MIME_ERROR, MIME_ERROR_IO,
+			"the message's file has changed");
+		return false;
+	}
+	if (!read_range(reader, edit->offset + reader->range_at, octets, want, error))
+		return false;
+	reader->n_folded = fold_push(&reader->fold, octets, want, &used, reader->folded,
+		sizeof(reader->folded));
+	reader->range_at += used;
+	reader->folded_at = 0;
+	return true;
+}
+
+static ssize_t read_folded(struct splice_reader *reader, const struct edit *edit,
+	char *buffer, size_t buffer_bytes, GError **error)
+{
+	size_t n;
+
+	if (reader->text_at == 0) {
+		reader->fold = edit->fold;
+		reader->range_at = 0;
+		reader->folded_at = reader->n_folded = 0;
+	}
+	if (reader->folded_at == reader->n_folded && !fold_range(reader, edit, error))
+		return -1;
+	n = MIN(reader->n_folded - reader->folded_at, buffer_bytes);
+	memcpy(buffer, reader->folded + reader->folded_at, n);
+	reader->folded_at += n;
+	return (ssize_t)n;
+}
+
+static ssize_t read_text(const struct splice_reader *reader, const struct edit *edit,
 	char *buffer, size_t buffer_bytes)
 {
 	size_t n = (size_t)MIN(edit->text_bytes - reader->text_at, buffer_bytes);
@@ -227,10 +303,14 @@ static ssize_t read_copy(const struct splice_reader *reader, const struct edit *
 static ssize_t read_edit(struct splice_reader *reader, const struct edit *edit,
 	char *buffer, size_t buffer_bytes, GError **error)
 {
-	ssize_t n = edit->newline != NULL
-			    ? read_base64(reader, edit, buffer, buffer_bytes, error)
-			    : read_copy(reader, edit, buffer, buffer_bytes);
+	ssize_t n;
 
+	if (edit->kind == EDIT_BASE64)
+		n = read_base64(reader, edit, buffer, buffer_bytes, error);
+	else if (edit->kind == EDIT_FOLDED)
+		n = read_folded(reader, edit, buffer, buffer_bytes, error);
+	else
+		n = read_text(reader, edit, buffer, buffer_bytes);
 	if (n < 0)
 		return -1;
 	reader->text_at += (uint64_t)n;

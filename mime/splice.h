@@ -11,10 +11,13 @@
 #ifndef MIME_SPLICE_H
 #define MIME_SPLICE_H
 
+#include "mime/fold.h"
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+enum { SPLICE_FOLDED_BYTES = 4096 };
 
 struct splice;
 
@@ -41,6 +44,14 @@ bool splice_encode(
 	struct splice *splice, uint64_t offset, uint64_t length, const char *newline);
 
 /*
+ * Replaces length octets at offset of the original by what fold (which has seen none yet)
+ * makes of them: folded_bytes octets, which the caller has counted. They are made anew
+ * whenever they are read. False as above.
+ */
+bool splice_fold(struct splice *splice, uint64_t offset, uint64_t length,
+	const struct fold *fold, uint64_t folded_bytes);
+
+/*
  * True when the octets of the original from start to end (exclusive) stay, and nothing is
  * inserted between or behind them.
  */
@@ -57,6 +68,11 @@ struct splice_reader {
 	size_t edit;
 	uint64_t original_at;
 	uint64_t text_at;
+	/* Of an edit that folds: how much of its range is read, and the last of that. */
+	struct fold fold;
+	uint64_t range_at;
+	size_t folded_at, n_folded;
+	char folded[SPLICE_FOLDED_BYTES];
 };
 
 void splice_reader_init(
@@ -64,7 +80,7 @@ void splice_reader_init(
 
 /*
  * Reads up to buffer_bytes octets of the result: their number, 0 at the end, -1 with
- * error set (MIME_ERROR_IO: the original could not be read, or is shorter than it was).
+ * error set (MIME_ERROR_IO: the original could not be read, or is not what it was).
  * Reads less than asked only at the end.
  */
 ssize_t splice_read(

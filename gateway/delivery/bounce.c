@@ -300,8 +300,25 @@ static void append_field(GString *out, const char *name, const char *value)
 	text_append_field(out, name, ascii->str, "\r\n");
 }
 
+/* "rfc822" (RFC 3461, 4.2), or "utf-8" and utf-8-addr-xtext, in which some ASCII is encoded
+ * too (RFC 6533, 3). */
+static char *typed_address(const char *address)
+{
+	if (g_str_is_ascii(address))
+		return g_strconcat("rfc822;", address, NULL);
+	GString *typed = g_string_new("utf-8;");
+	for (const char *c = address; *c; c = g_utf8_next_char(c)) {
+		if (strchr(" +=\\", *c))
+			g_string_append_printf(typed, "\\x{%X}", (unsigned)*c);
+		else
+			g_string_append_len(typed, c, g_utf8_next_char(c) - c);
+	}
+	return g_string_free(typed, FALSE);
+}
+
 static void append_recipient(GString *out, const struct bounce *bounce,
-	const struct queue_recipient *recipient, enum bounce_action action)
+	const struct queue_recipient *recipient, enum bounce_action action,
+	const char *host)
 {
 	static const char *const actions[] = { [BOUNCE_FAILED] = "failed",
 		[BOUNCE_UNKNOWN] = "failed",
@@ -309,8 +326,7 @@ static void append_recipient(GString *out, const struct bounce *bounce,
 		[BOUNCE_RELAYED] = "relayed" };
 	g_autofree char *status = status_of(recipient, action);
 	g_autofree char *address = clean(recipient->original);
-	g_autofree char *final = g_strconcat(
-		g_str_is_ascii(address) ? "rfc822;" : "utf-8;", address, NULL);
+	g_autofree char *final = typed_address(address);
 	g_string_append(out, "\r\n");
 	if (recipient->orcpt) {
 		g_autofree char *original = decode_xtext(recipient->orcpt);
@@ -319,9 +335,9 @@ static void append_recipient(GString *out, const struct bounce *bounce,
 	append_field(out, "Final-Recipient", final);
 	append_field(out, "Action", actions[action]);
 	append_field(out, "Status", status);
-	if (bounce->relay && recipient->reply_code) {
-		g_autofree char *relay = g_strconcat("dns;", bounce->relay, NULL);
-		append_field(out, "Remote-MTA", relay);
+	if (host && recipient->reply_code) {
+		g_autofree char *remote = g_strconcat("dns;", host, NULL);
+		append_field(out, "Remote-MTA", remote);
 	}
 	if (recipient->reply_code) {
 		g_autofree char *reply = clean(recipient->reply);
@@ -351,7 +367,7 @@ static void append_status(GString *out, const struct bounce *bounce)
 		if (bounce->actions[i] != BOUNCE_NOTHING)
 			append_recipient(out, bounce,
 				g_ptr_array_index(message->recipients, i),
-				bounce->actions[i]);
+				bounce->actions[i], bounce->hosts[i]);
 	}
 }
 

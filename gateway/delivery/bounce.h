@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /* Octets of the original that a report carries: its header section, or with RET=FULL all
- * of it where it is not larger. */
+ * of it where it is not larger, in a report of a failure (RFC 3461, 4.3). */
 #define BOUNCE_HEADER_BYTES_MAX   16384
 #define BOUNCE_ORIGINAL_BYTES_MAX (1024 * 1024)
 
@@ -58,10 +58,10 @@ int64_t bounce_delay_ms(const struct queue_message *message, int64_t leapt_ms);
 struct bounce {
 	const struct queue_message *message;
 	const enum bounce_action *actions; /* one for each of its recipients */
+	const char *const *hosts;          /* likewise, Remote-MTA; NULL: not known */
 	const char *id;                    /* of the report, for its Message-ID */
 	const char *hostname;              /* Reporting-MTA */
 	const char *from;                  /* address in From */
-	const char *relay;                 /* Remote-MTA; NULL: not known */
 	/* The original's first octets: all of it (is_whole) or its header section,
 	 * possibly cut. */
 	const char *original;

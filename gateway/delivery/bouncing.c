@@ -6,26 +6,44 @@
 #include <string.h>
 #include <unistd.h>
 
-/* False: there is nothing to tell. What a person holds has no time that it is late by. */
-static bool choose_actions(
-	const struct queue_message *message, bool late, enum bounce_action *actions)
+static bool is_end(enum bounce_action action)
+{
+	return action == BOUNCE_FAILED || action == BOUNCE_UNKNOWN;
+}
+
+/* False: there is nothing to tell. What a person holds has no time that it is late by, and
+ * those kept wait for one. */
+static bool choose_actions(const struct bouncing *bouncing,
+	const struct queue_message *message, enum bounce_action *actions)
 {
 	bool by_person = message->state == QUEUE_HELD && !message->hold;
 	bool any = false;
 	for (guint i = 0; i < message->recipients->len; i++) {
+		if (bouncing->kept[i])
+			continue;
 		actions[i] = bounce_action_for(message->recipients->pdata[i],
-			message->state == QUEUE_DEAD, late && !by_person);
+			message->state == QUEUE_DEAD, bouncing->late && !by_person);
 		any |= actions[i] != BOUNCE_NOTHING;
 	}
 	return any;
 }
 
-/* As many of the original's first octets as a report may carry. */
+/* RET is about reports of a failure; others have the header alone (RFC 3461, 4.3). */
+static bool wants_whole(
+	const struct queue_message *message, const enum bounce_action *actions)
+{
+	bool any_end = false;
+	for (guint i = 0; i < message->recipients->len && !any_end; i++)
+		any_end = is_end(actions[i]);
+	return any_end && message->ret == QUEUE_RET_FULL &&
+	       message->size <= BOUNCE_ORIGINAL_BYTES_MAX;
+}
+
+/* Its first octets: all of them where *is_whole, which is unset where they cannot be
+ * read, else as many as a header may have. */
 static GByteArray *read_original(
 	const struct queue_message *message, int fd, bool *is_whole)
 {
-	*is_whole = message->ret == QUEUE_RET_FULL &&
-		    message->size <= BOUNCE_ORIGINAL_BYTES_MAX;
 	uint64_t wanted =
 		*is_whole ? message->size : MIN(message->size, BOUNCE_HEADER_BYTES_MAX);
 	GByteArray *original = g_byte_array_new();
@@ -46,7 +64,7 @@ static GByteArray *read_original(
 static bool would_loop(
 	const struct conf *conf, const struct queue_message *message, int fd)
 {
-	bool is_whole;
+	bool is_whole = false;
 	if (bounce_is_own_path(&conf->sender, message->reverse_path))
 		return true;
 	g_autoptr(GByteArray) original = read_original(message, fd, &is_whole);
@@ -58,7 +76,7 @@ static GString *print(const struct bouncing *bouncing,
 	const char *id)
 {
 	const struct conf *conf = bouncing->conf;
-	bool is_whole;
+	bool is_whole = wants_whole(message, actions);
 	g_autoptr(GByteArray) original = read_original(message, fd, &is_whole);
 	g_autofree char *daemon = g_strconcat("MAILER-DAEMON@", conf->hostname, NULL);
 	const struct bounce bounce = {
@@ -67,7 +85,7 @@ static GString *print(const struct bouncing *bouncing,
 		.id = id,
 		.hostname = conf->hostname,
 		.from = conf->sender.from ? conf->sender.from : daemon,
-		.relay = bouncing->relay_host,
+		.hosts = bouncing->hosts,
 		.original = (const char *)original->data,
 		.original_bytes = original->len,
 		.is_whole = is_whole,
@@ -149,11 +167,6 @@ static bool queue_report(const struct bouncing *bouncing,
 	return false;
 }
 
-static bool is_end(enum bounce_action action)
-{
-	return action == BOUNCE_FAILED || action == BOUNCE_UNKNOWN;
-}
-
 static void note_told(struct queue_recipient *recipient, enum bounce_action action)
 {
 	if (is_end(action))
@@ -231,7 +244,7 @@ bool bouncing_report(
 	g_autofree enum bounce_action *actions =
 		g_new0(enum bounce_action, message->recipients->len + 1);
 	if (!bouncing->conf->queue.bounces || !bounce_is_possible(message) ||
-		!choose_actions(message, bouncing->late, actions))
+		!choose_actions(bouncing, message, actions))
 		return true;
 	int fd = queue_open_spool(bouncing->queue, message, NULL);
 	bool told = tell(bouncing, message, actions, fd, error);

@@ -14,9 +14,10 @@
 struct bouncing {
 	struct queue *queue;
 	const struct conf *conf;
-	const char *relay_host; /* who said what stands in it; NULL: not known */
-	bool late;              /* bounce_delay_ms() has come */
-	int64_t end_ms;         /* queue_lifetime_end_ms() of what still waits */
+	const char *const *hosts; /* for each recipient: see struct bounce */
+	const bool *kept;         /* for each: nothing is to be told of it (outcome.h) */
+	bool late;                /* bounce_delay_ms() has come */
+	int64_t end_ms;           /* queue_lifetime_end_ms() of what still waits */
 };
 
 /*

@@ -105,3 +105,14 @@ uint64_t groups_max_bytes(const struct conf *conf, const GPtrArray *groups)
 	}
 	return least == UINT64_MAX ? conf->relay.max_message_size : least;
 }
+
+bool groups_have_ses(const struct conf *conf, const GPtrArray *groups)
+{
+	for (guint i = 0; i < groups->len; i++) {
+		const struct group *group = groups->pdata[i];
+		for (const char *const *name = group->relays; *name; name++)
+			if (conf_relay_is_ses(conf_relay_find(conf, *name)))
+				return true;
+	}
+	return false;
+}

@@ -37,4 +37,7 @@ GPtrArray *groups_new(const struct conf *conf, const struct queue_message *messa
 /* The least that a relay which the message may go by takes, in octets. */
 uint64_t groups_max_bytes(const struct conf *conf, const GPtrArray *groups);
 
+/* Whether a relay which the message may go by is Amazon SES. */
+bool groups_have_ses(const struct conf *conf, const GPtrArray *groups);
+
 #endif

@@ -47,11 +47,13 @@ static bool name_recipients(struct job *job, GError **error)
 	return true;
 }
 
-/* The most that each relay takes which the message may go by. */
-static uint64_t max_bytes(const struct job *job)
+/* So that each relay takes it which the message may go by. */
+static bool fit(const struct job *job, GError **error)
 {
-	g_autoptr(GPtrArray) groups = groups_new(job->route->conf, job->message);
-	return groups_max_bytes(job->route->conf, groups);
+	const struct conf *conf = job->route->conf;
+	g_autoptr(GPtrArray) groups = groups_new(conf, job->message);
+	return rewriter_fit(job->rewriter, groups_max_bytes(conf, groups),
+		groups_have_ses(conf, groups), error);
 }
 
 static bool rewrite(struct job *job, GError **error)
@@ -64,7 +66,7 @@ static bool rewrite(struct job *job, GError **error)
 	job->rewriter = rewriter_new(job->fd, message->octets, message->size,
 		conf_attachments_for(job->route->conf, message->listener, message->user),
 		queue_spool_directory(job->queue), error);
-	if (!job->rewriter || !rewriter_fit(job->rewriter, max_bytes(job), error))
+	if (!job->rewriter || !fit(job, error))
 		return false;
 	const char *why = mime_message_untouched_reason(rewriter_message(job->rewriter));
 	if (rewriter_is_whole(job->rewriter))
@@ -216,17 +218,32 @@ static void log_outcome(const struct job *job)
 		LOG_TEXT("reason", message->reason));
 }
 
+/* For each recipient the host that its reply is from; NULL where this attempt knows of
+ * none. g_free() */
+static const char **find_hosts(const struct job *job)
+{
+	const GPtrArray *recipients = job->message->recipients;
+	const char **hosts = g_new0(const char *, recipients->len + 1);
+	for (guint i = 0; i < recipients->len; i++) {
+		const char *name =
+			g_hash_table_lookup(job->speakers, recipients->pdata[i]);
+		if (name)
+			hosts[i] = conf_relay_find(job->route->conf, name)->host;
+	}
+	return hosts;
+}
+
 /* A report that cannot be queued is the next attempt's to make. */
-static void report(struct job *job, const struct outcome_times *times)
+static void report(struct job *job, const struct outcome_times *times, const bool *kept)
 {
 	const struct conf *conf = job->route->conf;
-	const struct conf_relay *relay =
-		job->relay ? conf_relay_find(conf, job->relay) : &conf->relay;
+	g_autofree const char **hosts = find_hosts(job);
 	g_autoptr(GError) error = NULL;
 	const struct bouncing bouncing = {
 		.queue = job->queue,
 		.conf = conf,
-		.relay_host = relay->host,
+		.hosts = hosts,
+		.kept = kept,
 		.late = times->now_ms >= times->delay_ms,
 		.end_ms = times->end_ms,
 	};
@@ -272,10 +289,10 @@ static bool is_way_known(const struct job *job)
 	return !recipients->markers || !recipients->domains || !recipients->fallback;
 }
 
-/* Whose answer it is what became of the message: the gateway's, once it is in the queue
- * or some recipient has it, so that a client that waits for the next hop is told 250;
- * else that client hears it. */
-static bool is_ours_to_report(const struct queue_message *message)
+/* Whose the message is, to try again, to give up and to report: the gateway's, once it is
+ * in the queue or some recipient has it, so that a client that waits for the next hop is
+ * told 250; else that client's. */
+static bool is_ours(const struct queue_message *message)
 {
 	bool ours = !message->transit;
 	for (guint i = 0; i < message->recipients->len && !ours; i++) {
@@ -344,6 +361,7 @@ static void job_deinit(struct job *job)
 	rewriter_free(&job->rewriter);
 	g_clear_pointer(&job->message->octets, g_atomic_rc_box_release);
 	outcome_deinit(&job->outcome);
+	g_hash_table_unref(job->speakers);
 	if (job->fd >= 0)
 		close(job->fd);
 }
@@ -355,7 +373,7 @@ static struct outcome_times find_times(const struct job *job)
 	struct outcome_times times = { .now_ms = g_get_real_time() / 1000,
 		.end_ms = INT64_MAX,
 		.delay_ms = INT64_MAX };
-	if (outcome_is_open(message)) {
+	if (outcome_is_open(message) && is_ours(message)) {
 		times.end_ms = queue_lifetime_end_ms(job->queue, message);
 		times.delay_ms = bounce_delay_ms(
 			message, queue_leapt_ms(job->queue, message->received_ms));
@@ -370,14 +388,15 @@ void job_run(struct queue *queue, struct metrics *metrics, struct route *route,
 		.metrics = metrics,
 		.route = route,
 		.message = message,
-		.fd = -1 };
+		.fd = -1,
+		.speakers = g_hash_table_new(NULL, NULL) };
 	message->attempts++;
 	g_autofree bool *kept = attempt(&job);
 	const struct outcome_times times = find_times(&job);
 	outcome_schedule(&job.outcome, message, &route->conf->queue, &times);
+	if (is_ours(message))
+		report(&job, &times, kept);
 	outcome_keep(message, kept);
-	if (is_ours_to_report(message))
-		report(&job, &times);
 	if (queue_state_is_final(message->state))
 		outcome_end_recipients(message, NULL);
 	add_event(message);

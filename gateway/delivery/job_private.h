@@ -33,6 +33,9 @@ struct job {
 	bool links_noted;  /* the links' ends were recorded */
 	bool unrecorded;   /* what was stored is not in the queue's record yet */
 	const char *relay; /* the last that was given the message; NULL: none */
+	/* struct queue_recipient to the name of the relay whose verdict of this attempt
+	 * it has; all borrowed */
+	GHashTable *speakers;
 	struct outcome outcome;
 };
 

@@ -10,8 +10,7 @@ void outcome_deinit(struct outcome *outcome)
 	g_clear_pointer(&outcome->hold, g_free);
 }
 
-void outcome_take_verdict(
-	struct queue_recipient *recipient, const struct relay_recipient *result)
+enum queue_state outcome_state(enum relay_verdict verdict)
 {
 	static const enum queue_state states[] = {
 		[RELAY_SENT] = QUEUE_SENT,
@@ -20,10 +19,29 @@ void outcome_take_verdict(
 		[RELAY_UNCERTAIN] = QUEUE_UNCERTAIN,
 		[RELAY_HELD] = QUEUE_HELD,
 	};
-	recipient->state = states[result->verdict];
-	recipient->reply_code = result->reply_code;
+	return states[verdict];
+}
+
+/* Whether the relay gave no answer about the message itself. */
+static bool tells_nothing(const struct relay_recipient *result)
+{
+	return (result->verdict == RELAY_DEFERRED || result->verdict == RELAY_HELD) &&
+	       (result->reply_code == 0 || result->unusable);
+}
+
+static void set_reply(struct queue_recipient *recipient, int code, const char *text)
+{
+	recipient->reply_code = code;
 	g_free(recipient->reply);
-	recipient->reply = g_strdup(result->reply);
+	recipient->reply = g_strdup(text);
+}
+
+void outcome_take_verdict(
+	struct queue_recipient *recipient, const struct relay_recipient *result)
+{
+	if (recipient->state != QUEUE_UNCERTAIN || !tells_nothing(result))
+		recipient->state = outcome_state(result->verdict);
+	set_reply(recipient, result->reply_code, result->reply);
 }
 
 static void note_failure(struct outcome *outcome, enum queue_failure failure)
@@ -38,6 +56,7 @@ void outcome_note(struct outcome *outcome, const struct relay_recipient *result)
 {
 	if (result->verdict == RELAY_DEFERRED)
 		note_failure(outcome, result->failure);
+	outcome->uncertain |= result->verdict == RELAY_UNCERTAIN;
 	if (result->verdict != RELAY_HELD || outcome->hold)
 		return;
 	outcome->hold = g_strdup(result->hold);
@@ -66,13 +85,16 @@ void outcome_of_failure(struct outcome *outcome, struct queue_message *message,
 	if (message->state == QUEUE_DEFERRED)
 		note_failure(outcome, failure);
 	set_hold(message, message->state == QUEUE_HELD ? hold : NULL);
+	set_reason(message, g_strdup_printf("%s: %s", step, error->message));
 	for (guint i = 0; i < message->recipients->len; i++) {
 		struct queue_recipient *recipient =
 			g_ptr_array_index(message->recipients, i);
-		if (groups_is_open(recipient) && recipient->state != QUEUE_UNCERTAIN)
-			recipient->state = message->state;
+		if (!groups_is_open(recipient) || recipient->state == QUEUE_UNCERTAIN)
+			continue;
+		recipient->state = message->state;
+		if (rejected)
+			set_reply(recipient, 0, message->reason);
 	}
-	set_reason(message, g_strdup_printf("%s: %s", step, error->message));
 }
 
 static bool is_kept(const struct queue_recipient *recipient, const bool *kept, guint i)
@@ -100,8 +122,20 @@ static bool keep(struct queue_message *message, const bool *kept)
 	return any;
 }
 
+/* What the recipient's state counts for: one of before that waits by what keeps it now. */
+static enum queue_state weight_of(
+	const struct outcome *outcome, const struct queue_recipient *recipient)
+{
+	if (recipient->state != QUEUE_UNCERTAIN || outcome->uncertain)
+		return recipient->state;
+	if (outcome->deferred)
+		return QUEUE_DEFERRED;
+	return outcome->hold ? QUEUE_HELD : QUEUE_UNCERTAIN;
+}
+
 /* The state that the recipients' states make, and whose reply explains it. */
-static enum queue_state state_of_recipients(const GPtrArray *recipients, const bool *kept,
+static enum queue_state state_of_recipients(const struct outcome *outcome,
+	const GPtrArray *recipients, const bool *kept,
 	const struct queue_recipient **because)
 {
 	static const enum queue_state weightiest_first[] = { QUEUE_UNCERTAIN,
@@ -110,9 +144,9 @@ static enum queue_state state_of_recipients(const GPtrArray *recipients, const b
 	for (size_t w = 0; w < G_N_ELEMENTS(weightiest_first); w++)
 		for (guint i = 0; i < recipients->len; i++) {
 			*because = g_ptr_array_index(recipients, i);
-			if ((*because)->state == weightiest_first[w] &&
+			if (weight_of(outcome, *because) == weightiest_first[w] &&
 				!is_kept(*because, kept, i))
-				return (*because)->state;
+				return weightiest_first[w];
 		}
 	*because = NULL;
 	return QUEUE_DEAD; /* a message without recipients: nothing can be done with it */
@@ -129,15 +163,17 @@ static char *reason_of(const struct queue_recipient *because, enum queue_state s
 		"<%s>: %d %s", because->forward_path, because->reply_code, reply);
 }
 
-static bool hold_kept(struct queue_message *message, const bool *kept)
+/* others: what became of those that are not kept; NULL: nothing to tell. */
+static bool hold_kept(struct queue_message *message, const bool *kept, const char *others)
 {
 	if (!keep(message, kept))
 		return false;
 	message->state = QUEUE_HELD;
 	set_hold(message, NULL);
-	set_reason(
-		message, g_strdup("no reply came to the message's end: it may have been "
-				  "taken, and its route sends it once at most"));
+	set_reason(message,
+		g_strdup_printf("%s%sno reply came to the message's end: it may have "
+				"been taken, and its route sends it once at most",
+			others ? others : "", others ? "; " : ""));
 	return true;
 }
 
@@ -149,10 +185,11 @@ void outcome_of_recipients(
 		const struct queue_recipient *r = message->recipients->pdata[i];
 		message->uncertain |= r->state == QUEUE_UNCERTAIN;
 	}
-	if (hold_kept(message, kept))
+	if (hold_kept(message, kept, NULL))
 		return;
 	set_hold(message, NULL);
-	message->state = state_of_recipients(message->recipients, kept, &because);
+	message->state =
+		state_of_recipients(outcome, message->recipients, kept, &because);
 	set_reason(message,
 		because ? reason_of(because, message->state) : g_strdup("no recipients"));
 	if (message->state != QUEUE_HELD)
@@ -203,15 +240,18 @@ void outcome_schedule(const struct outcome *outcome, struct queue_message *messa
 void outcome_put_off(struct queue_message *message, const struct conf_queue *settings,
 	int64_t now_ms, const char *why)
 {
+	int64_t soon_ms = now_ms + queue_retry_delay_ms(settings, QUEUE_FAILURE_UPSTREAM,
+					   message->attempts);
+	if (message->state == QUEUE_HELD && message->hold)
+		message->next_attempt_ms = MIN(message->next_attempt_ms, soon_ms);
 	if (outcome_is_open(message))
 		return; /* with what it is tried again for anyway */
+	bool sent = message->state == QUEUE_SENT;
 	message->state = QUEUE_DEFERRED;
 	message->finished_ms = 0;
-	message->next_attempt_ms =
-		now_ms +
-		queue_retry_delay_ms(settings, QUEUE_FAILURE_UPSTREAM, message->attempts);
-	set_reason(message, g_strdup_printf("%s; the report of it cannot be queued: %s",
-				    message->reason, why));
+	message->next_attempt_ms = soon_ms;
+	set_reason(message, g_strdup_printf("%s%s; the report of it cannot be queued: %s",
+				    sent ? "sent; " : "", message->reason, why));
 }
 
 void outcome_end_recipients(struct queue_message *message, const bool *kept)
@@ -240,6 +280,6 @@ void outcome_keep(struct queue_message *message, const bool *kept)
 	if (message->state != QUEUE_DEAD || !any)
 		return;
 	outcome_end_recipients(message, kept);
-	hold_kept(message, kept);
+	hold_kept(message, kept, message->reason);
 	message->finished_ms = 0;
 }

@@ -58,7 +58,8 @@ char *text_decode(const char *line)
 {
 	g_autoptr(GString) words = g_string_new(line);
 	encoded_words_join(words);
-	return g_mime_utils_header_decode_text(NULL, words->str);
+	g_autofree char *said = g_mime_utils_header_decode_text(NULL, words->str);
+	return text_line(said, strlen(said));
 }
 
 bool text_is_ascii(const char *text, size_t text_bytes)
@@ -177,10 +178,11 @@ bool text_is_address(const char *address)
 void text_append_field(
 	GString *out, const char *name, const char *value, const char *newline)
 {
+	g_autofree char *line = text_line(value, strlen(value));
 	g_string_append_printf(out, "%s:", name);
 	size_t column = strlen(name) + 1, head = column;
-	while (*value) {
-		size_t token = strcspn(value, " ");
+	for (const char *at = line; *at;) {
+		size_t token = strcspn(at, " ");
 		if (token > LINE_BYTES - FOLD_COLUMNS)
 			token = LINE_BYTES - FOLD_COLUMNS;
 		bool fits = column + 1 + token <= FOLD_COLUMNS;
@@ -189,9 +191,9 @@ void text_append_field(
 			column = 0;
 		}
 		g_string_append_c(out, ' ');
-		g_string_append_len(out, value, (gssize)token);
+		g_string_append_len(out, at, (gssize)token);
 		column += 1 + token;
-		value += token + strspn(value + token, " ");
+		at += token + strspn(at + token, " ");
 	}
 	g_string_append(out, newline);
 }

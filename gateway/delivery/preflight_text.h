@@ -18,8 +18,8 @@ char *text_clean(const char *raw, size_t raw_bytes, size_t limit_bytes);
  * header has them; g_free(). */
 char *text_line(const char *raw, size_t raw_bytes);
 
-/* What a line of unstructured text says: its encoded-words (RFC 2047) decoded. In UTF-8;
- * g_free(). */
+/* What a line of unstructured text says: its encoded-words (RFC 2047) decoded, line ends
+ * and other controls in them too, which are blanks then. In UTF-8; g_free(). */
 char *text_decode(const char *line);
 
 /* Whether no octet is above 127. */
@@ -44,7 +44,7 @@ const char *text_domain(const char *address);
 bool text_is_domain(const char *domain);
 
 /* Adds "NAME: VALUE" and newline, folded at blanks to 78 columns where that is possible
- * and to 998 octets in any case. */
+ * and to 998 octets in any case. Controls in value, line ends among them, are blanks. */
 void text_append_field(
 	GString *out, const char *name, const char *value, const char *newline);
 

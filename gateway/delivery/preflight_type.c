@@ -265,9 +265,14 @@ static void read_disposition(struct reading *reading, const char *line)
 	struct scan s = { line, true };
 	*reading = (struct reading){ 0 };
 	skip_blanks(&s);
+	const char *start = s.at;
 	g_autofree char *token = take_token(&s);
-	reading->type = g_ascii_strdown(token, -1);
 	skip_blanks(&s);
+	if (*s.at == '=') { /* it was a parameter: the type is missing */
+		s = (struct scan){ start, false };
+		*token = '\0';
+	}
+	reading->type = g_ascii_strdown(token, -1);
 	if (!token_bytes(s.at))
 		skip_junk(&s);
 	reading->parameters = take_parameters(&s);

@@ -20,6 +20,9 @@
 /* What is yet to be added to a message: header fields at the relay. */
 #define HEADER_ROOM_BYTES 4096
 
+/* How much longer a text may get as quoted-printable, with its soft line breaks. */
+#define SHORTENED_GROWTH 4
+
 /* As long as presigned links with a session token come. */
 #define LONGEST_URL_BYTES 3000
 
@@ -291,28 +294,35 @@ int rewriter_fd(const struct rewriter *rewriter, size_t index)
 }
 
 /* Octets of the message with links as long as they get; without any where none can be
- * placed. */
-static uint64_t bytes_when_linked(struct rewriter *rewriter)
+ * placed. What cannot be read now will be told by who sends it. */
+static uint64_t bytes_when_sent(struct rewriter *rewriter, bool shortens)
 {
 	const struct mime_attachment *attachments;
 	size_t n = mime_message_attachments(rewriter->message, &attachments);
 	g_autofree char *url = g_strnfill(LONGEST_URL_BYTES, 'x');
 	g_autofree struct mime_link *links = g_new(struct mime_link, n);
 	struct splice *splice = splice_new(rewriter->original_bytes);
-	uint64_t bytes = rewriter->original_bytes;
+	bool changed;
 	for (size_t i = 0; i < n; i++)
 		links[i] = (struct mime_link){ url, "2026-11-27 14:05 UTC" };
-	if (mime_message_link(rewriter->message, links, n, splice, NULL))
-		bytes = splice_bytes(splice);
+	if (!mime_message_link(rewriter->message, links, n, splice, NULL)) {
+		splice_free(&splice);
+		splice = splice_new(rewriter->original_bytes);
+	}
+	if (shortens)
+		mime_message_shorten_lines(rewriter->message, splice, &changed, NULL);
+	uint64_t bytes = splice_bytes(splice);
 	splice_free(&splice);
 	return bytes;
 }
 
-bool rewriter_fit(struct rewriter *rewriter, uint64_t max_bytes, GError **error)
+bool rewriter_fit(
+	struct rewriter *rewriter, uint64_t max_bytes, bool shortens, GError **error)
 {
-	if (max_bytes == 0 || rewriter->original_bytes + HEADER_ROOM_BYTES <= max_bytes ||
+	uint64_t longest = rewriter->original_bytes * (shortens ? SHORTENED_GROWTH : 1);
+	if (max_bytes == 0 || longest + HEADER_ROOM_BYTES <= max_bytes ||
 		rewriter->settings->oversized == MIME_OVERSIZED_KEEP ||
-		bytes_when_linked(rewriter) + HEADER_ROOM_BYTES <= max_bytes)
+		bytes_when_sent(rewriter, shortens) + HEADER_ROOM_BYTES <= max_bytes)
 		return true;
 	rewriter->is_whole =
 		mime_message_whole(rewriter->message, &rewriter->whole, error);

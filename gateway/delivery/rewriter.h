@@ -30,11 +30,13 @@ const char *rewriter_octets(const struct rewriter *rewriter, size_t index);
 int rewriter_fd(const struct rewriter *rewriter, size_t index);
 
 /*
- * Where the message, with links for what is linked, would be over max_bytes (0: no bound)
- * and the settings say so, all of it becomes one attachment, whose octets are fd's; what
- * was linked is not any more. False with error: try again later.
+ * Where the message, with links for what is linked, and where shortens what
+ * rewriter_shorten_lines() makes of the rest, would be over max_bytes (0: no bound) and
+ * the settings say so, all of it becomes one attachment, whose octets are fd's; what was
+ * linked is not any more. False with error: try again later.
  */
-bool rewriter_fit(struct rewriter *rewriter, uint64_t max_bytes, GError **error);
+bool rewriter_fit(
+	struct rewriter *rewriter, uint64_t max_bytes, bool shortens, GError **error);
 
 /* Whether rewriter_fit() did so. */
 bool rewriter_is_whole(const struct rewriter *rewriter);

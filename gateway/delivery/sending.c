@@ -85,6 +85,13 @@ static bool relay_reports(const struct sending *s)
 	       !strcmp(s->outgoing.reverse_path, s->job->message->reverse_path);
 }
 
+static void take_verdict(const struct sending *s, struct queue_recipient *recipient,
+	const struct relay_recipient *result)
+{
+	outcome_take_verdict(recipient, result);
+	g_hash_table_insert(s->job->speakers, recipient, (void *)result->relay);
+}
+
 /* Into the queue's record of the recipients: what the attempt under way has settled, and
  * whom the final dot concerns. */
 static void take_tries(const struct sending *s)
@@ -97,7 +104,7 @@ static void take_tries(const struct sending *s)
 		if (s->tries[index].relaying)
 			recipient->state = QUEUE_RELAYING;
 		else if (s->tries[index].reply)
-			outcome_take_verdict(recipient, &s->tries[index]);
+			take_verdict(s, recipient, &s->tries[index]);
 		if (recipient->state == QUEUE_SENT && relay_reports(s))
 			recipient->told |= QUEUE_NOTIFY_SUCCESS;
 	}
@@ -110,12 +117,25 @@ static bool journal(const struct sending *s, GError **error)
 	       queue_mark_relaying(s->job->queue, s->job->message, error);
 }
 
+/* Without the journal there is no dot: nothing more is known of anybody than before. */
 static bool before_final_dot(void *context, GError **error)
 {
 	const struct sending *s = context;
+	const GPtrArray *recipients = s->group->recipients;
+	g_autofree enum queue_state *before = g_new(enum queue_state, recipients->len);
+	for (guint i = 0; i < recipients->len; i++) {
+		const struct queue_recipient *recipient = recipients->pdata[i];
+		before[i] = recipient->state;
+	}
 	queue_message_add_event(
 		s->job->message, -1, QUEUE_RELAYING, 0, NULL, s->job->relay);
-	return journal(s, error);
+	bool journalled = journal(s, error);
+	for (guint i = 0; i < recipients->len && !journalled; i++) {
+		struct queue_recipient *recipient = recipients->pdata[i];
+		if (recipient->state == QUEUE_RELAYING)
+			recipient->state = before[i];
+	}
+	return journalled;
 }
 
 static void journal_settled(struct job *job)
@@ -156,28 +176,27 @@ static bool are_alike(const struct sending *s, const struct relay_recipient *tri
 	return true;
 }
 
-static void add_event(const struct sending *s, int index,
-	const struct queue_recipient *recipient, const struct relay_recipient *try)
+static void add_event(
+	const struct sending *s, int index, const struct relay_recipient *try)
 {
-	queue_message_add_event(s->job->message, index, recipient->state, try->reply_code,
-		try->reply, try->relay);
+	queue_message_add_event(s->job->message, index, outcome_state(try->verdict),
+		try->reply_code, try->reply, try->relay);
 }
 
-/* tries: what the relay at hand said; the recipients have taken it. */
+/* tries: what the relay at hand said. */
 static void add_events(const struct sending *s, const struct relay_recipient *tries)
 {
 	const GPtrArray *all = s->job->message->recipients;
 	if (s->alone && are_alike(s, tries)) {
-		add_event(s, -1, all->pdata[0], &tries[0]);
+		add_event(s, -1, &tries[0]);
 		return;
 	}
 	for (guint i = 0; i < all->len; i++) {
-		struct queue_recipient *recipient = all->pdata[i];
 		void *index;
 		if (g_hash_table_lookup_extended(
-			    s->of_recipient, recipient, NULL, &index) &&
+			    s->of_recipient, all->pdata[i], NULL, &index) &&
 			s->waits[GPOINTER_TO_SIZE(index)])
-			add_event(s, (int)i, recipient, &tries[GPOINTER_TO_SIZE(index)]);
+			add_event(s, (int)i, &tries[GPOINTER_TO_SIZE(index)]);
 	}
 }
 
@@ -353,7 +372,7 @@ static void send_group(struct job *job, const struct group *group)
 		try_relay(&s, *name, name[1]);
 	for (guint i = 0; i < group->recipients->len; i++) {
 		struct queue_recipient *recipient = group->recipients->pdata[i];
-		outcome_take_verdict(recipient, &s.results[index_of(&s, recipient)]);
+		take_verdict(&s, recipient, &s.results[index_of(&s, recipient)]);
 	}
 	for (size_t i = 0; i < s.n; i++)
 		outcome_note(&job->outcome, &s.results[i]);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PROBE       "probe" /* no message's ID, and no folder's name */
@@ -108,6 +109,19 @@ void folders_remove(struct folders *folders, const char *id)
 		g_queue_push_tail(&folders->left, g_strdup(id));
 	if (!g_hash_table_contains(folders->in_use, name))
 		unlinkat(folders->spool_fd, name, AT_REMOVEDIR); /* only if it is empty */
+}
+
+bool folders_are_in_place(const struct folders *folders, GError **error)
+{
+	struct stat opened, found;
+	if (fstat(folders->spool_fd, &opened) == 0 &&
+		stat(folders->directory, &found) == 0 && opened.st_dev == found.st_dev &&
+		opened.st_ino == found.st_ino)
+		return true;
+	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
+		"%s: is another directory than when the gateway was started",
+		folders->directory);
+	return false;
 }
 
 bool folders_probe(const struct folders *folders, GError **error)

@@ -28,6 +28,9 @@ bool folders_sync(struct folders *folders, const char *name, int fd, GError **er
  * not in use any more. */
 void folders_remove(struct folders *folders, const char *id);
 
+/* Whether the spool directory is at its path still: it was not moved, nor mounted over. */
+bool folders_are_in_place(const struct folders *folders, GError **error);
+
 /* Whether a file can be made, written and synced in the spool directory. */
 bool folders_probe(const struct folders *folders, GError **error);
 

@@ -163,9 +163,8 @@ static bool begin_recovery(struct queue *queue, GError **error)
 {
 	int64_t until_us = g_get_monotonic_time() + RECOVERY_US;
 	bool over = false;
-	struct store_totals changes = {
-		0
-	}; /* recorded: the totals are read afterwards */
+	/* Recorded: the totals are read afterwards. */
+	struct store_totals changes = { 0 };
 	queue->recovery = recovery_new(queue->store, queue->spool_fd,
 		writer_longest_wait_ms(queue), writer_is_in_flight, queue);
 	while (!over && g_get_monotonic_time() < until_us) {

@@ -429,12 +429,15 @@ static void append_history(GString *out, const struct queue_message *message)
 	}
 }
 
-/* Whether some sender may have to be told of a delay before the message is given up. */
+/* Whether its sender is to be told of the delay before the message is given up. */
 static bool owes_delay(const struct queue_message *message)
 {
+	if (!message->may_bounce || !*message->reverse_path)
+		return false;
 	for (guint i = 0; i < message->recipients->len; i++) {
 		const struct queue_recipient *r = message->recipients->pdata[i];
-		if (r->notify & ~r->told & QUEUE_NOTIFY_DELAY)
+		if ((r->notify & ~r->told & QUEUE_NOTIFY_DELAY) &&
+			!queue_state_is_final(r->state))
 			return true;
 	}
 	return false;

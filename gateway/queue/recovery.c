@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -356,7 +357,27 @@ bool recovery_check_record(const char *database, int spool_fd, GError **error)
 	return n == 0;
 }
 
-bool recovery_check_spool(
+/* Which directory was the spool directory last. */
+#define PLACE_NOTE "spool"
+
+static void see_place(void *context, const char *name, const char *text)
+{
+	char **known = context;
+	if (!strcmp(name, PLACE_NOTE))
+		*known = g_strdup(text);
+}
+
+static bool put_place(struct store *store, const char *place, GError **error)
+{
+	if (store_begin(store, error) &&
+		store_put_note(store, PLACE_NOTE, place, error) &&
+		store_commit(store, error))
+		return true;
+	store_rollback(store);
+	return false;
+}
+
+static bool check_that_some_wait_here(
 	struct store *store, int spool_fd, const char *directory, GError **error)
 {
 	struct store_totals totals;
@@ -375,4 +396,22 @@ bool recovery_check_spool(
 		"delete",
 		directory, n_waiting, n_waiting == 1 ? "waits" : "wait");
 	return false;
+}
+
+bool recovery_check_spool(
+	struct store *store, int spool_fd, const char *directory, GError **error)
+{
+	struct stat st;
+	g_autofree char *known = NULL;
+	if (fstat(spool_fd, &st) < 0) {
+		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
+			"%s: cannot be looked at: %s", directory, g_strerror(errno));
+		return false;
+	}
+	if (!store_scan_notes(store, see_place, &known, error))
+		return false;
+	g_autofree char *place = g_strdup_printf("%" PRIuMAX, (uintmax_t)st.st_ino);
+	return g_strcmp0(place, known) == 0 ||
+	       (check_that_some_wait_here(store, spool_fd, directory, error) &&
+		       put_place(store, place, error));
 }

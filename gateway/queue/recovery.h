@@ -44,9 +44,10 @@ bool recovery_end_flight(struct store *store, const char *id, enum queue_state f
  * acknowledged. GATEWAY_ERROR_MEND. */
 bool recovery_check_record(const char *database, int spool_fd, GError **error);
 
-/* Before anything is recovered: that some message's file is in the spool directory if
- * messages wait for delivery. Where none is, it is a file system that is not mounted
- * sooner than the loss of them all. GATEWAY_ERROR_MEND. */
+/* Before anything is recovered: where the spool directory is another one than at the last
+ * start, that some message's file is in it if messages wait for delivery. Where none is,
+ * it is a file system that is not mounted sooner than the loss of them all.
+ * GATEWAY_ERROR_MEND. */
 bool recovery_check_spool(
 	struct store *store, int spool_fd, const char *directory, GError **error);
 

@@ -139,9 +139,10 @@ static bool is_in_place(const struct queue *queue, const char *id, GError **erro
 {
 	if (spool_exists(queue->spool_fd, id))
 		return true;
-	g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
-		"%s: is another directory than when the gateway was started",
-		queue->spool_directory);
+	if (folders_are_in_place(queue->folders, error))
+		g_set_error(error, GATEWAY_ERROR, GATEWAY_ERROR_RETRY,
+			"%s: the file of message %s was removed while it was written",
+			queue->spool_directory, id);
 	return false;
 }
 
@@ -210,7 +211,7 @@ static void start(struct set *set)
 {
 	struct queue *queue = set->spooling->queue;
 	GThreadPool *pool = set->spooling->pool;
-	guint n = set->n; /* the set may have gone before the last one is pushed */
+	guint n = set->n; /* the set may be gone when the last push returns */
 	g_mutex_lock(&queue->lock);
 	queue->spooling++;
 	g_mutex_unlock(&queue->lock);

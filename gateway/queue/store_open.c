@@ -105,7 +105,14 @@ static const char *const migrations[] = {
 	"  name TEXT PRIMARY KEY NOT NULL,"
 	"  text TEXT NOT NULL"
 	") STRICT, WITHOUT ROWID;",
-	"ALTER TABLE recipients ADD COLUMN told INTEGER NOT NULL DEFAULT 0;",
+	/* Told until now: of SUCCESS (2) when it was sent, of a DELAY (8) after four hours. */
+	"ALTER TABLE recipients ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE recipients SET told = told | 2"
+	"  WHERE notify IS NOT NULL AND state = 'sent';"
+	"UPDATE recipients SET told = told | 8"
+	"  WHERE notify IS NOT NULL AND message IN (SELECT id FROM messages"
+	"    WHERE finished_ms = 0 AND attempts > 0"
+	"    AND received_ms < unixepoch() * 1000 - 4 * 3600000);",
 };
 #define VERSION ((int)G_N_ELEMENTS(migrations))
 

@@ -1,7 +1,7 @@
 /*
  * transit - the end of messages of queue_pass().
  *
- * Internal to gateway/queue/. Any thread but with the queue's lock held.
+ * Internal to gateway/queue/. Any thread, but not with the queue's lock held.
  */
 #ifndef GATEWAY_QUEUE_TRANSIT_H
 #define GATEWAY_QUEUE_TRANSIT_H

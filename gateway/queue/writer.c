@@ -458,14 +458,25 @@ static void end_passes(struct queue *queue, GQueue *batch)
 	}
 }
 
+/* Without the submissions whose files failed. */
+static size_t count_to_record(const GQueue *batch)
+{
+	size_t n = 0;
+	for (const GList *l = batch->head; l; l = l->next)
+		n += ((const struct operation *)l->data)->error == NULL;
+	return n;
+}
+
 static void commit_batch(struct queue *queue, GQueue *batch)
 {
 	g_autoptr(GError) error = NULL;
 	struct store_totals changes = { 0 };
 	end_passes(queue, batch);
 	spooling_begin(queue->spooler, batch);
-	if (batch->length == 0)
+	if (count_to_record(batch) == 0) {
+		end_awaited(queue, batch); /* it shows nothing of the database */
 		return;
+	}
 	bool ok = transact(queue, batch, &changes, &error);
 	if (ok)
 		writer_note_success(queue, &changes);

@@ -1,6 +1,5 @@
 /*
- * writer - the queue's one thread: it alone uses the database and
- * knows what is in flight.
+ * writer - the queue's thread: it alone uses the database and knows what is in flight.
  *
  * Internal to gateway/queue/: the struct that the calls (queue.c, passage.c, transit.c,
  * notes.c, room.c) and the thread share (writer.c, and its topics: spooling.c,

@@ -288,7 +288,10 @@ static void try_to_spool(struct queue *queue)
 	g_mutex_lock(&queue->lock);
 	bool unspoolable = queue->unspoolable;
 	g_mutex_unlock(&queue->lock);
-	if (!unspoolable || !folders_probe(queue->folders, NULL))
+	if (!unspoolable || !writer_has_reserve(queue, NULL) ||
+		!store_is_in_place(queue->store, NULL) ||
+		!folders_are_in_place(queue->folders, NULL) ||
+		!folders_probe(queue->folders, NULL))
 		return;
 	g_mutex_lock(&queue->lock);
 	queue->unspoolable = false;

@@ -54,18 +54,27 @@ bool reply_add_line(struct reply *reply, const char *line, size_t bytes)
 	return true;
 }
 
+/* Each line of a reply has the enhanced code anew: it is told once. */
+static const char *skip_repeated(
+	const char *line, const char *end, const struct enhanced_code *first)
+{
+	struct enhanced_code code;
+	bool again = enhanced_code_parse(line, &code) && code.class == first->class &&
+		     code.subject == first->subject && code.detail == first->detail;
+	const char *rest = again ? enhanced_code_skip(line) : line;
+	return rest < end ? rest : line;
+}
+
 char *reply_print(const struct reply *reply)
 {
 	const char *text = reply->text->str;
 	struct enhanced_code code;
-	size_t enhanced = enhanced_code_parse(text, &code) ? code.bytes : 0;
+	enhanced_code_parse(text, &code);
 	g_autoptr(GString) line = g_string_sized_new(reply->text->len);
 	for (const char *p = text; *p;) {
 		const char *end = strchrnul(p, '\n');
 		if (p != text) {
-			bool again = enhanced && !strncmp(p, text, enhanced);
-			if (again && (size_t)(end - p) > enhanced)
-				p += enhanced + 1;
+			p = skip_repeated(p, end, &code);
 			g_string_append_c(line, ' ');
 		}
 		for (; p < end; p++)

@@ -397,7 +397,7 @@ static void take_final(struct exchange *x)
 	unsigned limit_s = c->settings->data_timeout_s;
 	transport_set_limits(c->transport, limit_s, limit_s);
 	bool replied = client_read_reply(c);
-	/* Its first line tells, also where no end of it comes. */
+	/* What came of it tells, also where its end does not come. */
 	int class = c->reply.code / 100;
 	if (class != 2 && class != 4 && class != 5) {
 		if (replied)

@@ -297,6 +297,15 @@ def test_what_may_pass_is_tried_again_by_the_client(verb, said, want, start, sin
     nothing_is_kept(one)
 
 
+def test_it_is_the_client_who_gives_up(start, sink, tmp_path):
+    sink.script["DOT"] = [FaultSmtp.STALL]
+    one = start(sink.settings(data_timeout="3s"), queue={
+        "directory": str(tmp_path / "queue"), "lifetime": "1s", "retry_first": "1s"})
+    reply = post(one.address)
+    assert text(reply).startswith("451 4.4.2 "), reply
+    nothing_is_kept(one)
+
+
 def test_no_next_hop_no_250(start):
     one = start({"host": "127.0.0.1", "port": free_port(), "tls": "none"})
     reply = post(one.address)

@@ -102,11 +102,12 @@ def test_notify_never_leaves_the_message_to_the_operator(start, sink):
 
 def test_notify_success_is_answered_where_the_relay_reports_nothing(start, sink):
     one = start(lan())
-    identity = post(one.address, [("bob@example.com", " NOTIFY=SUCCESS")])
+    identity = post(one.address, [("bob@example.com", " NOTIFY=SUCCESS")], " RET=FULL")
     event = one.wait_for("bounce.queued", id=identity)
     one.wait_for("message.sent", id=event["bounce_id"])
     (report,) = reports(sink)
     assert re.search(r"^Action: relayed$", status_of(report), re.M)
+    assert "nothing attached" not in report.as_string(), "RET is about reports of a failure"
     one.wait_for("message.sent", id=identity)
 
 
@@ -302,6 +303,7 @@ def test_a_success_that_finds_no_room_is_reported_once_there_is(
     identity = post(one.address, [("bob@example.com", " NOTIFY=SUCCESS,FAILURE")])
     waits = one.wait_for("message.deferred", id=identity)
     assert os.strerror(errno.ENOSPC) in waits["reason"]
+    assert waits["reason"].startswith("sent; ")
     host.heal()
     event = one.wait_for("bounce.queued", id=identity)
     one.wait_for("message.sent", id=event["bounce_id"])
@@ -345,6 +347,26 @@ def test_what_nobody_answered_is_reported_at_the_end_of_its_time(start, sink):
     assert states(one, identity) == {"bob": "bounced", "al": "dead"}
     assert states(one, quiet) == {"bob": "dead"}
     assert [m["uncertain"] for m in one.queue_list("--state", "dead")] == [True, True]
+
+
+def test_a_relay_that_is_not_there_says_nothing_of_what_it_may_have(start, sink):
+    def close(argument):
+        sink.script["MAIL"] = lambda argument: FaultSmtp.CLOSE
+        return FaultSmtp.CLOSE
+
+    sink.script["DOT"] = close
+    one = start(lan(), queue={"lifetime": "5s"})
+    identity = post(one.address, [("bob@example.com", "")])
+    one.wait_for("message.uncertain", id=identity)
+    one.wait_for("message.deferred", id=identity)
+    event = one.wait_for("bounce.queued", id=identity)
+    sink.script.clear()
+    one.command("queue", "retry", event["bounce_id"])
+    one.wait_for("message.sent", id=event["bounce_id"])
+    (report,) = reports(sink)
+    assert report["Subject"] == "Mail may not have been delivered"
+    assert re.search(r"^Action: failed\nStatus: 4\.4\.2$", status_of(report), re.M)
+    assert len([e for e in one.find("message.uncertain") if e["id"] == identity]) == 1
 
 
 def test_what_is_given_up_has_ended_for_each_recipient(start, sink):

@@ -8,6 +8,7 @@ import mails
 from dialog import Dialog, send
 from fault_smtp import FaultSmtp
 from gateway import lan
+from ports import free_port
 from waiting import wait_until
 
 NOT_VERIFIED = ("554 Message rejected: Email address is not verified. The following identities "
@@ -348,6 +349,51 @@ def test_at_most_once_outlives_the_time_of_the_others(start, sink, second, tmp_p
     assert one.command("queue", "release", identity).returncode == 0
     one.wait_for("message.bounced", id=identity)
     assert recipients(sink) == ["a@once.example.com"] * 2
+
+
+def test_who_is_not_kept_hears_the_end_that_is_his(start, sink, second, tmp_path):
+    """One relay never answers the dot, the other is not there."""
+    sink.script["DOT"] = [FaultSmtp.TAKE_AND_CLOSE]
+    second.script["DOT"] = lambda argument: FaultSmtp.CLOSE
+    one = start([{"recipients": ["once.example.com"], "relays": ["default"],
+                  "uncertain": "hold"},
+                 {"recipients": ["away.example.com"], "relays": ["away"]},
+                 {"relays": ["second"]}],
+                relays=[{"name": "second", **second.settings()},
+                        {"name": "away", "host": "127.0.0.1", "port": free_port(),
+                         "tls": "none"}],
+                queue={"directory": str(tmp_path / "queue"), "lifetime": "4s",
+                       "retry_first": "1s", "retry_max": "1s"})
+    identity = send(one.address, mails.plain(), recipients=[
+        "a@once.example.com", "b@example.com", "c@away.example.com"])
+    report = one.wait_for("bounce.queued", id=identity)["bounce_id"]
+    second.script.clear()
+    held = one.wait_for("message.held", id=identity)
+    assert held["reason"].startswith("not delivered in 4s: ")
+    assert "once at most" in held["reason"]
+    one.command("queue", "retry", report)
+    one.wait_for("message.sent", id=report)
+    (told,) = [m.data for m in second.messages]
+    assert b"rfc822;b@example.com\r\nAction: failed\r\nStatus: 4.4.2" in told
+    assert b"rfc822;c@away.example.com\r\nAction: failed\r\nStatus: 5.4.7" in told
+    assert b"a@once" not in told and b"once at most" not in told
+
+
+def test_a_report_names_the_relay_of_each_refusal(start, sink, second, tmp_path):
+    for server in (sink, second):
+        server.script["RCPT"] = lambda argument: (
+            "550 5.1.1 no such user" if "gone@" in argument else None)
+    one = start([{"recipients": ["corp.example.com"], "relays": ["second"]}],
+                relays=[{"name": "second", **second.settings(), "host": "localhost"}],
+                queue={"directory": str(tmp_path / "queue")})
+    identity = send(one.address, mails.plain(),
+                    recipients=["gone@example.com", "gone@corp.example.com"])
+    one.wait_for("message.sent", id=one.wait_for("bounce.queued", id=identity)["bounce_id"])
+    (told,) = [m.data for m in sink.messages]
+    for address, host in ((b"gone@example.com", b"127.0.0.1"),
+                          (b"gone@corp.example.com", b"localhost")):
+        assert (b"Final-Recipient: rfc822;" + address + b"\r\nAction: failed\r\n"
+                b"Status: 5.1.1\r\nRemote-MTA: dns;" + host + b"\r\n") in told
 
 
 def test_at_most_once_holds_after_a_crash_behind_the_dot(start, sink):

@@ -91,6 +91,8 @@ static void json_escapes_are_the_short_ones(void **state)
 	g_autofree char *line = captured(write_event, "\"\\\b\f\n\r\t/\001\177\303\274");
 	assert_non_null(strstr(line, ",\"helo\":\"\\\"\\\\\\b\\f\\n\\r\\t/\\u0001\\u007f"
 				     "\303\274\"}\n"));
+	g_autofree char *tag = captured(write_event, "a\363\240\201\201\360\237\223\267");
+	assert_non_null(strstr(tag, ",\"helo\":\"a\\udb40\\udc41\360\237\223\267\"}\n"));
 }
 
 static void human_line_shows_no_control_character(void **state)

@@ -161,12 +161,13 @@ static struct queue_message *make_message(void)
 static GString *print(const struct queue_message *message,
 	const enum bounce_action *actions, const char *original, bool is_whole)
 {
+	static const char *const hosts[] = { "smtp.example.org", NULL };
 	const struct bounce bounce = { .message = message,
 		.actions = actions,
+		.hosts = hosts,
 		.id = "01hzx",
 		.hostname = "gateway.example.com",
 		.from = "gateway@example.com",
-		.relay = "smtp.example.org",
 		.original = original,
 		.original_bytes = strlen(original),
 		.is_whole = is_whole,
@@ -197,7 +198,10 @@ static void test_report(void **state)
 	assert_has(text, "\r\nOriginal-Recipient: rfc822;gone@example.net\r\n");
 	assert_has(text, "\r\nFinal-Recipient: rfc822;gone@example.net\r\n");
 	assert_has(text, "\r\nAction: failed\r\nStatus: 5.1.1\r\n");
-	assert_has(text, "\r\nRemote-MTA: dns;smtp.example.org\r\n");
+	const char *remote =
+		strstr(text->str, "\r\nRemote-MTA: dns;smtp.example.org\r\n");
+	assert_non_null(remote);
+	assert_null(strstr(remote + 2, "\r\nRemote-MTA:")); /* of whom it is not known */
 	assert_has(text, "\r\nAction: relayed\r\nStatus: 2.0.0\r\n");
 	assert_has(text, "Content-Type: text/rfc822-headers\r\n");
 	assert_has(text, "\r\nX-A: b\r\n");
@@ -334,7 +338,7 @@ static void test_beyond_ascii(void **state)
 	struct queue_message *message = make_message();
 	struct queue_recipient *gone = message->recipients->pdata[0];
 	g_free(gone->original);
-	gone->original = g_strdup("gone@b\xc3\xbc"
+	gone->original = g_strdup("gone+a@b\xc3\xbc"
 				  "cher.example");
 	g_free(gone->orcpt);
 	gone->orcpt = g_strdup("utf-8;\xe2\x82\xac@example.net");
@@ -342,10 +346,11 @@ static void test_beyond_ascii(void **state)
 	gone->reply = g_strdup("5.1.1 n\xf3 \xf0\x9f\x93\xb7");
 	const enum bounce_action actions[] = { BOUNCE_FAILED, BOUNCE_NOTHING };
 	g_autoptr(GString) text = print(message, actions, "Subject: a\r\n\r\n", false);
-	assert_has(text, "\r\nFinal-Recipient: utf-8;gone@b\\x{FC}cher.example\r\n");
+	assert_has(
+		text, "\r\nFinal-Recipient: utf-8;gone\\x{2B}a@b\\x{FC}cher.example\r\n");
 	assert_has(text, "\r\nOriginal-Recipient: utf-8;\\x{20AC}@example.net\r\n");
 	assert_has(text, "Diagnostic-Code: smtp;550 5.1.1 n\\x{FFFD} \\x{1F4F7}\r\n");
-	assert_has(text, "<gone@b\xc3\xbc"
+	assert_has(text, "<gone+a@b\xc3\xbc"
 			 "cher.example>");
 	queue_message_free(message);
 }
@@ -426,8 +431,10 @@ static void test_nul(void **state)
 	static const char bytes[] = "Subject: a\0b\r\n\r\nsecret\0body\r\n";
 	struct queue_message *message = make_message();
 	const enum bounce_action actions[] = { BOUNCE_FAILED, BOUNCE_NOTHING };
+	const char *const hosts[] = { NULL, NULL };
 	const struct bounce bounce = { .message = message,
 		.actions = actions,
+		.hosts = hosts,
 		.id = "01hzx",
 		.hostname = "gateway.example.com",
 		.from = "gateway@example.com",

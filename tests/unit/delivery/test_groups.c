@@ -16,8 +16,10 @@ static const char *const once[] = { "once.example", "xn--bcher-kva.example", NUL
 static const char *const bounces[] = { "from.example", NULL };
 
 static const struct conf_relay further[] = {
-	{ .name = "second", .max_message_size = 500 },
-	{ .name = "third", .max_message_size = 2000 },
+	{ .name = "second", .host = "mx.corp.example", .max_message_size = 500 },
+	{ .name = "third",
+		.host = "email-smtp.eu-west-1.amazonaws.com",
+		.max_message_size = 2000 },
 };
 static const struct conf_route routes[] = {
 	{ .recipients = once, .relays = by_third, .once = CONF_AT_MOST_ONCE },
@@ -26,7 +28,7 @@ static const struct conf_route routes[] = {
 };
 
 static const struct conf settings = {
-	.relay = { .name = "default", .max_message_size = 1000 },
+	.relay = { .name = "default", .host = "mx.example", .max_message_size = 1000 },
 	.relays = further,
 	.n_relays = G_N_ELEMENTS(further),
 	.routes = routes,
@@ -105,6 +107,8 @@ static void test_grouping(void **unused)
 		g_autofree char *got = print(groups);
 		assert_string_equal(got, cases[i].want);
 		assert_int_equal(groups_max_bytes(&settings, groups), cases[i].max_bytes);
+		assert_int_equal(groups_have_ses(&settings, groups),
+			strstr(cases[i].want, "third:") != NULL);
 		queue_message_free(message);
 	}
 }

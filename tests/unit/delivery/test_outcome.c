@@ -144,6 +144,54 @@ static void once_at_most_waits_for_a_person(void **state)
 	}
 }
 
+/* Only an answer about the message itself tells more than the silence before it. */
+static void what_may_have_arrived_may_still(void **state)
+{
+	(void)state;
+	static const struct {
+		struct relay_recipient result;
+		enum queue_state recipient, message;
+	} tries[] = {
+		{ { .verdict = RELAY_DEFERRED }, QUEUE_UNCERTAIN, QUEUE_DEFERRED },
+		{ { .verdict = RELAY_DEFERRED, .reply_code = 421, .unusable = true },
+			QUEUE_UNCERTAIN, QUEUE_DEFERRED },
+		{ { .verdict = RELAY_HELD,
+			  .reply_code = 535,
+			  .unusable = true,
+			  .hold = (char *)"relay default: credentials" },
+			QUEUE_UNCERTAIN, QUEUE_HELD },
+		{ { .verdict = RELAY_UNCERTAIN }, QUEUE_UNCERTAIN, QUEUE_UNCERTAIN },
+		{ { .verdict = RELAY_DEFERRED, .reply_code = 451 }, QUEUE_DEFERRED,
+			QUEUE_DEFERRED },
+		{ { .verdict = RELAY_REFUSED, .reply_code = 550 }, QUEUE_DEAD,
+			QUEUE_DEAD },
+		{ { .verdict = RELAY_REFUSED }, QUEUE_DEAD, QUEUE_DEAD },
+		{ { .verdict = RELAY_SENT, .reply_code = 250 }, QUEUE_SENT, QUEUE_SENT },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(tries); i++) {
+		struct outcome before = { 0 }, outcome = { 0 };
+		struct queue_message *message = message_with("u", &before);
+		const struct queue_recipient *first = message->recipients->pdata[0];
+		struct relay_recipient result = tries[i].result;
+		print_message("%zu\n", i);
+		result.reply = (char *)"so it was";
+		outcome_take_verdict(message->recipients->pdata[0], &result);
+		outcome_note(&outcome, &result);
+		outcome_of_recipients(&outcome, message, NULL);
+		assert_int_equal(first->state, tries[i].recipient);
+		assert_int_equal(first->reply_code, tries[i].result.reply_code);
+		assert_string_equal(first->reply, "so it was");
+		assert_int_equal(message->state, tries[i].message);
+		if (message->state == QUEUE_HELD)
+			assert_string_equal(message->hold, tries[i].result.hold);
+		else
+			assert_null(message->hold);
+		queue_message_free(message);
+		outcome_deinit(&before);
+		outcome_deinit(&outcome);
+	}
+}
+
 static void kinds_of_failure_are_joined(void **state)
 {
 	(void)state;
@@ -188,6 +236,10 @@ static void settled_recipients_stay_settled(void **state)
 	assert_int_equal(sent->state, QUEUE_SENT);
 	assert_int_equal(open->state, QUEUE_DEAD);
 	assert_string_equal(message->reason, "links: the header block is too large");
+	/* Where its report has to wait, the next attempt still knows why. */
+	outcome_of_recipients(&outcome, message, NULL);
+	assert_string_equal(message->reason,
+		"<d1@example.com>: links: the header block is too large");
 	queue_message_free(message);
 	outcome_deinit(&outcome);
 }
@@ -271,11 +323,13 @@ static void what_cannot_be_told_is_put_off(void **state)
 		const char *states;
 		enum queue_state want;
 		enum queue_state recipients[2]; /* as they were */
+		const char *prefix;             /* of the reason */
+		bool sooner;
 	} puts_off[] = {
-		{ "sx", QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_DEAD } },
-		{ "ss", QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_SENT } },
-		{ "xd", QUEUE_DEFERRED, { QUEUE_DEAD, QUEUE_DEFERRED } },
-		{ "xh", QUEUE_HELD, { QUEUE_DEAD, QUEUE_HELD } },
+		{ "sx", QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_DEAD }, "", true },
+		{ "ss", QUEUE_DEFERRED, { QUEUE_SENT, QUEUE_SENT }, "sent; ", true },
+		{ "xd", QUEUE_DEFERRED, { QUEUE_DEAD, QUEUE_DEFERRED }, "", false },
+		{ "xh", QUEUE_HELD, { QUEUE_DEAD, QUEUE_HELD }, "", true },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(puts_off); i++) {
 		struct outcome outcome = { 0 };
@@ -284,7 +338,9 @@ static void what_cannot_be_told_is_put_off(void **state)
 		outcome_of_recipients(&outcome, message, NULL);
 		message->attempts = 1;
 		message->finished_ms = queue_state_is_final(message->state) ? 7 : 0;
-		g_autofree char *reason = g_strdup(message->reason);
+		message->next_attempt_ms = 9000000;
+		g_autofree char *reason =
+			g_strconcat(puts_off[i].prefix, message->reason, NULL);
 		outcome_put_off(message, &settings, 1000, "no room");
 		assert_int_equal(message->state, puts_off[i].want);
 		for (guint r = 0; r < 2; r++) {
@@ -293,10 +349,12 @@ static void what_cannot_be_told_is_put_off(void **state)
 		}
 		assert_int_equal(message->finished_ms, 0);
 		assert_true(g_str_has_prefix(message->reason, reason));
-		if (i < 2) {
+		if (i < 2)
 			assert_non_null(strstr(message->reason, "no room"));
+		if (puts_off[i].sooner)
 			assert_in_range(message->next_attempt_ms, 1001, 1000 + 1200000);
-		}
+		else
+			assert_true(message->next_attempt_ms == 9000000);
 		queue_message_free(message);
 		outcome_deinit(&outcome);
 	}
@@ -380,7 +438,11 @@ static void what_is_sent_once_at_most_outlives_the_others(void **state)
 		struct queue_message *message = message_with(ends[i].states, &outcome);
 		message->state = QUEUE_DEAD;
 		message->finished_ms = 7;
+		message->reason = g_strdup("not delivered");
 		outcome_keep(message, kept);
+		assert_true(g_str_has_prefix(message->reason, "not delivered"));
+		assert_int_equal(strstr(message->reason, "once at most") != NULL,
+			ends[i].want == QUEUE_HELD);
 		assert_int_equal(message->state, ends[i].want);
 		assert_int_equal(
 			message->finished_ms, ends[i].want == QUEUE_HELD ? 0 : 7);
@@ -399,6 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recipients_make_the_state),
 		cmocka_unit_test(once_at_most_waits_for_a_person),
+		cmocka_unit_test(what_may_have_arrived_may_still),
 		cmocka_unit_test(kinds_of_failure_are_joined),
 		cmocka_unit_test(settled_recipients_stay_settled),
 		cmocka_unit_test(what_a_person_must_mend_holds),

@@ -548,6 +548,12 @@ static const struct {
 	{ "attachment filename=a", "attachment; filename=a" },
 	{ "attachment; filename=\"a.pdf", "attachment; filename=a.pdf" },
 	{ "attachment; filename=; filename=b", "attachment; filename=b" },
+	{ "filename=\"x.pdf\"", "attachment; filename=x.pdf" },
+	{ "filename = x.pdf; size=7", "attachment; filename=x.pdf; size=7" },
+	{ "=?utf-8?Q?attachment;_filename=3D=22x=0D=0AX-SES-SOURCE-ARN:_e=22?=",
+		"attachment; filename=\"x X-SES-SOURCE-ARN: e\"" },
+	{ "=?utf-8?Q?inline;_name=3Dx=0D=0A=0D=0Aforged_body?=",
+		"inline; name=\"x forged body\"" },
 };
 
 static void test_dispositions(void **state)

@@ -212,12 +212,12 @@ static void what_fits_stays_as_it_is(void **state)
 	struct message message;
 	message_init(&message, PART("a.pdf", "base64") "b25l\r\n", true);
 	struct rewriter *rewriter = rewriter_of(&message);
-	assert_true(rewriter_fit(rewriter, 0, NULL));
-	assert_true(rewriter_fit(rewriter, message.text->len + 5000, NULL));
-	assert_true(rewriter_fit(rewriter, 50000, NULL));
+	assert_true(rewriter_fit(rewriter, 0, false, NULL));
+	assert_true(rewriter_fit(rewriter, message.text->len + 5000, false, NULL));
+	assert_true(rewriter_fit(rewriter, 50000, false, NULL));
 	assert_false(rewriter_is_whole(rewriter));
 	message.settings.oversized = MIME_OVERSIZED_KEEP;
-	assert_true(rewriter_fit(rewriter, 1000, NULL));
+	assert_true(rewriter_fit(rewriter, 1000, false, NULL));
 	assert_false(rewriter_is_whole(rewriter));
 	rewriter_free(&rewriter);
 	message_clear(&message);
@@ -256,7 +256,7 @@ static void what_does_not_fit_is_one_attachment(void **state)
 		assert_int_equal(pwrite(message.fd, text->str, text->len, 0), text->len);
 		struct rewriter *rewriter = rewriter_of(&message);
 		const struct mime_attachment *attachments;
-		assert_true(rewriter_fit(rewriter, LARGE_BYTES / 2, NULL));
+		assert_true(rewriter_fit(rewriter, LARGE_BYTES / 2, false, NULL));
 		assert_true(rewriter_is_whole(rewriter));
 		assert_int_equal(rewriter_attachments(rewriter, &attachments), 1);
 		assert_int_equal(attachments[0].size, text->len);
@@ -280,11 +280,41 @@ static void what_does_not_fit_is_one_attachment(void **state)
 	}
 }
 
+/* Octets that grow as quoted-printable, and those that do not. */
+static void what_grows_for_the_relay_must_fit_then(void **state)
+{
+	static const struct {
+		const char *line;
+		bool shortens, is_whole;
+	} texts[] = {
+		{ "\xff", true, true },
+		{ "\xff", false, false },
+		{ "a line\r\n", true, false },
+	};
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+		struct message message;
+		g_autoptr(GString) text =
+			g_string_new("--b\r\nContent-Type: text/plain\r\n\r\n");
+		while (text->len < LARGE_BYTES)
+			g_string_append(text, texts[i].line);
+		g_string_append(text, "\r\n");
+		message_init(&message, text->str, false);
+		struct rewriter *rewriter = rewriter_of(&message);
+		assert_true(
+			rewriter_fit(rewriter, LARGE_BYTES * 2, texts[i].shortens, NULL));
+		assert_int_equal(rewriter_is_whole(rewriter), texts[i].is_whole);
+		rewriter_free(&rewriter);
+		message_clear(&message);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_fits_stays_as_it_is),
 		cmocka_unit_test(what_does_not_fit_is_one_attachment),
+		cmocka_unit_test(what_grows_for_the_relay_must_fit_then),
 		cmocka_unit_test(small_in_memory),
 		cmocka_unit_test(large_in_files),
 		cmocka_unit_test(where_it_lies),

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "mime/mime.h"
+#include "mime/qp.h"
+#include "mime/source.h"
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -255,7 +257,7 @@ static void test_files(void **state)
 	}
 }
 
-/* Over what is edited in memory; two blocks of the reader, a pair of CR LF between. */
+/* Over what is edited in memory. */
 static void test_large(void **state)
 {
 	size_t length = 3 * 1024 * 1024;
@@ -273,6 +275,37 @@ static void test_large(void **state)
 	g_base64_decode_inplace(body, &octets);
 	assert_int_equal(octets, length + 2);
 	assert_int_equal(memcmp(body, filling, length), 0);
+}
+
+/* A part that is read in blocks, of which the first ends in CR. */
+static void test_pair_across_blocks(void **state)
+{
+	static const struct {
+		const char *next;
+		bool changed;
+	} pairs[] = { { "\n", false }, { "x", true }, { "\r\n", true } };
+	g_autofree char *line = g_strnfill(61, 'x');
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
+		g_autoptr(GString) text =
+			g_string_new(MIXED TEXT_1 "--b\r\nContent-Type: image/x\r\n\r\n");
+		size_t body_start = text->len;
+		bool changed;
+
+		while (text->len < body_start + SOURCE_BLOCK_BYTES)
+			g_string_append_printf(text, "%s\r\n", line);
+		g_string_truncate(text, body_start + SOURCE_BLOCK_BYTES);
+		text->str[text->len - 1] = '\r';
+		g_string_append(text, pairs[i].next);
+		while (text->len < SOURCE_WHOLE_BYTES + 1)
+			g_string_append_printf(text, "%s\r\n", line);
+		g_string_append(text, "\r\n--b--\r\n");
+		g_autofree char *out = rewrite(text->str, text->len, &changed);
+
+		assert_int_equal(changed, pairs[i].changed);
+		assert_int_equal(strcmp(out, text->str) != 0, pairs[i].changed);
+	}
 }
 
 static void test_large_of_short_lines(void **state)
@@ -313,6 +346,108 @@ static void test_folded_octets(void **state)
 	g_string_free(text, TRUE);
 }
 
+/* Lines of which some are too long, and where they would be broken. */
+static const struct {
+	const char *name, *unit;
+	size_t lines[5]; /* octets of each */
+} encoded[] = {
+	{ "beside lines that end where others are broken", "QUFB",
+		{ 1200, 900, 1800, 901, 2700 } },
+	{ "dashes", "-", { 2000, 900, 5000, 1, 2 } },
+	{ "dashes behind letters",
+		"QUFB-------------------------------------------"
+		"------------------------------------------------"
+		"------------------------------------------------",
+		{ 2000, 900, 5000, 1050, 999 } },
+	{ "escapes", "=3D", { 1200, 900, 1800, 903, 2700 } },
+	{ "equals signs", "=", { 2000, 900, 1800, 999, 5000 } },
+	{ "half escapes", "==3", { 2000, 900, 1800, 999, 5000 } },
+	{ "blanks", " ", { 2000, 900, 1800, 999, 5000 } },
+	{ "carriage returns", "\r", { 2000, 900, 1800, 999, 5000 } },
+	{ "pairs of them", "=3D\r\r", { 2000, 900, 1800, 999, 5000 } },
+	{ "octets", "\xff", { 2000, 900, 1800, 999, 5000 } },
+};
+
+static GString *encoded_lines(size_t i, const char *newline)
+{
+	GString *out = g_string_new(NULL);
+
+	for (size_t k = 0; k < G_N_ELEMENTS(encoded[i].lines); k++) {
+		for (size_t n = 0; n < encoded[i].lines[k]; n++)
+			g_string_append_c(
+				out, encoded[i].unit[n % strlen(encoded[i].unit)]);
+		g_string_append(out, newline);
+	}
+	return out;
+}
+
+/* As lenient readers do: what is no letter is stepped over. */
+static GString *decode(const char *body, bool is_qp)
+{
+	GString *out = g_string_new(NULL);
+
+	if (is_qp)
+		qp_decode(body, strlen(body), out);
+	for (; !is_qp && *body != '\0'; body++)
+		if (strchr(" \r\n", *body) == NULL)
+			g_string_append_c(out, *body);
+	return out;
+}
+
+/* Lines that begin as delimiters do. */
+static size_t dash_lines(const char *text)
+{
+	size_t n = 0;
+
+	for (const char *p = text; (p = strstr(p, "\n--")) != NULL; p++)
+		n++;
+	return n;
+}
+
+static void check_folded(size_t i, bool is_qp, const char *newline)
+{
+	g_autoptr(GString) body = encoded_lines(i, newline);
+	g_autofree char *head = g_strdup_printf(
+		"Content-Type: text/plain%sContent-Transfer-Encoding: %s%s%s", newline,
+		is_qp ? "quoted-printable" : "base64", newline, newline);
+	g_autofree char *text = g_strconcat(head, body->str, NULL);
+	bool changed;
+	g_autofree char *out = rewrite(text, strlen(text), &changed);
+	g_autoptr(GString) before = decode(body->str, is_qp);
+	g_autoptr(GString) after = decode(out + strlen(head), is_qp);
+
+	if (!changed || !g_string_equal(before, after) ||
+		longest_line(out) > LINE_BYTES || dash_lines(out) != dash_lines(text))
+		fail_msg("%s, %s: longest line %zu, %zu octets, not %zu:\n%s",
+			encoded[i].name, is_qp ? "quoted-printable" : "base64",
+			longest_line(out), after->len, before->len, out);
+}
+
+static void test_folded(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(encoded); i++)
+		for (size_t k = 0; k < 4; k++)
+			check_folded(i, k % 2 != 0, k < 2 ? "\r\n" : "\n");
+}
+
+/* Only what is too long is broken. */
+static void test_lines_that_stay(void **state)
+{
+	static const char head[] = PLAIN "Content-Transfer-Encoding: base64\r\n\r\n";
+	g_autofree char *letters = g_strnfill(900, 'A');
+	g_autofree char *text =
+		g_strconcat(head, letters, "\r\n", letters, letters, "\r\n", NULL);
+	g_autofree char *want = g_strconcat(
+		head, letters, "\r\n", letters, "\r\n", letters, "\r\n", NULL);
+	bool changed;
+
+	(void)state;
+	g_autofree char *out = rewrite(text, strlen(text), &changed);
+
+	assert_string_equal(out, want);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -326,8 +461,11 @@ int main(void)
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_pair_across_blocks),
 		cmocka_unit_test(test_large_of_short_lines),
 		cmocka_unit_test(test_folded_octets),
+		cmocka_unit_test(test_folded),
+		cmocka_unit_test(test_lines_that_stay),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -174,6 +174,75 @@ static void test_base64_of_a_short_file(void **state)
 	close(fd);
 }
 
+/* Once by one call, then by any others: the same. */
+static void check_folding(const char *text, bool is_qp, const char *newline)
+{
+	const struct fold rule = { .is_qp = is_qp, .newline = newline };
+	size_t length = strlen(text), used;
+	struct fold fold = rule;
+	g_autofree char *folded = g_malloc0(2 * length + FOLD_STEP_BYTES);
+	size_t n = fold_push(
+		&fold, text, length, &used, folded, 2 * length + FOLD_STEP_BYTES);
+	g_autofree char *file = g_strdup_printf("%s<%s>", text, text);
+	g_autofree char *want = g_strdup_printf("%s<%s!>", folded, folded);
+	g_autoptr(GString) out = g_string_new(NULL);
+	struct splice *splice = splice_new(2 * length + 2);
+	int fd = make_file(file);
+
+	assert_int_equal(used, length);
+	assert_true(splice_fold(splice, length + 1, length, &rule, n) &&
+		    splice_fold(splice, 0, length, &rule, n) &&
+		    splice_replace(splice, 2 * length + 1, 0, "!", 1));
+	assert_false(splice_fold(splice, 1, 1, &rule, 1));
+	assert_int_equal(splice_bytes(splice), strlen(want));
+	for (size_t piece = 1; piece <= 64; piece += 7) {
+		read_all(splice, fd, piece, out);
+		assert_string_equal(out->str, want);
+	}
+	splice_free(&splice);
+	close(fd);
+}
+
+static void test_folding(void **state)
+{
+	g_autofree char *text = g_strnfill(20000, 'a');
+
+	(void)state;
+	for (size_t i = 0; i < 20000; i++)
+		text[i] = i % 3000 == 2000 ? '\n' : "ab-=3D \r"[i * i % 91 % 8];
+	check_folding(text, true, "\r\n");
+	check_folding(text, false, "\r\n");
+	check_folding("short", true, "\n");
+	memset(text, '-', 20000);
+	check_folding(text, true, "\n");
+	check_folding(text, false, "\n");
+}
+
+/* Less than was counted, and more. */
+static void test_folding_of_another_file(void **state)
+{
+	const struct fold rule = { .newline = "\n" };
+	int fd = make_file(original);
+	char buffer[32];
+
+	(void)state;
+	for (uint64_t bytes = 9; bytes <= 11; bytes++) {
+		struct splice *splice = splice_new(10);
+		struct splice_reader reader;
+		g_autoptr(GError) error = NULL;
+
+		assert_true(splice_fold(splice, 0, 10, &rule, bytes));
+		splice_reader_init(&reader, splice, fd);
+		ssize_t n = splice_read(&reader, buffer, sizeof(buffer), &error);
+
+		assert_int_equal(n, bytes == 10 ? 10 : -1);
+		assert_int_equal(
+			g_error_matches(error, MIME_ERROR, MIME_ERROR_IO), bytes != 10);
+		splice_free(&splice);
+	}
+	close(fd);
+}
+
 static void test_short_file(void **state)
 {
 	int fd = make_file("0123");
@@ -198,6 +267,8 @@ int main(void)
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_base64_of_a_short_file),
+		cmocka_unit_test(test_folding),
+		cmocka_unit_test(test_folding_of_another_file),
 		cmocka_unit_test(test_short_file),
 	};
 

@@ -95,6 +95,25 @@ static void a_spool_that_is_not_there_loses_nothing(void **state)
 	assert_null(fixture_look(fixture, id));
 }
 
+/* In the directory that it was: what is missing is no file system, and no reason to refuse
+ * what is new. */
+static void a_lost_file_keeps_no_gateway_from_its_work(void **state)
+{
+	struct fixture *fixture = *state;
+	char id[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, id);
+	queue_stop(fixture->queue);
+	fixture_close(fixture);
+	g_autofree char *file = fixture_spool(fixture, id);
+	g_autofree char *folder = g_path_get_dirname(file);
+	assert_int_equal(g_unlink(file), 0);
+	g_rmdir(folder);
+	fixture_open(fixture);
+	assert_int_equal(fixture_count(fixture, QUEUE_DEAD), 1);
+	fixture_submit(fixture, id);
+	assert_true(fixture_has_file(fixture, id));
+}
+
 static void a_second_gateway_is_refused_with_the_first_ones_process(void **state)
 {
 	struct fixture *fixture = *state;
@@ -200,6 +219,25 @@ static void an_older_queue_is_brought_up_to_date(void **state)
 	fixture_submit(fixture, id);
 }
 
+/* Before it was recorded, the times said it. */
+static void what_senders_were_told_before_is_not_told_again(void **state)
+{
+	struct fixture *fixture = *state;
+	char id[MESSAGE_ID_BYTES];
+	fixture_submit(fixture, id);
+	fixture_close(fixture);
+	fixture_execute(fixture,
+		"UPDATE recipients SET notify = 'SUCCESS,DELAY', state = 'sent';"
+		"UPDATE messages SET attempts = 1, received_ms = 1;"
+		"ALTER TABLE recipients DROP COLUMN told;"
+		"PRAGMA user_version = 4");
+	fixture_open(fixture);
+	struct queue_message *message = fixture_look(fixture, id);
+	const struct queue_recipient *recipient = message->recipients->pdata[0];
+	assert_int_equal(recipient->told, QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_DELAY);
+	queue_message_free(message);
+}
+
 /* However early a command comes upon it. */
 static void check_commands_say_damage(const struct fixture *fixture)
 {
@@ -271,11 +309,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		QUEUE_TEST(mail_without_its_record_is_not_touched),
 		QUEUE_TEST(a_spool_that_is_not_there_loses_nothing),
+		QUEUE_TEST(a_lost_file_keeps_no_gateway_from_its_work),
 		QUEUE_TEST(a_second_gateway_is_refused_with_the_first_ones_process),
 		QUEUE_TEST(a_lock_that_was_removed_by_hand_lets_no_second_gateway_in),
 		QUEUE_TEST(a_command_that_looks_does_not_keep_a_gateway_from_starting),
 		QUEUE_TEST(what_is_no_queue_is_refused),
 		QUEUE_TEST(an_older_queue_is_brought_up_to_date),
+		QUEUE_TEST(what_senders_were_told_before_is_not_told_again),
 		QUEUE_TEST(damage_is_noticed),
 		QUEUE_TEST(nobody_else_may_look),
 	};

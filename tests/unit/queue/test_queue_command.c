@@ -344,6 +344,41 @@ static void a_reply_without_code_stands_apart(void **state)
 	queue_message_free(message);
 }
 
+/* What a fault holds is given up at its time, unless somebody is to hear of it before. */
+static void a_time_is_the_end_where_nobody_hears_of_a_delay(void **state)
+{
+	(void)state;
+	static const struct {
+		enum queue_state recipient;
+		unsigned told;
+		bool may_bounce;
+		const char *reverse_path, *want;
+	} cases[] = {
+		{ QUEUE_HELD, 0, true, "a@example.com", "at the latest in 1m" },
+		{ QUEUE_HELD, QUEUE_NOTIFY_DELAY, true, "a@example.com",
+			"given up in 1m" },
+		{ QUEUE_HELD, 0, false, "a@example.com", "given up in 1m" },
+		{ QUEUE_HELD, 0, true, "", "given up in 1m" },
+		{ QUEUE_SENT, 0, true, "a@example.com", "given up in 1m" },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct queue_message *message = fixture_message(1);
+		struct queue_recipient *recipient = message->recipients->pdata[0];
+		message->state = QUEUE_HELD;
+		message->hold = g_strdup("relay default: credentials");
+		message->next_attempt_ms = 60000;
+		message->may_bounce = cases[i].may_bounce;
+		g_free(message->reverse_path);
+		message->reverse_path = g_strdup(cases[i].reverse_path);
+		recipient->state = cases[i].recipient;
+		recipient->notify = QUEUE_NOTIFY_DELAY;
+		recipient->told = cases[i].told;
+		g_autofree char *text = queue_text_show(message, 0);
+		assert_non_null(strstr(text, cases[i].want));
+		queue_message_free(message);
+	}
+}
+
 int main(void)
 {
 #define COMMAND_TEST(name)                                                               \
@@ -357,6 +392,7 @@ int main(void)
 		COMMAND_TEST(show_has_what_dsn_asks_for),
 		COMMAND_TEST(show_has_everything),
 		cmocka_unit_test(a_reply_without_code_stands_apart),
+		cmocka_unit_test(a_time_is_the_end_where_nobody_hears_of_a_delay),
 		COMMAND_TEST(retry_makes_due),
 		COMMAND_TEST(retry_works_on_a_queue_at_rest),
 		COMMAND_TEST(retry_refuses_what_cannot_be),
