@@ -229,9 +229,8 @@ int offline_rewrite_one(const struct conf *conf, struct s3_store *store,
 	work.rewriter = rewriter_new(message->in, NULL, message->in_bytes,
 		conf_attachments_for(conf, offline->listener, offline->user),
 		g_get_tmp_dir(), &error);
-	if (!work.rewriter ||
-		!rewriter_fit(
-			work.rewriter, conf->relay.max_message_size, false, &error)) {
+	if (!work.rewriter || !rewriter_fit(work.rewriter, conf->relay.max_message_size,
+				      false, &error)) {
 		rewriter_free(&work.rewriter);
 		return report(message->name, EX_IOERR, "message", error->message);
 	}

@@ -311,7 +311,14 @@ static void look_at_lock(struct s3_store *store, const char *key)
 	if (store->settings.lock == S3_LOCK_NONE || s3_site_is_amazon(store->site) ||
 		!g_atomic_int_compare_and_exchange(&store->has_looked_at_lock, 0, 1))
 		return;
-	if (look(store, key, &transfer) && !*transfer.answer.lock)
+	bool seen = look(store, key, &transfer);
+	if (!seen && g_error_matches(transfer.error, S3_ERROR, S3_ERROR_RETRY))
+		g_atomic_int_set(&store->has_looked_at_lock, 0);
+	else if (!seen)
+		g_warning("whether the store of bucket %s locks what it is to "
+			  "(s3.object_lock) cannot be seen: %s",
+			store->bucket, transfer.error->message);
+	else if (!*transfer.answer.lock)
 		g_warning(
 			"the store of bucket %s does not say that it has locked what "
 			"it was to (s3.object_lock): see whether it can; some tell only "

@@ -26,6 +26,7 @@ class FaultS3(HttpStandIn):
         self.headers = {}      # key: headers of the PUT
         self.faults = []
         self.always = None
+        self.heads = []        # statuses: used up from its front, one for each HEAD
         self.puts = 0
         self.conditions = False
         self.wrong_etags = 0
@@ -87,8 +88,9 @@ class FaultS3(HttpStandIn):
         self.asked.append(("HEAD", "object"))
         with self._lock:
             body, headers = self.objects.get(key), self.headers.get(key)
-        request.send_response(404 if body is None else 200)
-        if body is not None:
+        status = (self.heads.pop(0) if self.heads else None) or (404 if body is None else 200)
+        request.send_response(status)
+        if status == 200:
             request.send_header("Content-Length", str(len(body)))
             request.send_header("x-amz-meta-sha256", headers["x-amz-meta-sha256"])
         request.end_headers()

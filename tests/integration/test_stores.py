@@ -158,6 +158,16 @@ def test_a_lock_that_a_store_does_not_know_is_said_once(one, swift):
     assert "does not say that it has locked" in said
 
 
+def test_whether_a_store_locks_is_asked_until_it_says(one, store):
+    store.heads = [500] * 8 + [403]
+    running = one(store.settings(object_lock="governance", object_lock_days=1, attempts=1))
+    while store.heads:
+        deliver(running, [file()])
+    deliver(running, [file()])
+    (said,) = warnings(running)
+    assert "cannot be seen" in said and "s3.object_lock" in said
+
+
 def test_a_lock_is_kept_by_who_knows_it(one, radosgw):
     client = radosgw.client()
     client.create_bucket(Bucket="locked-here", ObjectLockEnabledForBucket=True)
