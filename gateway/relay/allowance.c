@@ -22,7 +22,7 @@
 #define ASK_AGAIN_US ((int64_t)60 * SECOND_US)
 #define ASK_LEAST_US ((int64_t)1100000)
 /* What others have used of the quota is known so long, while the API fails. */
-#define SENT_KNOWN_US ((int64_t)3600 * SECOND_US)
+#define SENT_KNOWN_S 3600
 /* After a refusal for the quota's sake. The queue's own probes come a minute apart. */
 #define REFUSED_MIN_US ((int64_t)50 * SECOND_US)
 #define REFUSED_MAX_US ((int64_t)5 * 60 * SECOND_US)
@@ -52,7 +52,7 @@ struct allowance {
 	/* What the API said last; its sent_24h includes what was sent since. */
 	struct account account;
 	bool account_known;
-	int64_t account_us; /* monotonic time of that */
+	int64_t account_s; /* Unix time of that */
 	int64_t refused_until_us, refused_us;
 	int64_t refused_ms; /* Unix time of the last refusal */
 	int64_t remembered_us;
@@ -94,7 +94,7 @@ static double used(struct allowance *a, size_t n)
 	double own = (double)quota_sum(&a->sent, unix_s()) + more;
 	double part = own / (quota * a->share);
 	if (a->account_known && a->account.quota > 0 &&
-		g_get_monotonic_time() - a->account_us < SENT_KNOWN_US)
+		ABS(unix_s() - a->account_s) < SENT_KNOWN_S)
 		part = MAX(part, (a->account.sent_24h + more) / a->account.quota);
 	return part;
 }
@@ -213,7 +213,7 @@ static void take_in(struct allowance *a, const struct account *account)
 	bool stopped = !account->sends && (!a->account_known || a->account.sends);
 	a->account = *account;
 	a->account_known = true;
-	a->account_us = g_get_monotonic_time();
+	a->account_s = unix_s();
 	pace_set_maximum(&a->pace, account->rate * a->share);
 	g_clear_pointer(&a->complaint, g_free);
 	a->has_news |= news;
